@@ -1,0 +1,607 @@
+//! One thing done to a process or to the machine, as data; and the seam behind which it is done.
+//!
+//! A phase kind turns its parameters into a list of [`Effect`]s. [`System`] performs them: on the
+//! real machine (`phases::host`) or in a small world in memory ([`crate::model`]). Nothing else in
+//! rsd changes anything, so simulating, running, undoing and explaining are readings of one list.
+
+use crate::plan::Plan;
+use crate::timeline::Failure;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// A token for something the [`System`] keeps open so that it can be undone after the path to it
+/// no longer resolves: a directory descriptor and a name, a socket, a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Handle(pub u32);
+
+/// Who a file is given to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Owner {
+    /// numeric user id
+    pub uid: u32,
+    /// numeric group id
+    pub gid: u32,
+}
+
+/// What is to be run: a program with its arguments, a Twisted TAC, or (neither) the built-in.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Program {
+    /// program and arguments; empty for none
+    pub command: Vec<String>,
+    /// a Twisted application configuration file
+    pub tac: Option<PathBuf>,
+    /// the root directory the program will be looked for in, where it is not the present one
+    pub root: Option<PathBuf>,
+}
+
+/// The three moments of an application's life that the engine orders.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Application {
+    /// find and read it; nothing of it runs yet (a TAC is evaluated)
+    Load(Program),
+    /// let it do what needs the starting credential
+    PrivilegedStart,
+    /// start it; done when it is ready
+    Start,
+}
+
+/// An address to listen on.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Socket {
+    /// a TCP listener
+    Tcp(SocketAddr),
+    /// a bound UDP socket
+    Udp(SocketAddr),
+    /// a stream listener at a path
+    Unix(PathBuf),
+}
+
+impl fmt::Display for Socket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Socket::Tcp(a) => write!(f, "tcp:{a}"),
+            Socket::Udp(a) => write!(f, "udp:{a}"),
+            Socket::Unix(p) => write!(f, "unix:{}", p.display()),
+        }
+    }
+}
+
+/// Everything rsd can do to a process or to the machine.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Effect {
+    /// Refuse if the lock of this PID file is held; remove the file if it is stale.
+    CheckPidFile {
+        /// the PID file
+        path: PathBuf,
+    },
+    /// Open (or make) the log for appending; a symlink as last component is refused.
+    OpenLog {
+        /// the log file
+        path: PathBuf,
+        /// who a new or existing log is given to; `None` leaves it to whoever opens it
+        owner: Option<Owner>,
+        /// permission bits of a new log, before the umask
+        mode: u32,
+        /// size in bytes at which it is rotated; `None` for never
+        rotate_at: Option<u64>,
+    },
+    /// chroot(2)
+    Chroot {
+        /// the new root
+        path: PathBuf,
+    },
+    /// chdir(2)
+    Chdir {
+        /// the new working directory, as seen inside the root at that time
+        path: PathBuf,
+    },
+    /// umask(2)
+    Umask {
+        /// the bits that new files do not get
+        mask: u32,
+    },
+    /// fork, setsid, fork; the first process stays behind until the daemon is ready
+    Daemonize,
+    /// Make the PID file: exclusively, locked, complete when it appears.
+    CreatePidFile {
+        /// the PID file
+        path: PathBuf,
+        /// who it is given to; `None` leaves it to whoever makes it
+        owner: Option<Owner>,
+        /// permission bits before the umask
+        mode: u32,
+    },
+    /// Bind (and listen on) an address.
+    Bind {
+        /// the address
+        socket: Socket,
+    },
+    /// setgroups, setresgid, setresuid, in that order; read back, and a way back refused.
+    SetCredential {
+        /// real, effective and saved user id
+        uid: Option<u32>,
+        /// real, effective and saved group id
+        gid: Option<u32>,
+        /// supplementary groups
+        groups: Option<Vec<u32>>,
+    },
+    /// Fork the process that keeps the starting credential for the privileged down phases.
+    KeepGuard,
+    /// What an application does.
+    Application(Application),
+    /// Live here until told to stop.
+    Serve,
+    /// Remove the PID file, if it is still the one that was made.
+    RemovePidFile {
+        /// the PID file
+        path: PathBuf,
+    },
+    /// Undo: remove a name, if it still leads to the file that was made.
+    Remove {
+        /// the directory and the file
+        handle: Handle,
+        /// the path it was made at, for people
+        path: PathBuf,
+        /// only if nothing was written to it
+        only_if_empty: bool,
+    },
+    /// Undo: close a socket.
+    Unbind {
+        /// the socket
+        handle: Handle,
+        /// the address, for people
+        socket: Socket,
+    },
+    /// Undo: end a process that was started.
+    End {
+        /// the process
+        handle: Handle,
+        /// what it is, for people
+        name: String,
+    },
+}
+
+impl Effect {
+    /// True where the effect can change what [`Identity`] shows, so that it must be read again.
+    pub fn changes_identity(&self) -> bool {
+        matches!(
+            self,
+            Effect::Chroot { .. }
+                | Effect::Chdir { .. }
+                | Effect::Umask { .. }
+                | Effect::Daemonize
+                | Effect::SetCredential { .. }
+        )
+    }
+}
+
+impl fmt::Display for Effect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let owned = |f: &mut fmt::Formatter<'_>, owner: &Option<Owner>| match owner {
+            Some(o) => write!(f, ", owner {}:{}", o.uid, o.gid),
+            None => Ok(()),
+        };
+        match self {
+            Effect::CheckPidFile { path } => write!(f, "check PID file {}", path.display()),
+            Effect::OpenLog { path, owner, mode, rotate_at } => {
+                write!(f, "open log {}, mode {mode:04o}", path.display())?;
+                owned(f, owner)?;
+                match rotate_at {
+                    Some(n) => write!(f, ", rotated at {n} bytes"),
+                    None => Ok(()),
+                }
+            }
+            Effect::Chroot { path } => write!(f, "chroot {}", path.display()),
+            Effect::Chdir { path } => write!(f, "chdir {}", path.display()),
+            Effect::Umask { mask } => write!(f, "umask {mask:03o}"),
+            Effect::Daemonize => f.write_str("fork, setsid, fork"),
+            Effect::CreatePidFile { path, owner, mode } => {
+                write!(f, "create PID file {}, mode {mode:04o}", path.display())?;
+                owned(f, owner)
+            }
+            Effect::Bind { socket } => write!(f, "bind {socket}"),
+            Effect::SetCredential { uid, gid, groups } => {
+                let mut first = true;
+                let mut part = |f: &mut fmt::Formatter<'_>, text: String| {
+                    let sep = if std::mem::take(&mut first) { "" } else { ", " };
+                    write!(f, "{sep}{text}")
+                };
+                if let Some(groups) = groups {
+                    let list: Vec<_> = groups.iter().map(u32::to_string).collect();
+                    part(f, format!("setgroups [{}]", list.join(" ")))?;
+                }
+                if let Some(gid) = gid {
+                    part(f, format!("setresgid {gid}"))?;
+                }
+                if let Some(uid) = uid {
+                    part(f, format!("setresuid {uid}"))?;
+                }
+                Ok(())
+            }
+            Effect::KeepGuard => f.write_str("fork the guard"),
+            Effect::Application(Application::Load(p)) => match (p.command.first(), &p.tac) {
+                (Some(program), _) => write!(f, "load {program}"),
+                (None, Some(tac)) => write!(f, "load {}", tac.display()),
+                (None, None) => f.write_str("load the built-in whoami"),
+            },
+            Effect::Application(Application::PrivilegedStart) => {
+                f.write_str("privileged start of the application")
+            }
+            Effect::Application(Application::Start) => f.write_str("start the application"),
+            Effect::Serve => f.write_str("serve"),
+            Effect::RemovePidFile { path } => write!(f, "remove PID file {}", path.display()),
+            Effect::Remove { path, .. } => write!(f, "remove {}", path.display()),
+            Effect::Unbind { socket, .. } => write!(f, "close {socket}"),
+            Effect::End { name, .. } => write!(f, "end {name}"),
+        }
+    }
+}
+
+/// What takes an effect back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Undo {
+    /// there is nothing to take back
+    Nothing,
+    /// performing this takes it back; what is already gone counts as taken back
+    Effect(Box<Effect>),
+    /// a change of the process itself: it ends with the process
+    EndsWithProcess,
+    /// it cannot be taken back
+    Never,
+}
+
+/// How an application ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Ended {
+    /// it called exit with this status
+    Exit(i32),
+    /// this signal ended it
+    Signal(i32),
+}
+
+/// What performing an effect told that no plan could know.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Facts {
+    /// sentences for the timeline: "removed a stale PID file (4711)"
+    pub notes: Vec<String>,
+    /// how the application ended, told by [`Effect::Serve`]
+    pub ended: Option<Ended>,
+}
+
+/// An effect that was performed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Done {
+    /// what takes it back
+    pub undo: Undo,
+    /// what it told
+    pub learned: Facts,
+}
+
+impl Done {
+    /// Done, with this undo and nothing learned.
+    pub fn with(undo: Undo) -> Self {
+        Done { undo, learned: Facts::default() }
+    }
+
+    /// The same with one more sentence for the timeline.
+    pub fn note(mut self, note: impl Into<String>) -> Self {
+        self.learned.notes.push(note.into());
+        self
+    }
+}
+
+/// What came back from [`System::perform`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Performed {
+    /// the loop goes on in this process
+    Done(Done),
+    /// the loop goes on in the child; this process stays behind and waits ([`System::wait`])
+    Parent,
+    /// this process is the guard: it waits for the daemon's end and runs the guard's phases
+    Guard,
+}
+
+/// What sort of error it was, where the exit code depends on it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ErrorKind {
+    /// anything else
+    #[default]
+    Other,
+    /// another daemon holds the lock of the PID file (exit 5)
+    AlreadyRunning,
+    /// the deadline of the phase passed
+    Timeout,
+    /// a signal asked to stop
+    Interrupted,
+}
+
+/// Why an effect failed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SystemError {
+    /// the number the kernel gave, if it was the kernel
+    pub errno: Option<i32>,
+    /// what failed, as a lowercase fragment: "open /run/t.pid: Permission denied"
+    pub message: String,
+    /// the facts that explain it, if known: "/run is 0:0 0755 and this process is 33:33"
+    pub why: Option<String>,
+    /// what to do
+    pub help: Option<String>,
+    /// what sort
+    #[serde(default)]
+    pub kind: ErrorKind,
+    /// the capability whose lack explains it, if that is why
+    #[serde(default)]
+    pub lacks: Option<Capability>,
+}
+
+impl SystemError {
+    /// An error that is not the kernel's.
+    pub fn new(message: impl Into<String>) -> Self {
+        SystemError { message: message.into(), ..Default::default() }
+    }
+
+    /// An error the kernel gave: `what` is the call and its object, "chroot /jail".
+    pub fn errno(errno: i32, what: impl fmt::Display) -> Self {
+        SystemError {
+            errno: Some(errno),
+            message: format!("{what}: {}", crate::text::errno_message(errno)),
+            ..Default::default()
+        }
+    }
+
+    /// The same with the facts that explain it.
+    pub fn why(mut self, why: impl Into<String>) -> Self {
+        self.why = Some(why.into());
+        self
+    }
+
+    /// The same with what to do.
+    pub fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+
+    /// The same as another sort.
+    pub fn kind(mut self, kind: ErrorKind) -> Self {
+        self.kind = kind;
+        self
+    }
+
+    /// The same, explained by a capability that is not held.
+    pub fn lacks(mut self, capability: Capability) -> Self {
+        self.lacks = Some(capability);
+        self
+    }
+}
+
+impl fmt::Display for SystemError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+/// What the process that runs the phases tells the one that holds the undo.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum News {
+    /// every phase before serve is done
+    Ready,
+    /// a phase failed
+    Failed {
+        /// its place in the plan
+        step: usize,
+        /// what happened
+        failure: Failure,
+    },
+}
+
+/// Who undoes after a failure was told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Undoer {
+    /// this very process
+    Me,
+    /// the launcher or the guard, which was told
+    Other,
+}
+
+/// What became of the start, as the process that waited saw it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum End {
+    /// the daemon is ready
+    Ready,
+    /// a phase failed and said so
+    Failed {
+        /// its place in the plan
+        step: usize,
+        /// what happened
+        failure: Failure,
+    },
+    /// it went away, was killed or was called off, in the middle of this step if that is known
+    Gone {
+        /// the step it had begun
+        step: Option<usize>,
+        /// what is known of it
+        failure: Failure,
+    },
+}
+
+/// What [`System::wait`] brings back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// what was done by the other process and must be undone if the start failed, oldest first
+    pub held: Vec<(usize, Undo)>,
+    /// how it ended
+    pub end: End,
+}
+
+/// The one seam: a world in which effects are performed.
+pub trait System {
+    /// Called once before the first phase. May fork the process that holds the undo (foreground
+    /// runs have no launcher); that one gets `Parent`.
+    fn open(&mut self, plan: &Plan) -> Result<Performed, SystemError>;
+    /// Perform one effect.
+    fn perform(&mut self, effect: &Effect) -> Result<Performed, SystemError>;
+    /// Who this process is, read back from the world.
+    fn identity(&mut self) -> Result<Identity, SystemError>;
+    /// Nanoseconds on the world's monotonic clock.
+    fn now(&mut self) -> u64;
+    /// The process that is speaking.
+    fn pid(&self) -> u32;
+    /// A step begins; `timeout` in nanoseconds is its own limit.
+    fn begin(&mut self, step: usize, timeout: Option<u64>);
+    /// Whether the step that was begun must stop: its time is up, or a signal asks for the end.
+    fn interrupted(&mut self) -> Option<SystemError>;
+    /// Give an undo to the process that would need it if this one could not.
+    fn hold(&mut self, step: usize, undo: &Undo);
+    /// Tell how the start went. After `Failed` the answer says who undoes.
+    fn tell(&mut self, news: &News) -> Undoer;
+    /// In a process that stayed behind: wait for the start's end.
+    fn wait(&mut self) -> Verdict;
+    /// In the guard: wait for the daemon's end. False if there is nothing to do (it was dismissed).
+    fn wait_as_guard(&mut self) -> bool;
+    /// Let time pass (between retries), in nanoseconds.
+    fn sleep(&mut self, duration: u64);
+}
+
+/// Real, effective and saved id.
+pub type Ids = [u32; 3];
+
+/// Everything about a process that decides what it may do and where its paths lead.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    /// real, effective, saved user id
+    pub uid: Ids,
+    /// real, effective, saved group id
+    pub gid: Ids,
+    /// supplementary groups, sorted
+    pub groups: Vec<u32>,
+    /// effective capabilities
+    pub caps: CapabilitySet,
+    /// permitted capabilities
+    pub permitted: CapabilitySet,
+    /// inheritable capabilities
+    pub inheritable: CapabilitySet,
+    /// ambient capabilities
+    pub ambient: CapabilitySet,
+    /// bounding set
+    pub bounding: CapabilitySet,
+    /// root directory, as seen from the launcher's root
+    pub root: PathBuf,
+    /// working directory, as seen inside `root`
+    pub cwd: PathBuf,
+    /// file mode creation mask
+    #[serde(with = "octal")]
+    pub umask: u32,
+}
+
+mod octal {
+    use serde::{Deserialize, Deserializer, Serializer};
+    pub fn serialize<S: Serializer>(v: &u32, s: S) -> Result<S::Ok, S::Error> {
+        s.serialize_str(&format!("{v:03o}"))
+    }
+    pub fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<u32, D::Error> {
+        let text = String::deserialize(d)?;
+        u32::from_str_radix(&text, 8).map_err(serde::de::Error::custom)
+    }
+}
+
+macro_rules! capabilities {
+    ($($name:ident = $bit:literal $text:literal),* $(,)?) => {
+        /// A Linux capability, capabilities(7).
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[allow(missing_docs)]
+        #[repr(u8)]
+        pub enum Capability { $($name = $bit),* }
+        impl Capability {
+            /// Every capability, by number.
+            pub const ALL: &'static [Capability] = &[$(Capability::$name),*];
+            /// Linux's name for it.
+            pub fn name(self) -> &'static str {
+                match self { $(Capability::$name => $text),* }
+            }
+        }
+    };
+}
+capabilities! {
+    Chown = 0 "cap_chown", DacOverride = 1 "cap_dac_override", DacReadSearch = 2 "cap_dac_read_search",
+    Fowner = 3 "cap_fowner", Fsetid = 4 "cap_fsetid", Kill = 5 "cap_kill", Setgid = 6 "cap_setgid",
+    Setuid = 7 "cap_setuid", Setpcap = 8 "cap_setpcap", LinuxImmutable = 9 "cap_linux_immutable",
+    NetBindService = 10 "cap_net_bind_service", NetBroadcast = 11 "cap_net_broadcast",
+    NetAdmin = 12 "cap_net_admin", NetRaw = 13 "cap_net_raw", IpcLock = 14 "cap_ipc_lock",
+    IpcOwner = 15 "cap_ipc_owner", SysModule = 16 "cap_sys_module", SysRawio = 17 "cap_sys_rawio",
+    SysChroot = 18 "cap_sys_chroot", SysPtrace = 19 "cap_sys_ptrace", SysPacct = 20 "cap_sys_pacct",
+    SysAdmin = 21 "cap_sys_admin", SysBoot = 22 "cap_sys_boot", SysNice = 23 "cap_sys_nice",
+    SysResource = 24 "cap_sys_resource", SysTime = 25 "cap_sys_time",
+    SysTtyConfig = 26 "cap_sys_tty_config", Mknod = 27 "cap_mknod", Lease = 28 "cap_lease",
+    AuditWrite = 29 "cap_audit_write", AuditControl = 30 "cap_audit_control", Setfcap = 31 "cap_setfcap",
+    MacOverride = 32 "cap_mac_override", MacAdmin = 33 "cap_mac_admin", Syslog = 34 "cap_syslog",
+    WakeAlarm = 35 "cap_wake_alarm", BlockSuspend = 36 "cap_block_suspend",
+    AuditRead = 37 "cap_audit_read", Perfmon = 38 "cap_perfmon", Bpf = 39 "cap_bpf",
+    CheckpointRestore = 40 "cap_checkpoint_restore",
+}
+
+impl Capability {
+    /// The capability of that name, `cap_net_bind_service` or `CAP_NET_BIND_SERVICE`.
+    pub fn by_name(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|c| c.name().eq_ignore_ascii_case(name))
+    }
+}
+
+impl fmt::Display for Capability {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl Serialize for Capability {
+    fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.serialize_str(self.name())
+    }
+}
+
+impl<'de> Deserialize<'de> for Capability {
+    fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        let name = String::deserialize(d)?;
+        Capability::by_name(&name).ok_or_else(|| serde::de::Error::custom(format!("no capability `{name}`")))
+    }
+}
+
+/// A set of capabilities, as the kernel keeps it: one bit each.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CapabilitySet(pub u64);
+
+impl CapabilitySet {
+    /// No capability.
+    pub const EMPTY: Self = CapabilitySet(0);
+    /// True if it holds that one.
+    pub fn has(self, c: Capability) -> bool {
+        self.0 & (1 << c as u8) != 0
+    }
+    /// How many.
+    pub fn len(self) -> u32 {
+        self.0.count_ones()
+    }
+    /// True if it holds none.
+    pub fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+    /// Those it holds, by number; bits without a name in this build are left out.
+    pub fn iter(self) -> impl Iterator<Item = Capability> {
+        Capability::ALL.iter().copied().filter(move |c| self.has(*c))
+    }
+}
+
+impl Serialize for CapabilitySet {
+    fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.collect_seq(self.iter())
+    }
+}
+
+impl<'de> Deserialize<'de> for CapabilitySet {
+    fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        let list = Vec::<Capability>::deserialize(d)?;
+        Ok(CapabilitySet(list.iter().fold(0, |bits, c| bits | 1 << *c as u8)))
+    }
+}

@@ -1,0 +1,87 @@
+//! Facts of a machine, as data: users, groups, files, addresses, and who we are on it.
+//!
+//! The engine never looks: `phases::snapshot` fills this in, or a test writes it down.
+
+use crate::effect::{Identity, Socket};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// An entry of the user database.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct User {
+    /// login name; the number as text where there is no entry
+    pub name: String,
+    /// numeric id
+    pub uid: u32,
+    /// primary group; `None` where there is no entry
+    pub gid: Option<u32>,
+    /// every group the user is a member of, the primary one among them
+    pub groups: Vec<u32>,
+    /// home directory
+    pub home: PathBuf,
+}
+
+/// An entry of the group database.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Group {
+    /// its name; the number as text where there is no entry
+    pub name: String,
+    /// numeric id
+    pub gid: u32,
+}
+
+/// What a file is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FileKind {
+    /// a regular file
+    File,
+    /// a directory
+    Directory,
+    /// a symbolic link and what it says
+    Symlink(PathBuf),
+    /// anything else: a device, a FIFO, a socket
+    Other,
+}
+
+/// What lstat(2) says of a path.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileFact {
+    /// what it is
+    pub kind: FileKind,
+    /// owner
+    pub uid: u32,
+    /// group
+    pub gid: u32,
+    /// permission bits with set-id and sticky bits
+    pub mode: u32,
+}
+
+/// The facts. What was asked for and not found is `None`; what was not asked for is absent.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Snapshot {
+    /// who the process is before anything is done
+    pub identity: Identity,
+    /// users, by the text they were asked for with (a name or a number)
+    pub users: BTreeMap<String, Option<User>>,
+    /// groups, likewise
+    pub groups: BTreeMap<String, Option<Group>>,
+    /// files by absolute path, every directory on the way among them
+    pub files: BTreeMap<PathBuf, Option<FileFact>>,
+    /// PID files whose lock is held, and by which process
+    pub locked: BTreeMap<PathBuf, u32>,
+    /// addresses that cannot be bound because somebody has them
+    pub in_use: Vec<Socket>,
+    /// the first port that needs no privilege (`net.ipv4.ip_unprivileged_port_start`)
+    pub unprivileged_port: u16,
+    /// the directory the command was started in
+    pub cwd: PathBuf,
+}
+
+impl Snapshot {
+    /// What lstat(2) said; `None` also for a path nobody asked about.
+    pub fn file(&self, path: &Path) -> Option<&FileFact> {
+        self.files.get(path).and_then(Option::as_ref)
+    }
+}

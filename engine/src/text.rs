@@ -1,0 +1,144 @@
+//! Words for people: made harmless, suggested, or looked up.
+
+use std::borrow::Cow;
+use std::fmt::Write;
+
+/// `text` with control characters, and characters that reorder or hide text, shown as escapes:
+/// names, paths and errors come from specs and daemons, which are not trusted with a terminal.
+pub fn clean(text: &str) -> Cow<'_, str> {
+    fn harmful(c: char) -> bool {
+        c.is_control()
+            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{e0000}'..='\u{e007f}')
+    }
+    if !text.chars().any(harmful) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len() + 8);
+    for c in text.chars() {
+        match c {
+            '\n' => out.push_str("\\n"),
+            '\t' => out.push_str("\\t"),
+            c if harmful(c) => {
+                let _ = write!(out, "\\u{{{:x}}}", c as u32);
+            }
+            c => out.push(c),
+        }
+    }
+    Cow::Owned(out)
+}
+
+/// The one of `known` that `given` was probably meant to be.
+pub fn did_you_mean<'a>(given: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    if given.is_empty() || given.len() > 64 {
+        return None;
+    }
+    let lower = given.to_lowercase();
+    known
+        .into_iter()
+        .map(|k| (strsim::jaro_winkler(&lower, &k.to_lowercase()), k))
+        .filter(|(score, k)| *score > 0.84 || k.eq_ignore_ascii_case(given))
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, k)| k)
+}
+
+/// `"a, b and c"`.
+pub fn list<T: AsRef<str>>(items: &[T]) -> String {
+    match items {
+        [] => String::new(),
+        [one] => one.as_ref().to_owned(),
+        [init @ .., last] => {
+            let init: Vec<_> = init.iter().map(AsRef::as_ref).collect();
+            format!("{} and {}", init.join(", "), last.as_ref())
+        }
+    }
+}
+
+macro_rules! errnos {
+    ($($number:literal $name:literal $message:literal),* $(,)?) => {
+        /// The symbol of an errno on Linux: `EACCES`.
+        pub fn errno_name(errno: i32) -> Option<&'static str> {
+            match errno { $($number => Some($name),)* _ => None }
+        }
+        fn errno_text(errno: i32) -> Option<&'static str> {
+            match errno { $($number => Some($message),)* _ => None }
+        }
+    };
+}
+errnos! {
+    1 "EPERM" "Operation not permitted", 2 "ENOENT" "No such file or directory", 3 "ESRCH" "No such process",
+    4 "EINTR" "Interrupted system call", 5 "EIO" "Input/output error", 7 "E2BIG" "Argument list too long",
+    8 "ENOEXEC" "Exec format error", 9 "EBADF" "Bad file descriptor",
+    11 "EAGAIN" "Resource temporarily unavailable", 12 "ENOMEM" "Cannot allocate memory",
+    13 "EACCES" "Permission denied", 16 "EBUSY" "Device or resource busy", 17 "EEXIST" "File exists",
+    18 "EXDEV" "Invalid cross-device link", 20 "ENOTDIR" "Not a directory", 21 "EISDIR" "Is a directory",
+    22 "EINVAL" "Invalid argument", 23 "ENFILE" "Too many open files in system", 24 "EMFILE" "Too many open files",
+    26 "ETXTBSY" "Text file busy", 27 "EFBIG" "File too large", 28 "ENOSPC" "No space left on device",
+    30 "EROFS" "Read-only file system", 31 "EMLINK" "Too many links", 32 "EPIPE" "Broken pipe",
+    36 "ENAMETOOLONG" "File name too long", 38 "ENOSYS" "Function not implemented",
+    39 "ENOTEMPTY" "Directory not empty", 40 "ELOOP" "Too many levels of symbolic links",
+    95 "EOPNOTSUPP" "Operation not supported", 97 "EAFNOSUPPORT" "Address family not supported by protocol",
+    98 "EADDRINUSE" "Address already in use", 99 "EADDRNOTAVAIL" "Cannot assign requested address",
+    110 "ETIMEDOUT" "Connection timed out", 122 "EDQUOT" "Disk quota exceeded",
+}
+
+/// What an errno means: `Permission denied`.
+pub fn errno_message(errno: i32) -> Cow<'static, str> {
+    errno_text(errno).map_or_else(|| Cow::Owned(format!("error {errno}")), Cow::Borrowed)
+}
+
+/// Nanoseconds for people, three significant digits: `59 µs`, `443 ms`, `3 d 4 h`.
+pub fn duration(ns: u64) -> String {
+    const S: u64 = 1_000_000_000;
+    let scaled = |value: f64, unit: &str| {
+        let digits = if value >= 99.95 {
+            0
+        } else if value >= 9.995 {
+            0
+        } else {
+            1
+        };
+        format!("{value:.digits$} {unit}")
+    };
+    match ns {
+        0..1_000 => format!("{ns} ns"),
+        1_000..999_500 => scaled(ns as f64 / 1e3, "µs"),
+        999_500..999_500_000 => scaled(ns as f64 / 1e6, "ms"),
+        _ => match ns / S {
+            0..60 => scaled(ns as f64 / 1e9, "s"),
+            s @ 60..3_600 => format!("{} min {} s", s / 60, s % 60),
+            s @ 3_600..86_400 => format!("{} h {} min", s / 3_600, s % 3_600 / 60),
+            s => format!("{} d {} h", s / 86_400, s % 86_400 / 3_600),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn control_and_bidi_characters_become_visible() {
+        assert_eq!(clean("plain äöü"), "plain äöü");
+        assert_eq!(clean("a\x1b[31mb\u{202e}c\n"), "a\\u{1b}[31mb\\u{202e}c\\n");
+    }
+
+    #[test]
+    fn suggestions_are_near_or_none() {
+        assert_eq!(did_you_mean("need", ["needs", "name"]), Some("needs"));
+        assert_eq!(did_you_mean("zzz", ["needs", "name"]), None);
+    }
+
+    #[test]
+    fn durations_read_well() {
+        for (ns, text) in [
+            (17, "17 ns"),
+            (1_800, "1.8 µs"),
+            (59_000, "59 µs"),
+            (443_000_000, "443 ms"),
+            (1_100_000, "1.1 ms"),
+            (273_600_000_000_000, "3 d 4 h"),
+        ] {
+            assert_eq!(duration(ns), text);
+        }
+    }
+}
