@@ -221,29 +221,30 @@ pub fn render(finding: &Diagnostic, sources: &Sources, style: Style) -> String {
         Severity::Note => Level::NOTE,
     };
     let message = clean(&finding.message);
+    let (near, far) = near(&finding.labels, sources);
     // One snippet a text, the culprit's first.
     let mut order: Vec<u16> = Vec::new();
-    for label in finding.labels.iter().filter(|l| l.primary).chain(&finding.labels) {
+    for label in near.iter().filter(|l| l.primary).chain(&near) {
         if !order.contains(&label.at.source) {
             order.push(label.at.source);
         }
     }
     // The window of lines keeps a huge file from being scanned and control bytes from the terminal.
-    let windows: Vec<Window> = order.iter().map(|s| Window::around(*s, &finding.labels, sources)).collect();
-    let texts: Vec<String> = finding.labels.iter().map(|l| clean(&l.text)).collect();
+    let windows: Vec<Window> = order.iter().map(|s| Window::around(*s, &near, sources)).collect();
+    let texts: Vec<String> = near.iter().map(|l| clean(&l.text)).collect();
     let mut main = Group::with_title(level.primary_title(message.as_str()).id(finding.code));
     for window in &windows {
         let mut snippet = Snippet::source(window.text.as_str())
             .line_start(window.first_line)
             .path(window.name.as_str())
             .fold(true);
-        for (label, text) in finding.labels.iter().zip(&texts).filter(|(l, _)| l.at.source == window.source) {
+        for (label, text) in near.iter().zip(&texts).filter(|(l, _)| l.at.source == window.source) {
             let kind = if label.primary { AnnotationKind::Primary } else { AnnotationKind::Context };
             snippet = snippet.annotation(kind.span(window.range(label.at)).label(text.as_str()));
         }
         main = main.element(snippet);
     }
-    let notes: Vec<String> = finding.notes.iter().map(|n| clean(n)).collect();
+    let notes: Vec<String> = far.iter().chain(&finding.notes).map(|n| clean(n)).collect();
     let origin = finding.file.as_deref().map(clean);
     if finding.labels.is_empty()
         && let Some(name) = &origin
@@ -285,6 +286,27 @@ pub fn render(finding: &Diagnostic, sources: &Sources, style: Style) -> String {
     text
 }
 
+/// The labels that can be drawn, and in words those that stand in the same line but far from the
+/// culprit: a line may be megabytes long.
+fn near<'a>(labels: &'a [Label], sources: &Sources) -> (Vec<&'a Label>, Vec<String>) {
+    let (mut near, mut far) = (Vec::new(), Vec::new());
+    let culprit = labels.iter().find(|l| l.primary).map(|l| l.at);
+    for label in labels {
+        let away = culprit.filter(|c| c.source == label.at.source && !label.primary).is_some_and(|c| {
+            let (from, to) = (c.offset.min(label.at.offset) as usize, c.offset.max(label.at.offset) as usize);
+            let text = sources.get(c.source).text.as_bytes();
+            to - from > Window::LONGEST && !text[from.min(text.len())..to.min(text.len())].contains(&b'\n')
+        });
+        if away {
+            let (line, column) = sources.position(label.at);
+            far.push(format!("{}: line {line}, column {column}", label.text));
+        } else {
+            near.push(label);
+        }
+    }
+    (near, far)
+}
+
 /// The lines of one text that its labels need, made safe to print, with offsets kept in step.
 struct Window {
     source: u16,
@@ -301,7 +323,7 @@ impl Window {
     /// Lines longer than this are cut: a spec may be one line of megabytes.
     const LONGEST: usize = 400;
 
-    fn around(source: u16, labels: &[Label], sources: &Sources) -> Window {
+    fn around(source: u16, labels: &[&Label], sources: &Sources) -> Window {
         let src = sources.get(source);
         let whole = &src.text;
         let here = || labels.iter().filter(|l| l.at.source == source);

@@ -268,6 +268,8 @@ pub struct Facts {
     pub notes: Vec<String>,
     /// how the application ended, told by [`Effect::Serve`]
     pub ended: Option<Ended>,
+    /// it ended because it was told to
+    pub asked: bool,
 }
 
 /// An effect that was performed.
@@ -403,7 +405,10 @@ pub enum Undoer {
     /// this very process
     Me,
     /// the launcher or the guard, which was told
-    Other,
+    Other {
+        /// it is known that something could not be undone
+        stuck: bool,
+    },
 }
 
 /// What became of the start, as the process that waited saw it.
@@ -494,6 +499,28 @@ pub struct Identity {
     /// file mode creation mask
     #[serde(with = "octal")]
     pub umask: u32,
+}
+
+impl Identity {
+    /// The fields in which two identities differ: (name, this one's, the other's).
+    pub fn differences(&self, other: &Identity) -> Vec<(&'static str, String, String)> {
+        fn text<T: Serialize>(value: T) -> String {
+            serde_json::to_string(&value).unwrap_or_default().replace('"', "")
+        }
+        let mut found = Vec::new();
+        macro_rules! compare {
+            ($($field:ident),*) => {$(
+                if self.$field != other.$field {
+                    found.push((stringify!($field), text(&self.$field), text(&other.$field)));
+                }
+            )*};
+        }
+        compare!(uid, gid, groups, caps, permitted, inheritable, ambient, bounding, root, cwd);
+        if self.umask != other.umask {
+            found.push(("umask", format!("{:03o}", self.umask), format!("{:03o}", other.umask)));
+        }
+        found
+    }
 }
 
 mod octal {

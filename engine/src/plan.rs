@@ -1,12 +1,23 @@
-//! A checked order: every phase once, with its process, its identity, and the reasons.
+//! A checked order: every phase once, with its process, its effects, and the reasons.
 
-use crate::diagnostic::Place;
-use crate::effect::Effect;
-use crate::spec::{OnFailure, Privilege};
+mod edges;
+pub mod order;
+mod resolve;
+mod why;
+
+pub use why::{Why, why};
+
+use crate::diagnostic::{At, Diagnostic, Place};
+use crate::effect::{Application, Effect};
+use crate::kind::Catalogue;
+use crate::options::{Launch, Settings};
+use crate::snapshot::Snapshot;
+use crate::spec::{OnFailure, Privilege, Spec};
 use crate::timeline::Process;
 use serde::Serialize;
+use std::collections::BTreeSet;
 
-/// Why one step comes after another.
+/// Why one step comes after another. The order is that of strength.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Reason {
@@ -22,6 +33,19 @@ pub enum Reason {
     File,
 }
 
+impl Reason {
+    /// The word for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Reason::Needs => "needs",
+            Reason::Privilege => "privilege",
+            Reason::Order => "order",
+            Reason::Serve => "serve",
+            Reason::File => "file",
+        }
+    }
+}
+
 /// A direct edge to an earlier step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Because {
@@ -29,6 +53,8 @@ pub struct Because {
     pub after: usize,
     /// why
     pub reason: Reason,
+    /// where that is written, if it is
+    pub at: Option<Place>,
 }
 
 /// One phase in its place.
@@ -46,6 +72,8 @@ pub struct Step {
     pub about: Option<String>,
     /// what it asks of the credential
     pub privilege: Privilege,
+    /// where that is written (or the name)
+    pub privilege_at: Place,
     /// the process it begins in
     pub process: Process,
     /// why it is skipped
@@ -70,6 +98,43 @@ pub struct Step {
     pub drop: bool,
 }
 
+impl Step {
+    /// True where the daemon lives in this step.
+    pub fn serves(&self) -> bool {
+        self.effects.contains(&Effect::Serve)
+    }
+
+    /// The effects in a word or two, for a timeline: `/jail`, `027`, `1000:1000`.
+    pub fn detail(&self) -> String {
+        let words: Vec<String> = self.effects.iter().filter_map(word).collect();
+        words.join(" ")
+    }
+}
+
+fn word(effect: &Effect) -> Option<String> {
+    Some(match effect {
+        Effect::Chroot { path }
+        | Effect::Chdir { path }
+        | Effect::CheckPidFile { path }
+        | Effect::OpenLog { path, .. }
+        | Effect::CreatePidFile { path, .. }
+        | Effect::RemovePidFile { path } => path.display().to_string(),
+        Effect::Umask { mask } => format!("{mask:03o}"),
+        Effect::Daemonize => "fork×2".to_owned(),
+        Effect::Bind { socket } => socket.to_string(),
+        Effect::SetCredential { uid, gid, .. } => {
+            let id = |id: &Option<u32>| id.map_or_else(String::new, |id| id.to_string());
+            format!("{}:{}", id(uid), id(gid))
+        }
+        Effect::Application(Application::Load(program)) => match (program.command.first(), &program.tac) {
+            (Some(command), _) => command.clone(),
+            (None, Some(tac)) => tac.display().to_string(),
+            (None, None) => "whoami".to_owned(),
+        },
+        _ => return None,
+    })
+}
+
 /// The order of a start-up.
 #[derive(Clone, Debug, Default)]
 pub struct Plan {
@@ -86,4 +151,140 @@ impl Plan {
     pub fn steps(&self) -> &[Step] {
         &self.steps
     }
+    /// The step of that phase.
+    pub fn find(&self, phase: &str) -> Option<usize> {
+        self.steps.iter().position(|s| s.phase == phase)
+    }
+    /// Every effect of every step that is not skipped, in order.
+    pub fn effects(&self) -> impl Iterator<Item = (usize, &Effect)> {
+        self.steps.iter().enumerate().flat_map(|(i, s)| s.effects.iter().map(move |e| (i, e)))
+    }
+    /// True where a launcher stays behind.
+    pub fn daemonizes(&self) -> bool {
+        self.effects().any(|(_, e)| *e == Effect::Daemonize)
+    }
+}
+
+/// A plan in which nothing is an error, or that its user insists on. Only these can be run.
+#[derive(Clone, Debug)]
+pub struct Approved(Plan);
+
+impl Approved {
+    /// Approves a plan if none of the findings refuses it.
+    pub fn new(plan: Plan, findings: &[Diagnostic]) -> Result<Approved, Plan> {
+        if findings.iter().any(Diagnostic::is_error) { Err(plan) } else { Ok(Approved(plan)) }
+    }
+
+    /// Runs it whatever the check said: `rsd run --unchecked`.
+    pub fn unchecked(plan: Plan) -> Approved {
+        Approved(plan)
+    }
+
+    /// The plan.
+    pub fn plan(&self) -> &Plan {
+        &self.0
+    }
+}
+
+/// What a plan is made from.
+pub struct Request<'a> {
+    /// the spec
+    pub spec: &'a Spec,
+    /// its options, with their values
+    pub settings: &'a Settings,
+    /// the kinds it may name
+    pub catalogue: Catalogue,
+    /// facts of the machine
+    pub snapshot: &'a Snapshot,
+    /// how the command was started
+    pub launch: &'a Launch,
+    /// `--order a,b,c`: an edit of the spec's sequence
+    pub order: &'a [At<String>],
+    /// `--skip PHASE`
+    pub skip: &'a [At<String>],
+    /// declared privileges yield to the order
+    pub unchecked: bool,
+}
+
+/// Makes the plan, or says everything that is in its way.
+pub fn plan(request: &Request) -> (Option<Plan>, Vec<Diagnostic>) {
+    let (nodes, mut findings) = resolve::resolve(request);
+    if findings.iter().any(Diagnostic::is_error) {
+        return (None, findings);
+    }
+    let sequence = edges::draw(request, &nodes);
+    let (graph, order, more) = match sequence {
+        Ok(drawn) => drawn,
+        Err(more) => {
+            findings.extend(more);
+            return (None, findings);
+        }
+    };
+    findings.extend(more);
+    (Some(assemble(request, nodes, &graph, &order)), findings)
+}
+
+fn assemble(request: &Request, nodes: Vec<resolve::Node>, graph: &order::Graph, order: &[usize]) -> Plan {
+    use petgraph::Direction;
+    use petgraph::graph::NodeIndex;
+    use petgraph::visit::EdgeRef;
+
+    let spec = request.spec;
+    let mut place = vec![0; nodes.len()];
+    for (p, n) in order.iter().enumerate() {
+        place[*n] = p;
+    }
+    let daemonize = order.iter().position(|n| nodes[*n].effects.contains(&Effect::Daemonize));
+    let guarded = nodes.iter().any(|n| n.effects.contains(&Effect::KeepGuard));
+    let mut nodes: Vec<_> = nodes.into_iter().map(Some).collect();
+    let mut steps = Vec::with_capacity(order.len());
+    for (p, n) in order.iter().enumerate() {
+        let Some(node) = nodes[*n].take() else { continue };
+        let phase = &spec.phases[*n];
+        let mut direct: Vec<(usize, Reason, Option<Place>)> = graph
+            .edges_directed(NodeIndex::new(*n), Direction::Incoming)
+            .map(|e| (place[e.source().index()], e.weight().reason, e.weight().at))
+            .collect();
+        direct.sort_unstable();
+        direct.dedup_by_key(|(after, ..)| *after);
+        if p > 0 && direct.last().is_none_or(|(after, ..)| *after != p - 1) {
+            direct.push((p - 1, Reason::File, None));
+        }
+        let mut needed: BTreeSet<usize> = node.needs.iter().map(|(n, _)| place[*n]).collect();
+        needed.remove(&p);
+        let privileged = matches!(phase.privilege.v, Privilege::Privileged | Privilege::Root);
+        let process = match daemonize {
+            _ if node.down && privileged && guarded => Process::Guard,
+            Some(d) if p <= d => Process::Launcher,
+            _ => Process::Daemon,
+        };
+        steps.push(Step {
+            phase: phase.name.v.clone(),
+            at: phase.name.at,
+            groups: spec.group_path(phase.group).into_iter().map(str::to_owned).collect(),
+            kind: phase.kind.v.clone(),
+            about: phase.about.clone(),
+            privilege: phase.privilege.v.clone(),
+            privilege_at: if phase.privilege.at == Place::default() {
+                phase.name.at
+            } else {
+                phase.privilege.at
+            },
+            process,
+            skipped: node.skipped,
+            needs: phase.needs.iter().map(|n| n.v.clone()).collect(),
+            needed: needed.into_iter().collect(),
+            because: direct
+                .into_iter()
+                .map(|(after, reason, at)| Because { after, reason, at: at.filter(|at| at.len > 0) })
+                .collect(),
+            effects: node.effects,
+            always: phase.always,
+            timeout: phase.timeout.as_ref().map(|t| t.v),
+            on_failure: phase.on_failure.v,
+            down: node.down,
+            drop: node.drop,
+        });
+    }
+    Plan { spec: spec.name.v.clone(), steps }
 }

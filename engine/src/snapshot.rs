@@ -2,7 +2,7 @@
 //!
 //! The engine never looks: `phases::snapshot` fills this in, or a test writes it down.
 
-use crate::effect::{Identity, Socket};
+use crate::effect::Identity;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -69,10 +69,8 @@ pub struct Snapshot {
     pub groups: BTreeMap<String, Option<Group>>,
     /// files by absolute path, every directory on the way among them
     pub files: BTreeMap<PathBuf, Option<FileFact>>,
-    /// PID files whose lock is held, and by which process
-    pub locked: BTreeMap<PathBuf, u32>,
-    /// addresses that cannot be bound because somebody has them
-    pub in_use: Vec<Socket>,
+    /// programs by the word they were asked for with, found on the caller's `PATH`
+    pub programs: BTreeMap<String, Option<PathBuf>>,
     /// the first port that needs no privilege (`net.ipv4.ip_unprivileged_port_start`)
     pub unprivileged_port: u16,
     /// the directory the command was started in

@@ -1,5 +1,18 @@
 //! A spec as it was written: parsed, with positions, overlays applied. Nothing is resolved yet.
 
+mod convert;
+mod finish;
+mod merge;
+mod order;
+mod overlay;
+#[cfg(test)]
+mod tests;
+mod tree;
+
+pub use convert::name_problem;
+pub use order::{check_order, edit_order};
+pub use overlay::load;
+
 use crate::diagnostic::{At, Sources};
 use crate::effect::Capability;
 use crate::kind::Type;

@@ -8,7 +8,7 @@ use std::fmt::Write;
 pub fn clean(text: &str) -> Cow<'_, str> {
     fn harmful(c: char) -> bool {
         c.is_control()
-            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{e0000}'..='\u{e007f}')
+            || matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{fff9}'..='\u{fffb}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{e0000}'..='\u{e007f}')
     }
     if !text.chars().any(harmful) {
         return Cow::Borrowed(text);
@@ -35,7 +35,13 @@ pub fn did_you_mean<'a>(given: &str, known: impl IntoIterator<Item = &'a str>) -
     let lower = given.to_lowercase();
     known
         .into_iter()
-        .map(|k| (strsim::jaro_winkler(&lower, &k.to_lowercase()), k))
+        .map(|k| {
+            let known = k.to_lowercase();
+            // What was begun rightly and left unfinished is nearer than any slip.
+            let begun = lower.len() >= 3 && known.starts_with(&lower);
+            let score = strsim::jaro_winkler(&lower, &known);
+            (if begun { 1.0 + score } else { score }, k)
+        })
         .filter(|(score, k)| *score > 0.84 || k.eq_ignore_ascii_case(given))
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .map(|(_, k)| k)
@@ -90,13 +96,7 @@ pub fn errno_message(errno: i32) -> Cow<'static, str> {
 pub fn duration(ns: u64) -> String {
     const S: u64 = 1_000_000_000;
     let scaled = |value: f64, unit: &str| {
-        let digits = if value >= 99.95 {
-            0
-        } else if value >= 9.995 {
-            0
-        } else {
-            1
-        };
+        let digits = usize::from(value < 9.95);
         format!("{value:.digits$} {unit}")
     };
     match ns {
@@ -126,6 +126,8 @@ mod tests {
     fn suggestions_are_near_or_none() {
         assert_eq!(did_you_mean("need", ["needs", "name"]), Some("needs"));
         assert_eq!(did_you_mean("zzz", ["needs", "name"]), None);
+        let capabilities = ["cap_net_admin", "cap_net_bind_service"];
+        assert_eq!(did_you_mean("cap_net_bind", capabilities), Some("cap_net_bind_service"));
     }
 
     #[test]

@@ -1,6 +1,18 @@
 //! What happened when, and who the process was: events, the spans they make, and reading a journal.
 
-use crate::effect::Identity;
+mod compact;
+mod critical;
+mod read;
+mod reduce;
+#[cfg(test)]
+pub(crate) mod samples;
+#[cfg(test)]
+mod tests;
+
+pub use critical::critical;
+pub use read::read;
+
+use crate::effect::{Capability, ErrorKind, Identity, SystemError};
 use crate::state;
 use serde::{Deserialize, Serialize};
 
@@ -42,6 +54,18 @@ pub struct Failure {
     pub why: Option<String>,
     /// what to do
     pub help: Option<String>,
+    /// what sort of error, where the exit code depends on it
+    #[serde(default)]
+    pub kind: ErrorKind,
+    /// the capability whose lack explains it
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lacks: Option<Capability>,
+}
+
+impl From<SystemError> for Failure {
+    fn from(e: SystemError) -> Self {
+        Failure { errno: e.errno, message: e.message, why: e.why, help: e.help, kind: e.kind, lacks: e.lacks }
+    }
 }
 
 /// One line of the journal.
@@ -97,6 +121,7 @@ pub enum What {
     /// who the process is; recorded first and whenever it changed
     Identity {
         /// all of it
+        #[serde(with = "compact")]
         identity: Box<Identity>,
     },
     /// a phase begins
@@ -234,6 +259,8 @@ pub struct Span {
     pub skipped: Option<String>,
     /// sentences
     pub notes: Vec<String>,
+    /// when its undo began
+    pub undo_ns: Option<u64>,
     /// when it was undone
     pub undone_ns: Option<u64>,
     /// which process undid it
@@ -251,6 +278,8 @@ pub struct Timeline {
     pub run: String,
     /// version of rsd that recorded it
     pub version: String,
+    /// the process that was started
+    pub pid: u32,
     /// when it began, nanoseconds since 1970
     pub wall_ns: u64,
     /// how it ended
@@ -271,4 +300,59 @@ pub struct Timeline {
     pub signals: Vec<(u64, String, String)>,
     /// what is wrong with the record itself: "cut after line 12", "3 lines are not of this format"
     pub problems: Vec<String>,
+}
+
+impl Span {
+    /// How long it took, if it began and ended.
+    pub fn took(&self) -> Option<u64> {
+        Some(self.end_ns?.saturating_sub(self.start_ns?))
+    }
+
+    /// True where the process was another, or another's, when it ended.
+    pub fn changed_identity(&self) -> bool {
+        (self.pid_end.is_some() && self.pid_start != self.pid_end)
+            || (self.identity_after.is_some() && self.identity_before != self.identity_after)
+    }
+}
+
+impl Timeline {
+    /// The spans that these events make. Events need not be in the order of time.
+    pub fn from_events(events: &[Event]) -> Timeline {
+        let planned = events.iter().find_map(|e| match &e.what {
+            What::Run { phases, .. } => Some(phases.clone()),
+            _ => None,
+        });
+        reduce::reduce(events, planned.unwrap_or_default())
+    }
+
+    /// The timeline of a journal, as far as it can be read; `problems` says what could not.
+    pub fn read(journal: &[u8]) -> Timeline {
+        let (mut events, problems) = read(journal);
+        let planned = reduce::headers(&mut events);
+        Timeline { problems, ..reduce::reduce(&events, planned) }
+    }
+
+    /// No process holds the journal any more: a run without an end has vanished.
+    pub fn vanished(&mut self) {
+        if self.outcome == Outcome::Running {
+            self.outcome = Outcome::Vanished;
+        }
+    }
+
+    /// Which process that was, where the forks tell.
+    pub fn role(&self, pid: u32) -> Option<Process> {
+        // A start that failed before it forked has nothing but the plan to tell.
+        let planned = self.spans.iter().any(|s| s.phase.process == Process::Launcher);
+        let daemonized = self.forks.iter().any(|(.., role)| role == "daemon");
+        let forked = self.forks.iter().rev().find(|(_, _, child, _)| *child == pid);
+        match forked.map(|(.., role)| role.as_str()) {
+            Some("daemon") => Some(Process::Daemon),
+            Some("guard" | "guard until ready") => Some(Process::Guard),
+            Some("launcher") => Some(Process::Launcher),
+            Some(_) => None,
+            None if pid != self.pid => None,
+            None if daemonized || planned => Some(Process::Launcher),
+            None => Some(Process::Daemon),
+        }
+    }
 }

@@ -1,0 +1,397 @@
+//! A small world in memory: credentials, capabilities, root, cwd, umask, processes, files with
+//! owners and modes, listening addresses, a clock. It answers as the kernel would, as far as the
+//! effects of a start-up reach (path_resolution(7), capabilities(7), credentials(7)).
+
+mod credential;
+mod files;
+
+pub use files::{Access, Files, Node};
+
+use crate::effect::{
+    Application, Capability, CapabilitySet, Done, Effect, Handle, Identity, News, Owner, Performed, Program,
+    Socket, System, SystemError, Undo, Undoer, Verdict,
+};
+use crate::plan::Plan;
+use crate::snapshot::Snapshot;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+const EADDRINUSE: i32 = 98;
+const EACCES: i32 = 13;
+const EPERM: i32 = 1;
+const ENOENT: i32 = 2;
+
+/// Process, parent, session: as `ps` would show them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ids {
+    /// process id
+    pub pid: u32,
+    /// its parent
+    pub ppid: u32,
+    /// its session
+    pub sid: u32,
+}
+
+/// The world.
+#[derive(Clone, Debug)]
+pub struct Model {
+    identity: Identity,
+    start: Identity,
+    ids: Ids,
+    files: Files,
+    programs: BTreeMap<String, Option<PathBuf>>,
+    unprivileged_port: u16,
+    listening: Vec<Socket>,
+    /// PID files and sockets that were made: the path asked for, and where it really is
+    made: Vec<(PathBuf, PathBuf)>,
+    program: Option<Program>,
+    guard: Option<(Identity, Ids)>,
+    next_pid: u32,
+    clock: u64,
+}
+
+impl Model {
+    /// The world that a snapshot shows.
+    pub fn new(snapshot: &Snapshot) -> Self {
+        Model {
+            identity: snapshot.identity.clone(),
+            start: snapshot.identity.clone(),
+            ids: Ids { pid: 1000, ppid: 1, sid: 900 },
+            files: Files::new(snapshot),
+            programs: snapshot.programs.clone(),
+            unprivileged_port: snapshot.unprivileged_port,
+            listening: Vec::new(),
+            made: Vec::new(),
+            program: None,
+            guard: None,
+            next_pid: 1001,
+            clock: 0,
+        }
+    }
+
+    /// Its files.
+    pub fn files(&self) -> &Files {
+        &self.files
+    }
+
+    /// Process, parent and session of the process that goes on.
+    pub fn ids(&self) -> Ids {
+        self.ids
+    }
+
+    /// Addresses that are bound.
+    pub fn listening(&self) -> &[Socket] {
+        &self.listening
+    }
+
+    fn has(&self, capability: Capability) -> bool {
+        self.identity.caps.has(capability)
+    }
+
+    fn denied(&self, capability: Capability, what: impl std::fmt::Display) -> SystemError {
+        let who = format!("this needs {capability}, and the process is {}", describe(&self.identity));
+        SystemError::errno(EPERM, what).why(who).lacks(capability)
+    }
+
+    fn fork(&mut self) -> u32 {
+        let pid = self.next_pid;
+        self.next_pid += 1;
+        pid
+    }
+
+    fn chroot(&mut self, path: &Path) -> Result<Done, SystemError> {
+        let what = format!("chroot {}", path.display());
+        let node = self.files.directory(&self.identity, path).map_err(|e| e.of(&what))?;
+        if !self.has(Capability::SysChroot) {
+            return Err(self.denied(Capability::SysChroot, what));
+        }
+        let cwd_outside = self.files.join(&self.identity.root, &self.identity.cwd);
+        self.identity.cwd = match cwd_outside.strip_prefix(&node) {
+            Ok(inside) => Path::new("/").join(inside),
+            // What getcwd(2) says of a directory that the root does not reach.
+            Err(_) => PathBuf::from(format!("(unreachable){}", cwd_outside.display())),
+        };
+        self.identity.root = node;
+        Ok(Done::with(Undo::EndsWithProcess))
+    }
+
+    fn chdir(&mut self, path: &Path) -> Result<Done, SystemError> {
+        let what = format!("chdir {}", path.display());
+        let node = self.files.directory(&self.identity, path).map_err(|e| e.of(&what))?;
+        let inside = node.strip_prefix(&self.identity.root).unwrap_or(&node);
+        self.identity.cwd = Path::new("/").join(inside);
+        Ok(Done::with(Undo::EndsWithProcess))
+    }
+
+    fn daemonize(&mut self) -> Done {
+        let middle = self.fork();
+        let pid = self.fork();
+        self.ids = Ids { pid, ppid: 1, sid: middle };
+        Done::with(Undo::Nothing)
+    }
+
+    fn open_log(&mut self, path: &Path, owner: Option<Owner>, mode: u32) -> Result<Done, SystemError> {
+        let what = format!("open log {}", path.display());
+        let at = self.files.parent(&self.identity, path).map_err(|e| e.of(&what))?;
+        let made = match self.files.get(&at) {
+            Some(node) if !node.is_file() => {
+                let error = SystemError::errno(if node.is_symlink() { 40 } else { EACCES }, &what);
+                return Err(error.why(format!("{} is no regular file", at.display())));
+            }
+            Some(_) => {
+                self.files.may(&self.identity, &at, Access::Write).map_err(|e| e.of(&what))?;
+                false
+            }
+            None => {
+                self.files.create(&self.identity, &at, mode).map_err(|e| e.of(&what))?;
+                true
+            }
+        };
+        self.give(&at, owner, &what)?;
+        Ok(Done::with(if made { self.remove(&at, path, true) } else { Undo::Nothing }))
+    }
+
+    fn give(&mut self, at: &Path, owner: Option<Owner>, what: &str) -> Result<(), SystemError> {
+        let Some(owner) = owner else { return Ok(()) };
+        let Some(node) = self.files.get(at) else { return Ok(()) };
+        if (node.uid, node.gid) == (owner.uid, owner.gid) {
+            return Ok(());
+        }
+        let own = node.uid == self.identity.uid[1] && node.uid == owner.uid;
+        let member = self.identity.gid[1] == owner.gid || self.identity.groups.contains(&owner.gid);
+        if !(self.has(Capability::Chown) || own && member) {
+            return Err(
+                self.denied(Capability::Chown, format!("{what}: give it to {}:{}", owner.uid, owner.gid))
+            );
+        }
+        self.files.chown(at, owner);
+        Ok(())
+    }
+
+    fn remove(&mut self, at: &Path, path: &Path, only_if_empty: bool) -> Undo {
+        self.made.push((path.to_owned(), at.to_owned()));
+        let handle = Handle(self.made.len() as u32 - 1);
+        Undo::Effect(Box::new(Effect::Remove { handle, path: path.to_owned(), only_if_empty }))
+    }
+
+    fn check_pid_file(&mut self, path: &Path) -> Result<Done, SystemError> {
+        let what = format!("check PID file {}", path.display());
+        let Ok(at) = self.files.parent(&self.identity, path) else {
+            return Ok(Done::with(Undo::Nothing));
+        };
+        self.clear_stale(&at, &what)?;
+        Ok(Done::with(Undo::Nothing))
+    }
+
+    fn clear_stale(&mut self, at: &Path, what: &str) -> Result<(), SystemError> {
+        match self.files.get(at) {
+            None => Ok(()),
+            Some(node) if !node.is_file() => {
+                Err(SystemError::errno(if node.is_symlink() { 40 } else { 22 }, what)
+                    .why(format!("{} is no regular file", at.display())))
+            }
+            Some(_) => {
+                self.files.may(&self.identity, at, Access::Read).map_err(|e| e.of(what))?;
+                self.files.unlink(&self.identity, at).map_err(|e| e.of(what))
+            }
+        }
+    }
+
+    fn create_pid_file(&mut self, path: &Path, owner: Option<Owner>, mode: u32) -> Result<Done, SystemError> {
+        let what = format!("create PID file {}", path.display());
+        let at = self.files.parent(&self.identity, path).map_err(|e| e.of(&what))?;
+        self.clear_stale(&at, &what)?;
+        self.files.create(&self.identity, &at, mode).map_err(|e| e.of(&what))?;
+        self.give(&at, owner, &what)?;
+        Ok(Done::with(self.remove(&at, path, false)))
+    }
+
+    fn remove_pid_file(&mut self, path: &Path) -> Result<Done, SystemError> {
+        let what = format!("remove PID file {}", path.display());
+        // By handle where we made it, by path otherwise: as the host does.
+        let made = self.made.iter().rev().find(|(asked, _)| asked == path).map(|(_, at)| at.clone());
+        let at = match made {
+            Some(at) => at,
+            None => match self.files.parent(&self.identity, path) {
+                Ok(at) => at,
+                Err(_) => return Ok(Done::with(Undo::Never)),
+            },
+        };
+        if self.files.get(&at).is_some() {
+            self.files.unlink(&self.identity, &at).map_err(|e| e.of(&what))?;
+        }
+        Ok(Done::with(Undo::Never))
+    }
+
+    fn bind(&mut self, socket: &Socket) -> Result<Done, SystemError> {
+        let what = format!("bind {socket}");
+        let fixed = !matches!(socket, Socket::Tcp(a) | Socket::Udp(a) if a.port() == 0);
+        if fixed && self.listening.contains(socket) {
+            return Err(SystemError::errno(EADDRINUSE, what).why("this very start has bound it already"));
+        }
+        match socket {
+            Socket::Tcp(a) | Socket::Udp(a) => {
+                let low = a.port() != 0 && a.port() < self.unprivileged_port;
+                if low && !self.has(Capability::NetBindService) {
+                    let mut error = self.denied(Capability::NetBindService, &what);
+                    error.errno = Some(EACCES);
+                    error.message = SystemError::errno(EACCES, what).message;
+                    return Err(error);
+                }
+            }
+            Socket::Unix(path) => {
+                let at = self.files.parent(&self.identity, path).map_err(|e| e.of(&what))?;
+                self.files.create(&self.identity, &at, 0o777).map_err(|e| e.of(&what))?;
+                self.made.push((path.clone(), at));
+            }
+        }
+        self.listening.push(socket.clone());
+        let handle = Handle(1_000_000 + self.listening.len() as u32);
+        Ok(Done::with(Undo::Effect(Box::new(Effect::Unbind { handle, socket: socket.clone() }))))
+    }
+
+    fn load(&mut self, program: &Program) -> Result<Done, SystemError> {
+        self.program = Some(program.clone());
+        if let Some(word) = program.command.first()
+            && let Some(None) = self.programs.get(word)
+        {
+            let place = match &program.root {
+                Some(root) => format!("in {}", root.display()),
+                None if word.contains('/') => "there".to_owned(),
+                None => "on PATH".to_owned(),
+            };
+            return Err(SystemError::errno(ENOENT, format!("load {word}"))
+                .why(format!("no executable file of this name was found {place}"))
+                .help("give the whole path, or install the program"));
+        }
+        Ok(Done::with(Undo::Nothing))
+    }
+
+    fn loaded(&self, what: &str) -> Result<Program, SystemError> {
+        self.program.clone().ok_or_else(|| {
+            SystemError::new(format!("{what}: no application was loaded"))
+                .help("a phase of kind `load-application` must come before")
+        })
+    }
+
+    fn start_application(&mut self) -> Result<Done, SystemError> {
+        let program = self.loaded("start the application")?;
+        let Some(word) = program.command.first() else { return Ok(Done::with(Undo::Nothing)) };
+        if let Some(Some(path)) = self.programs.get(word) {
+            let what = format!("execute {}", path.display());
+            let path = path.clone();
+            let at = self.files.resolve(&self.identity, &path).map_err(|e| e.of(&what))?;
+            self.files.may(&self.identity, &at, Access::Execute).map_err(|e| e.of(&what))?;
+        }
+        let pid = self.fork();
+        let _ = pid;
+        Ok(Done::with(Undo::Nothing))
+    }
+}
+
+/// Who a process is, in a few words.
+pub fn describe(identity: &Identity) -> String {
+    let caps = match identity.caps.len() {
+        0 => "no capabilities".to_owned(),
+        n => format!("{n} capabilities"),
+    };
+    format!("{}:{} with {caps}", identity.uid[1], identity.gid[1])
+}
+
+impl System for Model {
+    fn open(&mut self, _plan: &Plan) -> Result<Performed, SystemError> {
+        Ok(Performed::Done(Done::with(Undo::Nothing)))
+    }
+
+    fn perform(&mut self, effect: &Effect) -> Result<Performed, SystemError> {
+        self.clock += 1_000;
+        let done = match effect {
+            Effect::CheckPidFile { path } => self.check_pid_file(path),
+            Effect::OpenLog { path, owner, mode, .. } => self.open_log(path, *owner, *mode),
+            Effect::Chroot { path } => self.chroot(path),
+            Effect::Chdir { path } => self.chdir(path),
+            Effect::Umask { mask } => {
+                self.identity.umask = mask & 0o777;
+                Ok(Done::with(Undo::EndsWithProcess))
+            }
+            Effect::Daemonize => Ok(self.daemonize()),
+            Effect::CreatePidFile { path, owner, mode } => self.create_pid_file(path, *owner, *mode),
+            Effect::Bind { socket } => self.bind(socket),
+            Effect::SetCredential { uid, gid, groups } => self.set_credential(*uid, *gid, groups.as_deref()),
+            Effect::KeepGuard => {
+                let pid = self.fork();
+                self.guard = Some((self.identity.clone(), Ids { pid, ..self.ids }));
+                Ok(Done::with(Undo::Nothing))
+            }
+            Effect::Application(Application::Load(program)) => self.load(program),
+            Effect::Application(Application::PrivilegedStart) => Ok(Done::with(Undo::Nothing)),
+            Effect::Serve => self.loaded("serve").map(|_| Done::with(Undo::Nothing)),
+            Effect::Application(Application::Start) => self.start_application(),
+            Effect::RemovePidFile { path } => self.remove_pid_file(path),
+            Effect::Remove { handle, .. } => {
+                if let Some((_, at)) = self.made.get(handle.0 as usize) {
+                    // The launcher undoes: it kept the starting credential.
+                    let (start, at) = (self.start.clone(), at.clone());
+                    if self.files.get(&at).is_some() {
+                        self.files.unlink(&start, &at).map_err(|e| e.of("undo"))?;
+                    }
+                }
+                Ok(Done::with(Undo::Nothing))
+            }
+            Effect::Unbind { socket, .. } => {
+                self.listening.retain(|s| s != socket);
+                Ok(Done::with(Undo::Nothing))
+            }
+            Effect::End { .. } => Ok(Done::with(Undo::Nothing)),
+        };
+        done.map(Performed::Done)
+    }
+
+    fn identity(&mut self) -> Result<Identity, SystemError> {
+        Ok(self.identity.clone())
+    }
+
+    fn now(&mut self) -> u64 {
+        self.clock
+    }
+
+    fn pid(&self) -> u32 {
+        self.ids.pid
+    }
+
+    fn begin(&mut self, _step: usize, _timeout: Option<u64>) {}
+
+    fn interrupted(&mut self) -> Option<SystemError> {
+        None
+    }
+
+    fn hold(&mut self, _step: usize, _undo: &Undo) {}
+
+    fn tell(&mut self, _news: &News) -> Undoer {
+        Undoer::Me
+    }
+
+    fn wait(&mut self) -> Verdict {
+        Verdict { held: Vec::new(), end: crate::effect::End::Ready }
+    }
+
+    fn wait_as_guard(&mut self) -> bool {
+        match self.guard.take() {
+            Some((identity, ids)) => {
+                self.identity = identity;
+                self.ids = ids;
+                true
+            }
+            None => false,
+        }
+    }
+
+    fn sleep(&mut self, duration: u64) {
+        self.clock += duration;
+    }
+}
+
+/// The capabilities a process of uid 0 has where nothing is taken away.
+pub fn all_capabilities() -> CapabilitySet {
+    CapabilitySet(Capability::ALL.iter().fold(0, |bits, c| bits | 1 << *c as u8))
+}

@@ -1,0 +1,345 @@
+//! Files with owners and modes, and who may do what with them: path_resolution(7), unlink(2).
+
+use crate::effect::{Capability, Identity, Owner, SystemError};
+use crate::snapshot::{FileFact, FileKind, Snapshot};
+use std::collections::BTreeMap;
+use std::path::{Component, Path, PathBuf};
+
+/// A file of the model.
+pub type Node = FileFact;
+
+impl Node {
+    /// A regular file.
+    pub fn is_file(&self) -> bool {
+        self.kind == FileKind::File
+    }
+    /// A directory.
+    pub fn is_dir(&self) -> bool {
+        self.kind == FileKind::Directory
+    }
+    /// A symbolic link.
+    pub fn is_symlink(&self) -> bool {
+        matches!(self.kind, FileKind::Symlink(_))
+    }
+}
+
+/// What somebody wants to do with a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Access {
+    Read = 4,
+    Write = 2,
+    Execute = 1,
+}
+
+/// Why a path cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    errno: i32,
+    why: String,
+    lacks: Option<Capability>,
+}
+
+impl Refusal {
+    fn new(errno: i32, why: impl Into<String>) -> Self {
+        Refusal { errno, why: why.into(), lacks: None }
+    }
+
+    /// The error of a call that met it.
+    pub fn of(self, what: &str) -> SystemError {
+        let error = SystemError::errno(self.errno, what).why(self.why);
+        match self.lacks {
+            Some(capability) => error.lacks(capability),
+            None => error,
+        }
+    }
+}
+
+const ENOENT: i32 = 2;
+const EACCES: i32 = 13;
+const EEXIST: i32 = 17;
+const ENOTDIR: i32 = 20;
+const ELOOP: i32 = 40;
+const EPERM: i32 = 1;
+
+/// The files that a snapshot knows, and those that were made since.
+#[derive(Clone, Debug, Default)]
+pub struct Files {
+    nodes: BTreeMap<PathBuf, Node>,
+}
+
+impl Files {
+    /// The files of a snapshot.
+    pub fn new(snapshot: &Snapshot) -> Self {
+        let known = snapshot.files.iter().filter_map(|(p, f)| Some((p.clone(), f.clone()?)));
+        Files { nodes: known.collect() }
+    }
+
+    /// The file at a resolved path.
+    pub fn get(&self, at: &Path) -> Option<&Node> {
+        self.nodes.get(at)
+    }
+
+    /// Every file, by resolved path.
+    pub fn iter(&self) -> impl Iterator<Item = (&PathBuf, &Node)> {
+        self.nodes.iter()
+    }
+
+    /// `path` as seen inside `root`, from outside.
+    pub fn join(&self, root: &Path, path: &Path) -> PathBuf {
+        match path.strip_prefix("/") {
+            Ok(inside) if root != Path::new("/") => root.join(inside),
+            _ => path.to_owned(),
+        }
+    }
+
+    /// Where a path leads, every link followed, every directory on the way searchable.
+    pub fn resolve(&self, who: &Identity, path: &Path) -> Result<PathBuf, Refusal> {
+        let at = self.walk(who, path, true)?;
+        match self.get(&at) {
+            Some(_) => Ok(at),
+            None => Err(Refusal::new(ENOENT, format!("{} does not exist", at.display()))),
+        }
+    }
+
+    /// The same, and it must be a directory that may be entered.
+    pub fn directory(&self, who: &Identity, path: &Path) -> Result<PathBuf, Refusal> {
+        let at = self.resolve(who, path)?;
+        if !self.get(&at).is_some_and(Node::is_dir) {
+            return Err(Refusal::new(ENOTDIR, format!("{} is no directory", at.display())));
+        }
+        self.may(who, &at, Access::Execute)?;
+        Ok(at)
+    }
+
+    /// The resolved directory of a path, with its last name: what may be made or opened there.
+    pub fn parent(&self, who: &Identity, path: &Path) -> Result<PathBuf, Refusal> {
+        let at = self.walk(who, path, false)?;
+        let dir = at.parent().unwrap_or(Path::new("/"));
+        match self.get(dir) {
+            Some(node) if node.is_dir() => Ok(at),
+            Some(_) => Err(Refusal::new(ENOTDIR, format!("{} is no directory", dir.display()))),
+            None => Err(Refusal::new(ENOENT, format!("the directory {} does not exist", dir.display()))),
+        }
+    }
+
+    fn walk(&self, who: &Identity, path: &Path, follow_last: bool) -> Result<PathBuf, Refusal> {
+        let start = if path.is_absolute() { who.root.clone() } else { self.join(&who.root, &who.cwd) };
+        let mut here = start;
+        let mut todo: Vec<PathBuf> = parts(path);
+        let mut links = 0;
+        while let Some(part) = todo.pop() {
+            if part == Path::new("..") {
+                if here != who.root {
+                    here.pop();
+                }
+                continue;
+            }
+            match self.get(&here) {
+                Some(node) if node.is_dir() => self.may(who, &here, Access::Execute)?,
+                Some(_) => return Err(Refusal::new(ENOTDIR, format!("{} is no directory", here.display()))),
+                None => {
+                    return Err(Refusal::new(
+                        ENOENT,
+                        format!("the directory {} does not exist", here.display()),
+                    ));
+                }
+            }
+            let next = here.join(&part);
+            match self.get(&next).map(|n| &n.kind) {
+                Some(FileKind::Symlink(target)) if follow_last || !todo.is_empty() => {
+                    links += 1;
+                    if links > 40 {
+                        return Err(Refusal::new(ELOOP, format!("{} leads in a circle", next.display())));
+                    }
+                    if target.is_absolute() {
+                        here = who.root.clone();
+                    }
+                    todo.extend(parts(target));
+                }
+                _ => here = next,
+            }
+        }
+        Ok(here)
+    }
+
+    /// Whether somebody may read, write or execute (search) this file.
+    pub fn may(&self, who: &Identity, at: &Path, access: Access) -> Result<(), Refusal> {
+        let Some(node) = self.get(at) else {
+            return Err(Refusal::new(ENOENT, format!("{} does not exist", at.display())));
+        };
+        let shift = if who.uid[1] == node.uid {
+            6
+        } else if who.gid[1] == node.gid || who.groups.contains(&node.gid) {
+            3
+        } else {
+            0
+        };
+        if node.mode >> shift & access as u32 != 0 {
+            return Ok(());
+        }
+        let overrides = who.caps.has(Capability::DacOverride)
+            && (access != Access::Execute || node.is_dir() || node.mode & 0o111 != 0);
+        let reads = who.caps.has(Capability::DacReadSearch)
+            && (access == Access::Read || access == Access::Execute && node.is_dir());
+        if overrides || reads {
+            return Ok(());
+        }
+        let verb = match access {
+            Access::Read => "read",
+            Access::Write => "write",
+            Access::Execute if node.is_dir() => "enter",
+            Access::Execute => "execute",
+        };
+        Err(Refusal {
+            errno: EACCES,
+            why: format!(
+                "{} is {}:{} {:04o}, and uid {} gid {} may not {verb} it",
+                at.display(),
+                node.uid,
+                node.gid,
+                node.mode & 0o7777,
+                who.uid[1],
+                who.gid[1]
+            ),
+            lacks: Some(Capability::DacOverride),
+        })
+    }
+
+    /// Makes a regular file that must not exist.
+    pub fn create(&mut self, who: &Identity, at: &Path, mode: u32) -> Result<(), Refusal> {
+        if self.get(at).is_some() {
+            return Err(Refusal::new(EEXIST, format!("{} exists", at.display())));
+        }
+        let dir = at.parent().unwrap_or(Path::new("/"));
+        self.may(who, dir, Access::Write)?;
+        self.may(who, dir, Access::Execute)?;
+        // A set-group-id directory hands down its group.
+        let gid = match self.get(dir) {
+            Some(d) if d.mode & 0o2000 != 0 => d.gid,
+            _ => who.gid[1],
+        };
+        let node = Node { kind: FileKind::File, uid: who.uid[1], gid, mode: mode & !who.umask & 0o7777 };
+        self.nodes.insert(at.to_owned(), node);
+        Ok(())
+    }
+
+    /// Removes a name.
+    pub fn unlink(&mut self, who: &Identity, at: &Path) -> Result<(), Refusal> {
+        self.may_unlink(who, at)?;
+        self.nodes.remove(at);
+        Ok(())
+    }
+
+    /// Whether somebody may remove or rename this name.
+    pub fn may_unlink(&self, who: &Identity, at: &Path) -> Result<(), Refusal> {
+        let dir = at.parent().unwrap_or(Path::new("/"));
+        self.may(who, dir, Access::Write)?;
+        self.may(who, dir, Access::Execute)?;
+        let (Some(d), Some(node)) = (self.get(dir), self.get(at)) else { return Ok(()) };
+        let sticky = d.mode & 0o1000 != 0;
+        if sticky && who.uid[1] != node.uid && who.uid[1] != d.uid && !who.caps.has(Capability::Fowner) {
+            return Err(Refusal {
+                errno: EPERM,
+                why: format!(
+                    "{} is sticky ({:04o}) and {} belongs to uid {}",
+                    dir.display(),
+                    d.mode,
+                    at.display(),
+                    node.uid
+                ),
+                lacks: Some(Capability::Fowner),
+            });
+        }
+        Ok(())
+    }
+
+    /// Gives a file away.
+    pub fn chown(&mut self, at: &Path, owner: Owner) {
+        if let Some(node) = self.nodes.get_mut(at) {
+            node.uid = owner.uid;
+            node.gid = owner.gid;
+        }
+    }
+}
+
+/// The names of a path, last first.
+fn parts(path: &Path) -> Vec<PathBuf> {
+    path.components()
+        .filter_map(|c| match c {
+            Component::Normal(name) => Some(PathBuf::from(name)),
+            Component::ParentDir => Some(PathBuf::from("..")),
+            _ => None,
+        })
+        .rev()
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn world() -> Files {
+        let mut files = Files::default();
+        let mut add = |p: &str, kind, uid, mode| {
+            files.nodes.insert(PathBuf::from(p), Node { kind, uid, gid: uid, mode });
+        };
+        add("/", FileKind::Directory, 0, 0o755);
+        add("/run", FileKind::Directory, 0, 0o755);
+        add("/run/a", FileKind::File, 0, 0o644);
+        add("/tmp", FileKind::Directory, 0, 0o1777);
+        add("/tmp/r", FileKind::File, 0, 0o666);
+        add("/loop", FileKind::Symlink("/loop".into()), 0, 0o777);
+        add("/var", FileKind::Symlink("run".into()), 0, 0o777);
+        add("/jail", FileKind::Directory, 0, 0o755);
+        add("/jail/run", FileKind::Directory, 33, 0o700);
+        files
+    }
+
+    fn user(uid: u32) -> Identity {
+        let caps = if uid == 0 { super::super::all_capabilities() } else { Default::default() };
+        Identity {
+            uid: [uid; 3],
+            gid: [uid; 3],
+            caps,
+            root: "/".into(),
+            cwd: "/".into(),
+            umask: 0o22,
+            ..Default::default()
+        }
+    }
+
+    #[test]
+    fn the_essays_second_gotcha() {
+        let files = world();
+        assert!(files.may_unlink(&user(0), Path::new("/run/a")).is_ok());
+        assert_eq!(files.may_unlink(&user(33), Path::new("/run/a")).unwrap_err().errno, EACCES);
+        assert_eq!(files.may_unlink(&user(33), Path::new("/tmp/r")).unwrap_err().errno, EPERM);
+    }
+
+    #[test]
+    fn links_are_followed_and_circles_end() {
+        let files = world();
+        assert_eq!(files.resolve(&user(0), Path::new("/var/a")).unwrap(), Path::new("/run/a"));
+        assert_eq!(files.resolve(&user(0), Path::new("/loop")).unwrap_err().errno, ELOOP);
+        assert_eq!(files.parent(&user(0), Path::new("/loop")).unwrap(), Path::new("/loop"));
+    }
+
+    #[test]
+    fn a_root_confines() {
+        let files = world();
+        let jailed = Identity { root: "/jail".into(), ..user(0) };
+        assert_eq!(files.directory(&jailed, Path::new("/run")).unwrap(), Path::new("/jail/run"));
+        assert_eq!(files.directory(&jailed, Path::new("/../../run")).unwrap(), Path::new("/jail/run"));
+        let dropped = Identity { uid: [5; 3], caps: Default::default(), ..jailed };
+        assert_eq!(files.directory(&dropped, Path::new("/run")).unwrap_err().errno, EACCES);
+    }
+
+    #[test]
+    fn the_umask_is_taken_off_what_is_made() {
+        let mut files = world();
+        files.create(&user(0), Path::new("/run/b"), 0o666).unwrap();
+        assert_eq!(files.get(Path::new("/run/b")).unwrap().mode, 0o644);
+        assert_eq!(files.create(&user(0), Path::new("/run/b"), 0o666).unwrap_err().errno, EEXIST);
+    }
+}

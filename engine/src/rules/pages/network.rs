@@ -1,0 +1,50 @@
+//! 06xx: the network.
+
+use super::{
+    Page,
+    Starter::{Anyone, Root},
+};
+
+pub(super) const PAGES: &[Page] = &[
+    Page {
+        code: "RSD0601",
+        title: "a low port is bound without the capability",
+        story: "
+Ports below `net.ipv4.ip_unprivileged_port_start` (1024 unless it was changed)
+are given to processes with cap_net_bind_service (ip(7)). The phase binds one
+after the drop, or the start never had the capability.",
+        spec: "
+rsd: 1
+name: demo
+extends: twistd
+phases:
+  privilegedStartService: { privilege: any }
+order: [switchUidGid, privilegedStartService]",
+        args: &["--spec", "spec.yaml", "--uid", "nobody", "--listen", "tcp:127.0.0.1:80"],
+        starter: Root,
+        failure: "bind(2) answers EACCES.",
+        fix: "bind before the drop, as twistd does: the socket is handed to the
+program as LISTEN_FDS. Or use a port from 1024 up.",
+    },
+    Page {
+        code: "RSD0602",
+        title: "an address is bound twice",
+        story: "
+Two phases, or one that names it twice, bind the same address, and the kernel
+gives it to one socket only. An address that another program has by then is
+not foreseen: the start fails and is undone.",
+        spec: "
+rsd: 1
+name: demo
+extends: twistd
+phases:
+  moreSockets:
+    kind: privileged-start
+    with: { listen: ['tcp:127.0.0.1:8707'] }",
+        args: &["--spec", "spec.yaml"],
+        starter: Anyone,
+        failure: "bind(2) answers EADDRINUSE.",
+        fix: "bind it once: what one phase has bound is handed to the program as
+LISTEN_FDS. If another program has it, `ss -ltnp` names it.",
+    },
+];

@@ -1,0 +1,146 @@
+//! 03xx: privilege.
+
+use super::{
+    Page,
+    Starter::{Root, User},
+};
+
+pub(super) const PAGES: &[Page] = &[
+    Page {
+        code: "RSD0301",
+        title: "a privilege is asked for that is gone by then",
+        story: "
+The phase does something for which the kernel asks a capability, and by then
+the process has dropped it. setresuid(2) from 0 to another id clears the
+effective, permitted and ambient sets (capabilities(7)), and nothing brings
+them back. Also given where privilege and needs contradict each other: a phase
+that must precede the drop needs one that must follow it.",
+        spec: "
+rsd: 1
+name: demo
+extends: twistd
+order: [switchUidGid, chroot, chdir]",
+        args: &["--spec", "spec.yaml", "--uid", "nobody", "--chroot", "/usr"],
+        starter: Root,
+        failure: "chroot(2) answers EPERM. twistd's own order has it right: a
+starter that drops first would run the daemon outside its jail, if it did not
+look at what the call returned.",
+        fix: "put the phase before the drop. `rsd plan` shows who the process is
+at every step.",
+    },
+    Page {
+        code: "RSD0302",
+        title: "a privilege is asked for that this start does not have",
+        story: "
+The phase does something for which the kernel asks a capability, and the
+process did not have it when it was started: an ordinary user, or root in a
+container from which the capability was taken. No order can mend that. If all
+errors are of this sort, `rsd run` exits with 4, not with 6.",
+        spec: "
+rsd: 1
+name: demo
+extends: twistd",
+        args: &["--spec", "spec.yaml", "--uid", "65533", "--gid", "65533"],
+        starter: User,
+        failure: "setgroups(2) and setresuid(2) answer EPERM.",
+        fix: "start it as root, give the container the capability
+(--cap-add), or leave the option out: without --uid there is no drop.",
+    },
+    Page {
+        code: "RSD0303",
+        title: "root is demanded, and this start is not root",
+        story: "
+The phase declares `privilege: root`, so its author wants uid 0 and nothing
+less. `privileged` asks only for what the start has, and precedes the drop in
+the same way.",
+        spec: "
+rsd: 1
+name: demo
+phases:
+  ports: { kind: privileged-start, privilege: root }
+  serve: { kind: serve, needs: [ports] }",
+        args: &["--spec", "spec.yaml"],
+        starter: User,
+        failure: "none that is known: it is the author's rule. Such phases
+usually fail with EPERM or EACCES later.",
+        fix: "start it as root, or declare `privileged`.",
+    },
+    Page {
+        code: "RSD0304",
+        title: "privileges are dropped more than once",
+        story: "
+Two phases change the user away from the one that started it. The first drop
+takes the right to make the second away. It works only where the second is in
+truth no change, and then it says something that is not so.",
+        spec: "
+rsd: 1
+name: demo
+phases:
+  drop:      { kind: switch-user, with: { uid: nobody } }
+  dropAgain: { kind: switch-user, needs: [drop], with: { uid: daemon } }
+  serve:     { kind: serve, needs: [dropAgain] }",
+        args: &["--spec", "spec.yaml"],
+        starter: Root,
+        failure: "the second setresuid(2) answers EPERM, and the start is given
+up.",
+        fix: "keep one, or give both conditions that exclude each other.",
+    },
+    Page {
+        code: "RSD0305",
+        title: "the drop may fail and the start would go on",
+        story: "
+`on-failure: continue` at a drop: if it failed, the daemon would run as root.
+That setuid(2) can fail, and that programs did not look, is an old bug with
+many names (vixie-cron, CVE-2006-2607; Android's adb and zygote). rsd has no
+way to go on from a failed drop, `--unchecked` included.",
+        spec: "
+rsd: 1
+name: demo
+phases:
+  drop:  { kind: switch-user, on-failure: continue, with: { uid: nobody } }
+  serve: { kind: serve, needs: [drop] }",
+        args: &["--spec", "spec.yaml"],
+        starter: Root,
+        failure: "the daemon serves as root whenever the drop is refused.",
+        fix: "take `on-failure` out. `retry` is allowed.",
+    },
+    Page {
+        code: "RSD0306",
+        title: "a privileged phase runs after the drop, and no guard does it",
+        story: "
+A phase behind `serve` is declared `privileged` or `root`, and by then the
+daemon has dropped. With a guard (kind `keep-guard`) such a phase runs in a
+process that was forked before the drop; without one it runs in the daemon,
+with what the daemon still has. On this machine that happens to suffice.",
+        spec: "
+rsd: 1
+name: demo
+extends: twistd
+phases:
+  openPIDFile:   { with: { owner: dropped } }
+  removePIDFile: { privilege: privileged }",
+        args: &["--spec", "spec.yaml", "--uid", "nobody", "--pidfile", "/tmp/demo.pid"],
+        starter: Root,
+        failure: "none here, because the file is given to the user. With a file
+of root's, unlink(2) would answer EACCES or, in /tmp, EPERM.",
+        fix: "add `keepGuard: { kind: keep-guard }`, or declare what the phase
+really asks.",
+    },
+    Page {
+        code: "RSD0307",
+        title: "the phase that drops privileges is skipped",
+        story: "
+A user was asked for, and `--skip` takes away the phase that would become that
+user. Everything behind it, the application's own code first, would run with
+the credential of the start: as root, where root started it.",
+        spec: "
+rsd: 1
+name: demo
+extends: twistd",
+        args: &["--spec", "spec.yaml", "--uid", "nobody", "--skip", "switchUidGid"],
+        starter: Root,
+        failure: "none that the kernel reports: the daemon comes up as uid 0.",
+        fix: "leave `--uid` and `--gid` away if the daemon is meant to keep the
+starting credential; otherwise do not skip the phase.",
+    },
+];

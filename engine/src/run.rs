@@ -1,0 +1,576 @@
+//! The one loop: phases in their order, each effect performed, recorded, and undone if it must be.
+//!
+//! It does not know in which world it runs. Three processes may leave a run: the launcher stays
+//! behind at `daemonize` and waits, the guard waits for the daemon's end, the daemon goes on.
+
+use crate::effect::{
+    Effect, End, Ended, ErrorKind, Identity, News, Performed, System, SystemError, Undo, Undoer,
+};
+use crate::plan::Approved;
+use crate::plan::{Plan, Step};
+use crate::spec::OnFailure;
+use crate::state::{Phase, PhaseMark, Run, RunMark, State};
+use crate::timeline::{Divergence, Event, Failure, Outcome, PhaseHeader, Process, Timeline, What};
+
+/// What the record says about the run as a whole.
+#[derive(Clone, Debug, Default)]
+pub struct Header {
+    /// name of the run
+    pub run: String,
+    /// version of rsd
+    pub version: String,
+    /// nanoseconds since 1970 at the moment the system's clock shows at the start
+    pub wall_ns: u64,
+}
+
+/// How to go through the plan.
+#[derive(Default)]
+pub struct How<'a> {
+    /// what the model said, to compare with
+    pub predicted: Option<&'a Timeline>,
+    /// go on after failures and play every process: for the model, which is to find all that fails
+    pub whole: bool,
+    /// about the run
+    pub header: Header,
+}
+
+/// How it ended for the process that returns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// the launcher: the daemon is ready
+    Ready,
+    /// it served and came down in order
+    Completed,
+    /// it was ready, and then something failed
+    Failed,
+    /// the start failed and all was undone
+    Unwound,
+    /// the start failed and something could not be undone
+    Stuck,
+    /// the start failed, and another process was told, undoes and reports
+    Told,
+    /// the guard has done what it was kept for
+    Guarded,
+}
+
+/// What the process that returns can say.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// how it ended
+    pub ending: Ending,
+    /// phases that failed, in the order they did
+    pub failures: Vec<(String, Failure)>,
+    /// what was undone, newest first
+    pub undone: Vec<String>,
+    /// what could not be undone, and why
+    pub left: Vec<(String, Failure)>,
+    /// how the application ended
+    pub ended: Option<Ended>,
+    /// serving itself failed, not a phase after it
+    pub serve_failed: bool,
+    /// where model and host differed
+    pub divergences: Vec<Divergence>,
+}
+
+impl Report {
+    /// The exit code, DESIGN section 4.
+    pub fn exit_code(&self) -> i32 {
+        let already = |(_, f): &(String, Failure)| f.kind == ErrorKind::AlreadyRunning;
+        match self.ending {
+            Ending::Ready | Ending::Completed | Ending::Guarded => match self.ended {
+                Some(Ended::Exit(code)) => code,
+                _ => 0,
+            },
+            Ending::Failed => match self.ended {
+                Some(Ended::Exit(code)) => code,
+                Some(Ended::Signal(signal)) => 128 + signal,
+                None => i32::from(self.serve_failed),
+            },
+            Ending::Stuck => 7,
+            Ending::Unwound | Ending::Told if self.failures.iter().any(already) => 5,
+            Ending::Unwound | Ending::Told => 1,
+        }
+    }
+}
+
+/// Runs an approved plan in `system`; every event goes to `record`.
+pub fn run<S: System>(
+    approved: &Approved,
+    system: &mut S,
+    record: &mut dyn FnMut(Event),
+    how: &How,
+) -> Report {
+    go(approved.plan(), system, record, how)
+}
+
+/// The same for any plan: only the model may be asked to run what is not approved.
+pub(crate) fn go<S: System>(plan: &Plan, system: &mut S, record: &mut dyn FnMut(Event), how: &How) -> Report {
+    let mut this = Loop {
+        plan,
+        system,
+        record,
+        how,
+        phases: vec![Phase::Pending; plan.steps.len()],
+        state: Run::Starting,
+        undo: Vec::new(),
+        report: Report {
+            ending: Ending::Completed,
+            failures: Vec::new(),
+            undone: Vec::new(),
+            left: Vec::new(),
+            ended: None,
+            serve_failed: false,
+            divergences: Vec::new(),
+        },
+        identity: None,
+    };
+    let ending = this.whole_run();
+    this.report.ending = ending;
+    this.report
+}
+
+/// Turns events into tracing events, for whichever subscriber listens; the journal's does.
+pub fn traced(event: Event) {
+    if let Ok(data) = serde_json::to_string(&event) {
+        tracing::info!(target: "rsd::journal", data = data.as_str());
+    }
+}
+
+enum Went {
+    On,
+    Parent,
+    Guard,
+    Failed(Failure),
+}
+
+struct Loop<'a, S> {
+    plan: &'a Plan,
+    system: &'a mut S,
+    record: &'a mut dyn FnMut(Event),
+    how: &'a How<'a>,
+    phases: Vec<Phase>,
+    state: Run,
+    undo: Vec<(usize, Undo)>,
+    report: Report,
+    identity: Option<Identity>,
+}
+
+impl<S: System> Loop<'_, S> {
+    fn whole_run(&mut self) -> Ending {
+        self.open_record();
+        match self.system.open(self.plan) {
+            Ok(Performed::Parent) => return self.stay_behind(),
+            Ok(_) => {}
+            Err(error) => return self.fail_before_the_first_phase(error),
+        }
+        let plan = self.plan;
+        let here = |s: &Step| s.process != Process::Guard;
+        for (i, step) in plan.steps.iter().enumerate().filter(|(_, s)| here(s) && !s.down) {
+            if step.serves() && step.skipped.is_none() {
+                self.become_ready();
+            }
+            match self.step(i) {
+                Went::On => {}
+                Went::Parent => return self.stay_behind(),
+                Went::Guard => return self.guard(),
+                Went::Failed(_) if self.state != Run::Starting => self.report.serve_failed = true,
+                Went::Failed(failure) => {
+                    let called_off = failure.kind == ErrorKind::Interrupted;
+                    if (step.on_failure != OnFailure::Continue || called_off) && !self.how.whole {
+                        return self.give_up(i, failure);
+                    }
+                }
+            }
+        }
+        if self.state == Run::Starting {
+            self.become_ready();
+        }
+        self.transition(RunMark::Stop);
+        for (i, _) in plan.steps.iter().enumerate().filter(|(_, s)| here(s) && s.down) {
+            self.down(i);
+        }
+        if self.how.whole {
+            self.guard_phases();
+        }
+        self.finish()
+    }
+
+    fn open_record(&mut self) {
+        let header = |s: &Step| PhaseHeader {
+            name: s.phase.clone(),
+            groups: s.groups.clone(),
+            kind: s.kind.clone(),
+            process: s.process,
+            needs: s.needed.iter().map(|n| self.plan.steps[*n].phase.clone()).collect(),
+            skipped: s.skipped.clone(),
+            detail: s.detail(),
+        };
+        let phases = self.plan.steps.iter().map(header).collect();
+        self.say(What::Run {
+            schema: crate::timeline::SCHEMA,
+            spec: self.plan.spec.clone(),
+            run: self.how.header.run.clone(),
+            version: self.how.header.version.clone(),
+            wall_ns: self.how.header.wall_ns,
+            phases,
+        });
+        self.note_identity();
+    }
+
+    fn say(&mut self, what: What) {
+        let event = Event { t: self.system.now(), pid: self.system.pid(), what };
+        (self.record)(event);
+    }
+
+    fn mark(&mut self, step: usize, mark: PhaseMark) {
+        match self.phases[step].next(mark) {
+            Ok(next) => self.phases[step] = next,
+            Err(illegal) => debug_assert!(false, "{}: {illegal}", self.plan.steps[step].phase),
+        }
+    }
+
+    fn transition(&mut self, mark: RunMark) {
+        match self.state.next(mark) {
+            Ok(next) => self.state = next,
+            Err(illegal) => debug_assert!(false, "run: {illegal}"),
+        }
+    }
+
+    /// One step, tried as often as it may be.
+    fn step(&mut self, i: usize) -> Went {
+        let step = &self.plan.steps[i];
+        if let Some(why) = &step.skipped {
+            self.skip(i, why.clone());
+            return Went::On;
+        }
+        let _span =
+            tracing::info_span!(target: "rsd", "phase", name = %step.phase, kind = %step.kind).entered();
+        let mut left = match step.on_failure {
+            OnFailure::Retry { times, .. } => times,
+            _ => 0,
+        };
+        loop {
+            self.mark(i, PhaseMark::Start);
+            self.system.begin(i, step.timeout);
+            self.say(What::Enter { phase: step.phase.clone() });
+            let before = self.undo.len();
+            let error = match self.effects(i) {
+                Ok(Went::On) => {
+                    self.mark(i, PhaseMark::Finish);
+                    self.exit(i, None);
+                    self.compare(i);
+                    return Went::On;
+                }
+                Ok(left) => return left,
+                Err(error) => error,
+            };
+            let kind = error.kind;
+            let mut failure = Failure::from(error);
+            self.mark(i, PhaseMark::Fail);
+            self.exit(i, Some(failure.clone()));
+            if let OnFailure::Retry { delay, .. } = step.on_failure
+                && left > 0
+                && kind != ErrorKind::Interrupted
+                && self.undo_to(before, i)
+            {
+                left -= 1;
+                self.system.sleep(delay);
+                match self.system.interrupted() {
+                    None => continue,
+                    Some(error) => failure = error.into(),
+                }
+            }
+            self.report.failures.push((step.phase.clone(), failure.clone()));
+            return Went::Failed(failure);
+        }
+    }
+
+    fn effects(&mut self, i: usize) -> Result<Went, SystemError> {
+        let step = &self.plan.steps[i];
+        for effect in &step.effects {
+            let done = match self.system.perform(effect)? {
+                Performed::Done(done) => done,
+                Performed::Parent => return Ok(Went::Parent),
+                Performed::Guard => return Ok(Went::Guard),
+            };
+            self.system.hold(i, &done.undo);
+            self.undo.push((i, done.undo));
+            if effect.changes_identity() {
+                self.note_identity();
+            }
+            for note in done.learned.notes {
+                self.say(What::Note { phase: step.phase.clone(), note });
+            }
+            if let Some(ended) = done.learned.ended {
+                self.report.ended = Some(ended);
+                if let Some(error) = bad_end(ended).filter(|_| !done.learned.asked) {
+                    return Err(error);
+                }
+            }
+            if self.state == Run::Starting
+                && let Some(error) = self.system.interrupted()
+            {
+                return Err(error);
+            }
+        }
+        Ok(Went::On)
+    }
+
+    fn exit(&mut self, i: usize, error: Option<Failure>) {
+        let what =
+            What::Exit { phase: self.plan.steps[i].phase.clone(), state: self.phases[i], error, why: None };
+        self.say(what);
+    }
+
+    fn skip(&mut self, i: usize, why: String) {
+        self.mark(i, PhaseMark::Skip);
+        let phase = self.plan.steps[i].phase.clone();
+        self.say(What::Exit { phase, state: Phase::Skipped, error: None, why: Some(why) });
+    }
+
+    fn note_identity(&mut self) {
+        match self.system.identity() {
+            Ok(identity) => {
+                self.identity = Some(identity.clone());
+                self.say(What::Identity { identity: Box::new(identity) });
+            }
+            Err(error) => self.identity_unknown(error),
+        }
+    }
+
+    fn identity_unknown(&mut self, error: SystemError) {
+        let note = format!("the identity could not be read: {error}");
+        self.say(What::Note { phase: String::new(), note });
+    }
+
+    /// Compares who the process is after a step with what the model said.
+    fn compare(&mut self, i: usize) {
+        let step = &self.plan.steps[i];
+        let predicted =
+            self.how.predicted.and_then(|t| t.spans.get(i)).filter(|s| s.phase.name == step.phase);
+        let (Some(predicted), Some(observed)) =
+            (predicted.and_then(|s| s.identity_after.as_ref()), self.identity.as_ref())
+        else {
+            return;
+        };
+        let effect = step.effects.last().map(Effect::to_string).unwrap_or_default();
+        let found: Vec<_> = predicted
+            .differences(observed)
+            .into_iter()
+            .map(|(field, predicted, observed)| Divergence {
+                phase: step.phase.clone(),
+                effect: effect.clone(),
+                field: field.to_owned(),
+                predicted,
+                observed,
+            })
+            .collect();
+        for divergence in found {
+            self.report.divergences.push(divergence.clone());
+            self.say(What::Divergence(divergence));
+        }
+    }
+
+    fn become_ready(&mut self) {
+        self.transition(RunMark::Ready);
+        // Recorded before it is told: the launcher may be gone a moment later.
+        self.say(What::Ready {});
+        self.system.tell(&News::Ready);
+    }
+
+    /// A phase after serve: what fails is recorded, and those that do not need it go on.
+    fn down(&mut self, i: usize) {
+        let step = &self.plan.steps[i];
+        let met = |n: usize| {
+            let went_on =
+                self.plan.steps[n].on_failure == OnFailure::Continue && self.phases[n] == Phase::Failed;
+            self.plan.steps[n].serves() || self.phases[n].meets_need() || went_on
+        };
+        let unmet = step.needed.iter().find(|n| !met(**n));
+        match unmet {
+            Some(need) if step.skipped.is_none() && !self.how.whole => {
+                self.skip(i, format!("needs {}", self.plan.steps[*need].phase))
+            }
+            _ => {
+                self.step(i);
+            }
+        }
+    }
+
+    fn finish(&mut self) -> Ending {
+        let failed = !self.report.failures.is_empty();
+        self.transition(if failed { RunMark::Fail } else { RunMark::Complete });
+        let (ending, outcome) = match self.state {
+            Run::Failed => (Ending::Failed, Outcome::Failed),
+            _ => (Ending::Completed, Outcome::Completed),
+        };
+        self.end(ending, outcome)
+    }
+
+    fn end(&mut self, ending: Ending, outcome: Outcome) -> Ending {
+        self.report.ending = ending;
+        let code = self.report.exit_code();
+        self.say(What::End { outcome, code });
+        ending
+    }
+
+    /// The process that stays behind: waits, and undoes if the start failed.
+    fn stay_behind(&mut self) -> Ending {
+        let verdict = self.system.wait();
+        for (step, undo) in verdict.held {
+            if step >= self.phases.len() {
+                continue;
+            }
+            if self.phases[step] == Phase::Pending {
+                self.mark(step, PhaseMark::Start);
+            }
+            self.undo.push((step, undo));
+        }
+        let (step, failure, recorded) = match verdict.end {
+            End::Ready => return Ending::Ready,
+            End::Failed { step, failure } => (Some(step), failure, true),
+            End::Gone { step, failure } => (step, failure, false),
+        };
+        let step = step.filter(|s| *s < self.phases.len());
+        // The other process told of what must be undone only; that it came to this step says that
+        // the steps before it were done.
+        for i in 0..self.phases.len() {
+            let passed = Some(i) < step && self.plan.steps[i].process != Process::Guard;
+            if passed && self.phases[i] == Phase::Pending && self.plan.steps[i].skipped.is_none() {
+                self.mark(i, PhaseMark::Start);
+            }
+            if self.phases[i] == Phase::Running && Some(i) != step {
+                self.mark(i, PhaseMark::Finish);
+            }
+        }
+        if let Some(i) = step {
+            if self.phases[i] == Phase::Pending {
+                self.mark(i, PhaseMark::Start);
+            }
+            if self.phases[i] == Phase::Running {
+                self.mark(i, PhaseMark::Fail);
+                if !recorded {
+                    self.exit(i, Some(failure.clone()));
+                }
+            }
+        }
+        let name = step.map_or_else(String::new, |i| self.plan.steps[i].phase.clone());
+        self.report.failures.push((name, failure));
+        self.unwind()
+    }
+
+    fn fail_before_the_first_phase(&mut self, error: SystemError) -> Ending {
+        self.report.failures.push((String::new(), error.into()));
+        self.unwind()
+    }
+
+    fn give_up(&mut self, step: usize, failure: Failure) -> Ending {
+        match self.system.tell(&News::Failed { step, failure }) {
+            Undoer::Me => self.unwind(),
+            Undoer::Other { stuck: true } => Ending::Stuck,
+            Undoer::Other { stuck: false } => Ending::Told,
+        }
+    }
+
+    fn unwind(&mut self) -> Ending {
+        self.undo_to(0, usize::MAX);
+        for i in 0..self.plan.steps.len() {
+            let step = &self.plan.steps[i];
+            let was_done =
+                |n: &usize| matches!(self.phases[*n], Phase::Done | Phase::Undone | Phase::Skipped);
+            if step.always && self.phases[i] == Phase::Pending && step.needed.iter().all(was_done) {
+                self.step(i);
+            }
+        }
+        if self.report.left.is_empty() {
+            self.transition(RunMark::Unwind);
+            self.end(Ending::Unwound, Outcome::Unwound)
+        } else {
+            self.transition(RunMark::Stick);
+            self.end(Ending::Stuck, Outcome::Stuck)
+        }
+    }
+
+    /// Undoes what came after `from`, newest first. `retried` is the step that will be tried again:
+    /// it counts as undone even if it had done nothing. True if nothing is stuck.
+    fn undo_to(&mut self, from: usize, retried: usize) -> bool {
+        let mut clean = true;
+        while self.undo.len() > from {
+            let step = self.undo[self.undo.len() - 1].0;
+            let mut failed = None;
+            while self.undo.len() > from && self.undo[self.undo.len() - 1].0 == step {
+                let Some((_, undo)) = self.undo.pop() else { break };
+                let Undo::Effect(effect) = undo else { continue };
+                if matches!(self.phases[step], Phase::Done | Phase::Failed) {
+                    self.mark(step, PhaseMark::Undo);
+                }
+                let error = self.system.perform(&effect).err().map(Failure::from);
+                let what = effect.to_string();
+                let state = if error.is_some() { Phase::Stuck } else { Phase::Undone };
+                let phase = self.plan.steps[step].phase.clone();
+                self.say(What::Undo { phase, what: what.clone(), state, error: error.clone() });
+                match error {
+                    Some(error) => {
+                        self.report.left.push((what, error.clone()));
+                        failed = Some(error);
+                    }
+                    None => self.report.undone.push(what),
+                }
+            }
+            if self.phases[step] == Phase::Undoing {
+                self.mark(step, if failed.is_some() { PhaseMark::UndoFail } else { PhaseMark::UndoFinish });
+            }
+            clean &= failed.is_none();
+        }
+        if clean && retried < self.phases.len() && self.phases[retried] == Phase::Failed {
+            self.mark(retried, PhaseMark::Undo);
+            self.mark(retried, PhaseMark::UndoFinish);
+        }
+        clean
+    }
+
+    fn guard(&mut self) -> Ending {
+        if !self.system.wait_as_guard() {
+            return Ending::Guarded;
+        }
+        self.guard_phases();
+        if !self.report.failures.is_empty() {
+            self.say(What::End { outcome: Outcome::Failed, code: 0 });
+        }
+        Ending::Guarded
+    }
+
+    fn guard_phases(&mut self) {
+        let guarded: Vec<_> =
+            (0..self.plan.steps.len()).filter(|i| self.plan.steps[*i].process == Process::Guard).collect();
+        if guarded.is_empty() || (self.how.whole && !self.system.wait_as_guard()) {
+            return;
+        }
+        self.note_identity();
+        for i in guarded {
+            // What the daemon did after the fork is unknown here; what this process did is not.
+            let own = |n: &&usize| self.plan.steps[**n].process == Process::Guard;
+            let unmet = self.plan.steps[i].needed.iter().filter(own).find(|n| !self.phases[**n].meets_need());
+            match unmet {
+                Some(need) if !self.how.whole => {
+                    self.skip(i, format!("needs {}", self.plan.steps[*need].phase))
+                }
+                _ => {
+                    self.step(i);
+                }
+            }
+        }
+    }
+}
+
+/// An application that ended by itself, with a status that is not success, failed.
+fn bad_end(ended: Ended) -> Option<SystemError> {
+    let text = match ended {
+        Ended::Exit(0) => return None,
+        Ended::Exit(code) => format!("the application exited with status {code}"),
+        Ended::Signal(signal) => format!("the application was ended by signal {signal}"),
+    };
+    Some(
+        SystemError::new(text).help("its own output is in the log, or on the terminal where there is no log"),
+    )
+}

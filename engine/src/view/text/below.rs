@@ -1,0 +1,157 @@
+//! What is said below the table: where the time went, why it failed, what to do.
+
+use super::line::{BAD_BOLD, BOLD, DIM, PLAIN, Paint, plain, width, wrap};
+use super::{Page, failed};
+use crate::text::duration;
+
+/// At most so many failures, and so many notes, are told in full.
+const MANY: usize = 12;
+const INDENT: usize = 6;
+
+impl Page<'_> {
+    pub(super) fn below(&self, out: &mut String) {
+        let mut said = String::new();
+        self.time(&mut said);
+        self.why(&mut said);
+        self.notes(&mut said);
+        if !said.is_empty() {
+            out.push('\n');
+            out.push_str(&said);
+        }
+    }
+
+    fn time(&self, out: &mut String) {
+        let spans = &self.timeline.spans;
+        let mut slowest: Vec<_> = self.path.clone();
+        slowest.sort_by(|a, b| b.1.total_cmp(&a.1));
+        slowest.truncate(5);
+        slowest.sort_by_key(|(i, _)| (spans[*i].start_ns, *i));
+        let told: Vec<_> = slowest
+            .iter()
+            .filter_map(|(i, share)| {
+                let took = duration(spans[*i].took()?);
+                Some(format!("{} {took} ({})", spans[*i].phase.name, percent(*share)))
+            })
+            .collect();
+        let mut text = String::new();
+        if !told.is_empty() {
+            text = format!("◆ critical: {}", told.join(", "));
+        }
+        let gap = self.unaccounted();
+        let share = gap as f64 / self.zone.max(1) as f64;
+        if share >= 0.01 && self.zone > 0 {
+            let sep = if text.is_empty() { "" } else { " · " };
+            text.push_str(&format!("{sep}between phases {} ({})", duration(gap), percent(share)));
+        }
+        self.say("time", PLAIN, "", &[&text], out);
+    }
+
+    /// Time in the zone in which no phase ran.
+    fn unaccounted(&self) -> u64 {
+        let mut busy: Vec<_> = self
+            .timeline
+            .spans
+            .iter()
+            .filter_map(|s| Some((s.start_ns?, s.end_ns.unwrap_or(self.zone).min(self.zone))))
+            .collect();
+        busy.sort_unstable();
+        let (mut gap, mut until) = (0, 0);
+        for (from, to) in busy {
+            gap += from.min(self.zone).saturating_sub(until);
+            until = until.max(to);
+        }
+        gap + self.zone.saturating_sub(until)
+    }
+
+    fn why(&self, out: &mut String) {
+        let all: Vec<_> = self.timeline.spans.iter().filter(|s| failed(s)).collect();
+        for span in all.iter().take(MANY) {
+            let Some(error) = &span.error else { continue };
+            let mut why = Vec::new();
+            if error.why.is_none() || !self.fits(span, error) {
+                why.push(error.message.as_str());
+            }
+            why.extend(error.why.as_deref());
+            self.say("why", BAD_BOLD, &span.phase.name, &why, out);
+            self.say("fix", PLAIN, "", &[error.help.as_deref().unwrap_or_default()], out);
+        }
+        if all.len() > MANY {
+            self.say("why", PLAIN, "", &[&format!("{} more phases failed", all.len() - MANY)], out);
+        }
+        let stuck = self.timeline.spans.iter().flat_map(|s| s.undo.iter().map(move |(what, e)| (s, what, e)));
+        for (span, what, error) in stuck.filter_map(|(s, w, e)| Some((s, w, e.as_ref()?))).take(MANY) {
+            let head = format!("could not {what}: {}", error.message);
+            let why = [head.as_str(), error.why.as_deref().unwrap_or_default()];
+            self.say("left", BAD_BOLD, &span.phase.name, &why, out);
+            self.say("fix", PLAIN, "", &[error.help.as_deref().unwrap_or_default()], out);
+        }
+    }
+
+    fn notes(&self, out: &mut String) {
+        let mut notes: Vec<(String, String)> = Vec::new();
+        let t = self.timeline;
+        for span in &t.spans {
+            notes.extend(span.notes.iter().map(|n| (span.phase.name.clone(), n.clone())));
+        }
+        for d in &t.divergences {
+            let told = format!("{} was predicted to be {} and is {}", d.field, d.predicted, d.observed);
+            notes.push((d.phase.clone(), format!("after {}, {told}", d.effect)));
+        }
+        for (at, signal, then) in t.signals.iter().rev().take(3).rev() {
+            notes.push((format!("{signal} after {}", duration(*at)), then.clone()));
+        }
+        let folded = self.folds.count();
+        if folded > 0 {
+            let all = t.spans.len();
+            let said = format!("{folded} of {all} phases are folded into … rows; --format json has them all");
+            notes.push((String::new(), said));
+        }
+        let count = notes.len();
+        for (head, note) in notes.iter().take(MANY) {
+            self.say("note", BOLD, head, &[note], out);
+        }
+        if count > MANY {
+            self.say("note", PLAIN, "", &[&format!("{} more notes", count - MANY)], out);
+        }
+        for problem in &t.problems {
+            self.say("note", PLAIN, "", &[problem], out);
+        }
+    }
+
+    /// A labelled paragraph that begins with `head:`; nothing if there is nothing to say.
+    fn say(&self, label: &str, paint: Paint, head: &str, text: &[&str], out: &mut String) {
+        let room = self.style.width - INDENT;
+        let head = match head {
+            "" => String::new(),
+            head => format!("{}: ", super::line::cut(&plain(head, self.style), room / 2, self.style)),
+        };
+        // the head is wrapped with the text, as one word, and painted afterwards
+        let stand_in = "x".repeat(width(&head).saturating_sub(1));
+        let mut lines = Vec::new();
+        for part in text.iter().filter(|p| !p.trim().is_empty()) {
+            match lines.is_empty() && !head.is_empty() {
+                true => lines = wrap(&format!("{stand_in} {part}"), room, self.style),
+                false => lines.extend(wrap(part, room, self.style)),
+            }
+        }
+        for (i, text) in lines.iter().enumerate() {
+            let mut line = self.line();
+            line.put(DIM, if i == 0 { label } else { "" }).to(INDENT);
+            let rest = match text.strip_prefix(&stand_in) {
+                Some(rest) if i == 0 && !head.is_empty() => {
+                    line.put(paint, head.trim_end().trim_end_matches(':')).put(PLAIN, ":");
+                    rest
+                }
+                _ => text,
+            };
+            line.put(PLAIN, rest).finish(out);
+        }
+    }
+}
+
+pub(super) fn percent(share: f64) -> String {
+    match share * 100.0 {
+        p if p < 0.95 => format!("{p:.1}%"),
+        p => format!("{p:.0}%"),
+    }
+}
