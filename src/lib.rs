@@ -1,1 +1,61 @@
+//! The command `rsd`: arguments in, engine called, text and exit code out. One file a subcommand.
 
+mod args;
+mod check;
+mod complete;
+mod explain;
+mod instance;
+mod kinds;
+mod output;
+mod plan;
+mod prepare;
+mod run;
+mod source;
+mod specs;
+mod status;
+mod stop;
+mod trace;
+
+use std::ffi::OsString;
+
+/// Exit codes, DESIGN section 4.
+pub mod exit {
+    /// fine
+    pub const FINE: i32 = 0;
+    /// a phase failed and everything was undone
+    pub const FAILED: i32 = 1;
+    /// the command line is wrong
+    pub const USAGE: i32 = 2;
+    /// not running
+    pub const NOT_RUNNING: i32 = 3;
+    /// not enough privilege
+    pub const PRIVILEGE: i32 = 4;
+    /// the spec was refused
+    pub const REFUSED: i32 = 6;
+}
+
+/// Runs the command line and returns its exit code.
+pub fn main(argv: Vec<OsString>) -> i32 {
+    let argv = match args::texts(argv) {
+        Ok(argv) => argv,
+        Err(code) => return code,
+    };
+    match argv.get(1).map(String::as_str) {
+        Some("run") => run::command(&argv),
+        Some("check") => check::command(&argv),
+        Some("plan") => plan::command(&argv),
+        Some("stop") => stop::command(&argv),
+        Some("status") => status::command(&argv),
+        _ => match args::plain(&argv) {
+            Err(code) => code,
+            Ok(matches) => match matches.subcommand() {
+                Some(("trace", m)) => trace::command(m),
+                Some(("specs", m)) => specs::command(m),
+                Some(("kinds", m)) => kinds::command(m),
+                Some(("explain", m)) => explain::command(m),
+                Some(("completions", m)) => complete::command(m),
+                _ => exit::USAGE,
+            },
+        },
+    }
+}

@@ -1,0 +1,121 @@
+//! The program that a start-up is for, as the host sees it.
+//!
+//! Three of them: [`command`] runs any program and stays as its keeper, [`whoami`] is built in and
+//! answers with its own identity, and a Twisted TAC is refused by this build.
+
+pub mod command;
+pub mod explain;
+pub mod facts;
+pub mod http;
+pub mod program;
+mod spawn;
+pub mod whoami;
+
+use crate::log::Log;
+use engine::effect::{Ended, Identity, Program, Socket, SystemError};
+use nix::sys::signalfd::SignalFd;
+use nix::sys::socket::{SockaddrStorage, getsockname};
+use std::fs::File;
+use std::os::fd::{AsRawFd, OwnedFd};
+
+/// A socket that was bound for the application.
+#[derive(Debug)]
+pub struct Listening {
+    /// the address as it was asked for
+    pub socket: Socket,
+    /// the descriptor
+    pub fd: OwnedFd,
+}
+
+impl Listening {
+    /// The address it really has: the kernel chose the port where 0 was asked for.
+    pub fn address(&self) -> String {
+        let scheme = match self.socket {
+            Socket::Tcp(_) => "tcp",
+            Socket::Udp(_) => "udp",
+            Socket::Unix(_) => return self.socket.to_string(),
+        };
+        match getsockname::<SockaddrStorage>(self.fd.as_raw_fd()) {
+            Ok(address) => format!("{scheme}:{address}"),
+            Err(_) => self.socket.to_string(),
+        }
+    }
+}
+
+/// What is around the application while it starts and serves.
+pub struct Around<'a> {
+    /// the sockets that were bound for it
+    pub listening: &'a [Listening],
+    /// the log, if there is one; without it output goes where the starter's goes
+    pub log: Option<&'a mut Log>,
+    /// the blocked signals, nonblocking
+    pub signals: &'a SignalFd,
+    /// when starting must be over, nanoseconds on CLOCK_MONOTONIC
+    pub deadline: Option<u64>,
+    /// the journal of this run, readable
+    pub journal: Option<&'a File>,
+    /// who this process is now
+    pub identity: &'a Identity,
+    /// told of every signal taken, and what was done about it
+    pub on_signal: &'a mut dyn FnMut(&str, &str),
+}
+
+/// A process that was started. It must be ended if the start fails after all.
+#[derive(Debug)]
+pub struct Started {
+    /// its number
+    pub pid: i32,
+    /// a handle that cannot come to mean another process
+    pub pidfd: OwnedFd,
+    /// what it is, for people
+    pub name: String,
+}
+
+/// How serving came to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Served {
+    /// how the program ended; `None` for the built-in, which just stops
+    pub ended: Option<Ended>,
+    /// whether we were told to stop
+    pub asked: bool,
+}
+
+/// Reads a journal and renders the timeline that it holds.
+pub type ReadTimeline = fn(&[u8]) -> serde_json::Value;
+
+/// What the host runs. The strings are sentences for the timeline.
+pub trait Application {
+    /// Find and read it. Nothing of it runs yet.
+    fn load(&mut self) -> Result<Vec<String>, SystemError>;
+
+    /// Let it do what needs the starting credential.
+    fn privileged_start(&mut self, _around: &mut Around) -> Result<Vec<String>, SystemError> {
+        Ok(Vec::new())
+    }
+
+    /// Start it. It is ready when this returns.
+    fn start(&mut self, around: &mut Around) -> Result<(Option<Started>, Vec<String>), SystemError>;
+
+    /// Stay until it ends or is told to.
+    fn serve(&mut self, around: &mut Around) -> Result<Served, SystemError>;
+}
+
+/// The application that a program asks for.
+pub fn make(program: &Program, timeline: ReadTimeline) -> Result<Box<dyn Application>, SystemError> {
+    match (program.command.split_first(), &program.tac) {
+        (Some(_), Some(tac)) => {
+            Err(SystemError::new(format!("both a command and the TAC {} are to be run", tac.display()))
+                .help("give one of them"))
+        }
+        (Some(_), None) => Ok(Box::new(command::Command::new(program.clone()))),
+        (None, Some(tac)) => Err(SystemError::new(format!(
+            "load {}: Twisted applications are not in this build yet",
+            tac.display()
+        ))
+        .help(format!(
+            "run Twisted's own starter as the program: `-- twistd -n --pidfile= -y {}`",
+            tac.display()
+        ))),
+        (None, None) => Ok(Box::new(whoami::Whoami::new(timeline))),
+    }
+}

@@ -1,0 +1,224 @@
+//! Making a child and turning it into the program.
+
+use super::program::Found;
+use super::{Around, Listening, explain};
+use crate::sys::child;
+use engine::effect::{Program, Socket, SystemError};
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::sys::prctl::set_pdeathsig;
+use nix::sys::signal::Signal;
+use nix::sys::stat::fstat;
+use nix::unistd::{Pid, execve, geteuid, getpid, getppid, isatty, pipe2, setsid, write};
+use std::convert::Infallible;
+use std::env;
+use std::ffi::CString;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+
+/// The first descriptor of the LISTEN_FDS protocol.
+const LISTEN_START: i32 = 3;
+
+/// Variables that speak to the process they were set for and must not reach another.
+const PRIVATE: [&str; 7] = [
+    "LISTEN_PID",
+    "LISTEN_FDS",
+    "LISTEN_FDNAMES",
+    "LISTEN_PIDFDID",
+    "NOTIFY_SOCKET",
+    "WATCHDOG_PID",
+    "WATCHDOG_USEC",
+];
+
+pub(super) fn arguments(program: &Program) -> Result<Vec<CString>, SystemError> {
+    let each = |a: &String| {
+        CString::new(a.as_bytes()).map_err(|_| {
+            SystemError::new("an argument of the command holds a NUL, which no program can be given")
+        })
+    };
+    program.command.iter().map(each).collect()
+}
+
+/// The names that go with the descriptors: no colon is allowed in one.
+fn names(listening: &[Listening]) -> String {
+    let name = |l: &Listening| match &l.socket {
+        Socket::Tcp(a) => format!("tcp-{}", a.port()),
+        Socket::Udp(a) => format!("udp-{}", a.port()),
+        Socket::Unix(p) => {
+            let file = p.file_name().unwrap_or_default().to_string_lossy();
+            let safe = |c: char| if c.is_ascii_graphic() && c != ':' { c } else { '-' };
+            format!("unix-{}", file.chars().map(safe).collect::<String>())
+        }
+    };
+    listening.iter().map(name).collect::<Vec<_>>().join(":")
+}
+
+/// The caller's environment without what was meant for us alone.
+fn environment() -> Vec<CString> {
+    env::vars_os()
+        .filter(|(name, _)| !PRIVATE.iter().any(|p| name == *p))
+        .filter_map(|(name, value)| {
+            let mut pair = name.into_vec();
+            pair.push(b'=');
+            pair.extend(value.as_bytes());
+            CString::new(pair).ok()
+        })
+        .collect()
+}
+
+/// What the child was doing when it failed, sent with the errno over the status pipe.
+#[derive(Clone, Copy)]
+#[repr(u32)]
+enum Stage {
+    Parent = 1,
+    Output = 2,
+    Listen = 3,
+    Signals = 4,
+    Descriptors = 5,
+    Exec = 6,
+}
+
+/// Everything the child needs, made before the fork.
+pub(super) struct Child<'a> {
+    found: &'a Found,
+    arguments: Vec<CString>,
+    environment: Vec<CString>,
+    listening: Vec<OwnedFd>,
+    null: Option<OwnedFd>,
+    output: Option<(OwnedFd, OwnedFd)>,
+    status: (OwnedFd, OwnedFd),
+    /// a standard descriptor is a terminal that belongs to another user
+    foreign_terminal: bool,
+}
+
+impl<'a> Child<'a> {
+    pub(super) fn prepare(
+        found: &'a Found,
+        arguments: Vec<CString>,
+        around: &Around,
+        null: Option<&OwnedFd>,
+    ) -> Result<Self, Errno> {
+        let count = around.listening.len() as i32;
+        // all that the child copies from lies above all that it copies to
+        let least = LISTEN_START + count;
+        let mut listening = Vec::new();
+        for one in around.listening {
+            // the flag is shared with every copy; a program that knows nothing expects to wait
+            let flags = OFlag::from_bits_retain(fcntl(&one.fd, FcntlArg::F_GETFL)?);
+            if flags.contains(OFlag::O_NONBLOCK) {
+                fcntl(&one.fd, FcntlArg::F_SETFL(flags - OFlag::O_NONBLOCK))?;
+            }
+            listening.push(child::copy_above(&one.fd, least)?);
+        }
+        let mut environment = environment();
+        if count > 0 {
+            for pair in [format!("LISTEN_FDS={count}"), format!("LISTEN_FDNAMES={}", names(around.listening))]
+            {
+                environment.push(CString::new(pair).map_err(|_| Errno::EINVAL)?);
+            }
+        }
+        let high_pipe = || -> Result<(OwnedFd, OwnedFd), Errno> {
+            let (reader, writer) = pipe2(OFlag::O_CLOEXEC)?;
+            Ok((child::copy_above(&reader, least)?, child::copy_above(&writer, least)?))
+        };
+        let output = match around.log {
+            Some(_) => {
+                let (reader, writer) = high_pipe()?;
+                fcntl(&reader, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
+                Some((reader, writer))
+            }
+            None => None,
+        };
+        let null = null.map(|null| child::copy_above(null, least)).transpose()?;
+        Ok(Child {
+            found,
+            arguments,
+            environment,
+            listening,
+            null,
+            output,
+            status: high_pipe()?,
+            foreign_terminal: foreign_terminal(),
+        })
+    }
+
+    /// Gives back the child, the pipe it reports on and the one its output comes through.
+    pub(super) fn start(mut self) -> Result<(Pid, OwnedFd, Option<OwnedFd>), Errno> {
+        let parent = getpid();
+        let pid = child::vfork(|| {
+            let Err((stage, errno)) = self.run(parent);
+            let mut report = [0u8; 8];
+            report[..4].copy_from_slice(&(stage as u32).to_ne_bytes());
+            report[4..].copy_from_slice(&(errno as i32).to_ne_bytes());
+            let _ = write(&self.status.1, &report);
+            child::leave(127)
+        })?;
+        Ok((pid, self.status.0, self.output.map(|(reader, _)| reader)))
+    }
+
+    /// In the child: become the program.
+    fn run(&mut self, parent: Pid) -> Result<Infallible, (Stage, Errno)> {
+        let at = |stage: Stage| move |errno| (stage, errno);
+        set_pdeathsig(Signal::SIGTERM).map_err(at(Stage::Parent))?;
+        if getppid() != parent {
+            // it died before the line above: nobody will tell us
+            return Err((Stage::Parent, Errno::ESRCH));
+        }
+        if self.foreign_terminal {
+            // Another's terminal must not stay this one's: what it pushes into the input (TIOCSTI)
+            // would be read by the starter's shell.
+            setsid().map_err(at(Stage::Parent))?;
+        }
+        if let Some((_, writer)) = &self.output {
+            child::place(writer.as_fd(), 1).map_err(at(Stage::Output))?;
+            child::place(writer.as_fd(), 2).map_err(at(Stage::Output))?;
+        }
+        for fd in 0..LISTEN_START {
+            keep_open(fd, self.null.as_ref()).map_err(at(Stage::Output))?;
+        }
+        for (to, socket) in (LISTEN_START..).zip(&self.listening) {
+            child::place(socket.as_fd(), to).map_err(at(Stage::Listen))?;
+        }
+        if !self.listening.is_empty() {
+            let own = CString::new(format!("LISTEN_PID={}", getpid()))
+                .map_err(|_| (Stage::Listen, Errno::EINVAL))?;
+            self.environment.push(own);
+        }
+        let first = LISTEN_START as u32 + self.listening.len() as u32;
+        child::close_on_exec_from(first).map_err(at(Stage::Descriptors))?;
+        child::default_signals().map_err(at(Stage::Signals))?;
+        execve(&self.found.c_path, &self.arguments, &self.environment).map_err(at(Stage::Exec))
+    }
+}
+
+/// Whether one of the standard descriptors is a terminal that is not this user's: dropped in the
+/// foreground.
+fn foreign_terminal() -> bool {
+    let me = geteuid().as_raw();
+    let foreign = |fd: BorrowedFd| isatty(fd).unwrap_or(false) && fstat(fd).is_ok_and(|s| s.st_uid != me);
+    foreign(std::io::stdin().as_fd())
+        || foreign(std::io::stdout().as_fd())
+        || foreign(std::io::stderr().as_fd())
+}
+
+/// Let a standard descriptor survive execve; where it is not open at all it becomes /dev/null.
+fn keep_open(fd: i32, null: Option<&OwnedFd>) -> Result<(), Errno> {
+    match (child::survive_exec(fd), null) {
+        (Err(Errno::EBADF), Some(null)) => child::place(null.as_fd(), fd),
+        (Err(Errno::EBADF), None) => Ok(()),
+        (other, _) => other,
+    }
+}
+
+/// What the child's report says.
+pub(super) fn failed(stage: u32, errno: i32, found: &Found) -> SystemError {
+    let step = match stage {
+        s if s == Stage::Exec as u32 => return explain::exec(Errno::from_raw(errno), &found.path),
+        s if s == Stage::Parent as u32 => "tie it to its keeper",
+        s if s == Stage::Output as u32 => "connect its standard descriptors",
+        s if s == Stage::Listen as u32 => "hand it the listening sockets",
+        s if s == Stage::Signals as u32 => "reset its signals",
+        _ => "close what it must not inherit",
+    };
+    SystemError::errno(errno, format!("run {}: {step}", found.path.display()))
+}

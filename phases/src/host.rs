@@ -1,0 +1,531 @@
+//! The real machine. Every effect ends here in system calls whose results are checked.
+
+mod credential;
+mod daemonize;
+mod guard;
+mod holder;
+pub mod pid_file;
+pub mod protocol;
+
+use crate::application::{self, Application as Hosted, Around, Listening, ReadTimeline};
+use crate::log::Log;
+use crate::sys::{channel::Channel, failed, identity, io_failed, process};
+use engine::effect::{
+    Application, CapabilitySet, Done, Effect, ErrorKind, Facts, Handle, Identity, News, Performed, Program,
+    Socket, System, SystemError, Undo, Undoer, Verdict,
+};
+use engine::plan::Plan;
+use engine::timeline::{Event, What};
+use nix::sys::signal::Signal;
+use nix::sys::signalfd::SignalFd;
+use nix::sys::stat::{Mode, umask};
+use nix::unistd::Pid;
+use protocol::Held;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{File, OpenOptions};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+/// What this process is in the run.
+#[derive(Debug)]
+enum Role {
+    /// the only one
+    Alone,
+    /// it stayed behind and holds the undo; the other one's number
+    Holder { peer: Pid, channel: Channel, ours: bool },
+    /// it runs the phases, and another holds the undo: our child (foreground) or the launcher
+    Runner { channel: Channel, holder: Option<Pid> },
+    /// it keeps the starting credential for the end
+    Guard { daemon: OwnedFd, launcher: OwnedFd },
+}
+
+/// The machine, as this process can change it.
+pub struct Host {
+    role: Role,
+    signals: SignalFd,
+    null: File,
+    journal: Option<File>,
+    root: PathBuf,
+    umask: u32,
+    bounding: CapabilitySet,
+    held: BTreeMap<u32, Held>,
+    next_handle: u32,
+    deadline: Option<u64>,
+    step: usize,
+    /// asked to stop before the start was complete
+    stop: Option<Signal>,
+    /// came during the start and are for the application
+    later: Vec<Signal>,
+    log: Option<Log>,
+    listening: Vec<(Handle, Listening)>,
+    application: Option<Box<dyn Hosted>>,
+    pid_files: Vec<pid_file::PidFile>,
+    timeline: ReadTimeline,
+    daemon: Option<Pid>,
+    speaks: bool,
+    /// as it was last read back, until something is performed that may change it
+    identity: Option<Identity>,
+    /// the drop of this plan, if it has one
+    drop: Option<DropStep>,
+    /// handles that came from a process that had dropped: they are undone as its user only
+    distrusted: BTreeSet<u32>,
+}
+
+/// The step that drops, and to whom.
+#[derive(Clone, Debug)]
+struct DropStep {
+    step: usize,
+    uid: u32,
+    gid: u32,
+    groups: Vec<u32>,
+}
+
+impl DropStep {
+    fn of(plan: &Plan) -> Option<DropStep> {
+        let step = plan.steps().iter().position(|s| s.drop && s.skipped.is_none())?;
+        plan.steps()[step].effects.iter().find_map(|e| match e {
+            Effect::SetCredential { uid: Some(uid), gid, groups } => {
+                let gid = gid.unwrap_or(*uid);
+                Some(DropStep { step, uid: *uid, gid, groups: groups.clone().unwrap_or_else(|| vec![gid]) })
+            }
+            _ => None,
+        })
+    }
+}
+
+impl Host {
+    /// Takes the machine over: signals arrive at a descriptor from now on. `journal` is a second
+    /// descriptor of the run's journal, for an application that shows its own start; `start` is who
+    /// this process was found to be.
+    pub fn new(
+        signals: SignalFd,
+        journal: Option<File>,
+        timeline: ReadTimeline,
+        start: &Identity,
+    ) -> Result<Host, SystemError> {
+        let null = OpenOptions::new().read(true).write(true).open("/dev/null").map_err(|e| {
+            io_failed(&e, "open /dev/null")
+                .help("the null device is needed for the daemon's standard descriptors")
+        })?;
+        Ok(Host {
+            role: Role::Alone,
+            signals,
+            null,
+            journal,
+            root: PathBuf::from("/"),
+            umask: start.umask,
+            bounding: start.bounding,
+            held: BTreeMap::new(),
+            next_handle: 0,
+            deadline: None,
+            step: 0,
+            stop: None,
+            later: Vec::new(),
+            log: None,
+            listening: Vec::new(),
+            application: None,
+            pid_files: Vec::new(),
+            timeline,
+            daemon: None,
+            speaks: true,
+            identity: None,
+            drop: None,
+            distrusted: BTreeSet::new(),
+        })
+    }
+
+    /// The daemon, in the process that waited for it.
+    pub fn daemon(&self) -> Option<Pid> {
+        self.daemon
+    }
+
+    /// Whether this process is the one to tell people how it went. The child that holds the undo in
+    /// the foreground, and a daemon that has a launcher, leave that to the other.
+    pub fn speaks(&self) -> bool {
+        self.speaks
+    }
+
+    /// Takes the signals that wait: those that ask to stop, and those to pass on once it serves.
+    fn sort_signals(&mut self) {
+        while let Ok(Some(info)) = self.signals.read_signal() {
+            match Signal::try_from(info.ssi_signo as i32) {
+                Ok(signal @ (Signal::SIGTERM | Signal::SIGINT | Signal::SIGQUIT)) => {
+                    self.stop.get_or_insert(signal);
+                }
+                Ok(signal @ (Signal::SIGHUP | Signal::SIGUSR1 | Signal::SIGUSR2))
+                    if !self.later.contains(&signal) =>
+                {
+                    self.later.push(signal);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn keep(&mut self, held: Held) -> Handle {
+        let handle = Handle(self.next_handle);
+        self.next_handle += 1;
+        self.held.insert(handle.0, held);
+        handle
+    }
+
+    fn read_identity(&self) -> Result<Identity, SystemError> {
+        identity::read(&self.root, self.umask, self.bounding).map_err(|e| failed(e, "read the identity"))
+    }
+
+    fn open_log(
+        &mut self,
+        path: &Path,
+        owner: Option<engine::effect::Owner>,
+        mode: u32,
+        rotate_at: Option<u64>,
+    ) -> Result<Done, SystemError> {
+        let (log, created) = Log::open(path, owner, mode, rotate_at)?;
+        let undo = if created {
+            let dir = log.dirfd().try_clone_to_owned().map_err(|e| {
+                log.forget();
+                io_failed(&e, "keep the log's directory")
+            })?;
+            let (dev, ino) = log.inode();
+            let handle = self.keep(Held::File { dir, name: log.name().to_owned(), dev, ino });
+            Undo::Effect(Box::new(Effect::Remove { handle, path: path.to_owned(), only_if_empty: true }))
+        } else {
+            Undo::Nothing
+        };
+        self.log = Some(log);
+        Ok(Done::with(undo))
+    }
+
+    fn chroot(&mut self, path: &Path) -> Result<Done, SystemError> {
+        nix::unistd::chroot(path).map_err(|e| {
+            let error = failed(e, format!("chroot {}", path.display()));
+            if e == nix::errno::Errno::EPERM {
+                error.lacks(engine::effect::Capability::SysChroot)
+            } else {
+                error
+            }
+        })?;
+        // Where it really is, for people: links on the way do not matter to what was entered.
+        self.root = if self.root == Path::new("/") {
+            path.to_owned()
+        } else {
+            self.root.join(path.strip_prefix("/").unwrap_or(path))
+        };
+        Ok(Done::with(Undo::EndsWithProcess))
+    }
+
+    fn bind(&mut self, socket: &Socket) -> Result<Done, SystemError> {
+        let explain = |e: std::io::Error| {
+            let mut error = io_failed(&e, format!("bind {socket}"));
+            match error.errno {
+                Some(98) => error.help("see who has it: `ss -ltnup`; or choose another address"),
+                Some(13) => {
+                    error.lacks = Some(engine::effect::Capability::NetBindService);
+                    error.help("bind it before the drop, or choose a port from 1024 up")
+                }
+                _ => error,
+            }
+        };
+        let mut note = String::new();
+        if let Socket::Unix(path) = socket
+            && process::is_stale_socket(path)
+        {
+            // Nobody listens behind the name: what a daemon that is gone has left, as a PID file may be.
+            std::fs::remove_file(path).map_err(explain)?;
+            note = ", in place of a stale socket".to_owned();
+        }
+        let (fd, path): (OwnedFd, _) = match socket {
+            Socket::Tcp(a) => (std::net::TcpListener::bind(a).map_err(explain)?.into(), None),
+            Socket::Udp(a) => (std::net::UdpSocket::bind(a).map_err(explain)?.into(), None),
+            Socket::Unix(p) => {
+                (std::os::unix::net::UnixListener::bind(p).map_err(explain)?.into(), Some(p.clone()))
+            }
+        };
+        let undo = match path {
+            Some(path) => self.undo_of_name(&path).inspect_err(|_| drop(std::fs::remove_file(&path)))?,
+            None => {
+                let handle = Handle(self.next_handle);
+                self.next_handle += 1;
+                Undo::Effect(Box::new(Effect::Unbind { handle, socket: socket.clone() }))
+            }
+        };
+        let handle = match &undo {
+            Undo::Effect(effect) => match **effect {
+                Effect::Unbind { handle, .. } | Effect::Remove { handle, .. } => handle,
+                _ => Handle(u32::MAX),
+            },
+            _ => Handle(u32::MAX),
+        };
+        let listening = Listening { socket: socket.clone(), fd };
+        let note = format!("listening on {}{note}", listening.address());
+        self.listening.push((handle, listening));
+        Ok(Done::with(undo).note(note))
+    }
+
+    fn undo_of_name(&mut self, path: &Path) -> Result<Undo, SystemError> {
+        let what = || format!("keep {}", path.display());
+        let (dir, name) = pid_file::open_parent(path)?;
+        let stat = nix::sys::stat::fstatat(&dir, name.as_os_str(), nix::fcntl::AtFlags::AT_SYMLINK_NOFOLLOW)
+            .map_err(|e| failed(e, what()))?;
+        let handle = self.keep(Held::File { dir, name, dev: stat.st_dev, ino: stat.st_ino });
+        Ok(Undo::Effect(Box::new(Effect::Remove { handle, path: path.to_owned(), only_if_empty: false })))
+    }
+
+    fn load(&mut self, program: &Program) -> Result<Done, SystemError> {
+        let mut hosted = application::make(program, self.timeline)?;
+        let notes = hosted.load()?;
+        self.application = Some(hosted);
+        Ok(noted(Undo::EndsWithProcess, notes))
+    }
+
+    /// Runs something of the application with what is around it.
+    fn hosted<T>(
+        &mut self,
+        what: &str,
+        call: impl FnOnce(&mut dyn Hosted, &mut Around) -> Result<T, SystemError>,
+    ) -> Result<T, SystemError> {
+        let Some(mut hosted) = self.application.take() else {
+            return Err(SystemError::new(format!("{what}: no application was loaded"))
+                .help("a phase of kind `load-application` must come before"));
+        };
+        let identity = match &self.identity {
+            Some(known) => known.clone(),
+            None => self.read_identity()?,
+        };
+        let listening: Vec<Listening> = self
+            .listening
+            .iter()
+            .map(|(_, l)| Ok(Listening { socket: l.socket.clone(), fd: l.fd.try_clone()? }))
+            .collect::<std::io::Result<_>>()
+            .map_err(|e| io_failed(&e, "hand over the sockets"))?;
+        let mut around = Around {
+            listening: &listening,
+            log: self.log.as_mut(),
+            signals: &self.signals,
+            deadline: self.deadline,
+            journal: self.journal.as_ref(),
+            identity: &identity,
+            on_signal: &mut |signal, then| {
+                say(What::Signal { signal: signal.to_owned(), then: then.to_owned() });
+            },
+        };
+        let result = call(hosted.as_mut(), &mut around);
+        self.application = Some(hosted);
+        result
+    }
+
+    fn start_application(&mut self) -> Result<Done, SystemError> {
+        let (started, notes) = self.hosted("start the application", |h, around| h.start(around))?;
+        let undo = match started {
+            Some(started) => {
+                say(What::Fork {
+                    parent: process::id(),
+                    role: "program".to_owned(),
+                    child: Some(started.pid as u32),
+                });
+                let handle = self.keep(Held::Process { pid: started.pid, pidfd: started.pidfd, alive: None });
+                Undo::Effect(Box::new(Effect::End { handle, name: started.name }))
+            }
+            None => Undo::EndsWithProcess,
+        };
+        Ok(noted(undo, notes))
+    }
+
+    fn serve(&mut self) -> Result<Done, SystemError> {
+        // Pending again, for whoever takes signals from here on: they are blocked, so nothing is lost.
+        for signal in std::mem::take(&mut self.later) {
+            nix::sys::signal::raise(signal).map_err(|e| failed(e, format!("pass {signal} on")))?;
+        }
+        let served = self.hosted("serve", |h, around| h.serve(around))?;
+        let mut done = Done::with(Undo::Nothing);
+        done.learned = Facts { notes: Vec::new(), ended: served.ended, asked: served.asked };
+        Ok(done)
+    }
+
+    /// Undo: unlink a name if it still leads to the file that was made.
+    fn remove(&mut self, handle: Handle, path: &Path, only_if_empty: bool) -> Result<Done, SystemError> {
+        let what = || format!("remove {}", path.display());
+        if only_if_empty {
+            // The log that is taken back is not written to any more, and our lock of it is let go.
+            self.log = None;
+        }
+        let Some(Held::File { dir, name, dev, ino }) = self.held.get(&handle.0) else {
+            return Err(lost(&what(), path));
+        };
+        let stat =
+            match nix::sys::stat::fstatat(dir, name.as_os_str(), nix::fcntl::AtFlags::AT_SYMLINK_NOFOLLOW) {
+                Ok(stat) => stat,
+                Err(nix::errno::Errno::ENOENT) => return Ok(Done::with(Undo::Nothing)),
+                Err(error) => return Err(failed(error, what())),
+            };
+        if (stat.st_dev, stat.st_ino) != (*dev, *ino) || only_if_empty && stat.st_size > 0 {
+            return Ok(Done::with(Undo::Nothing));
+        }
+        // Another start may have opened the empty log meanwhile, and writes to it from now on.
+        let _alone = match only_if_empty.then(|| crate::log::alone(dir, name)) {
+            Some(None) => return Ok(Done::with(Undo::Nothing)),
+            other => other,
+        };
+        match nix::unistd::unlinkat(dir, name.as_os_str(), nix::unistd::UnlinkatFlags::NoRemoveDir) {
+            Ok(()) | Err(nix::errno::Errno::ENOENT) => Ok(Done::with(Undo::Nothing)),
+            Err(error) => Err(failed(error, what()).help(format!("remove {} by hand", path.display()))),
+        }
+    }
+
+    /// Undo: end a process that was started, politely first.
+    fn end(&mut self, handle: Handle, name: &str) -> Result<Done, SystemError> {
+        let Some(Held::Process { pid, pidfd, .. }) = self.held.get(&handle.0) else {
+            return Err(SystemError::new(format!("end {name}: its handle was lost"))
+                .help(format!("look whether {name} still runs")));
+        };
+        for (signal, patience) in [(Signal::SIGTERM, 3_000), (Signal::SIGKILL, 3_000)] {
+            let there = self
+                .signal_as_whoever_started(handle, pidfd, signal)
+                .map_err(|e| failed(e, format!("end {name}")))?;
+            if !there || process::wait_readable([pidfd.as_fd()], patience).is_ok_and(|[gone]| gone) {
+                let _ =
+                    nix::sys::wait::waitpid(Pid::from_raw(*pid), Some(nix::sys::wait::WaitPidFlag::WNOHANG));
+                return Ok(Done::with(Undo::Nothing));
+            }
+        }
+        Err(SystemError::new(format!("end {name}: process {pid} is still there"))
+            .help(format!("look at process {pid}: it may hang in the kernel")))
+    }
+}
+
+/// A handle that did not arrive: no descriptor was free for it.
+fn lost(what: &str, path: &Path) -> SystemError {
+    SystemError::new(format!("{what}: the handle of its directory was lost"))
+        .why("too many descriptors are open, or too many are on their way (RLIMIT_NOFILE)")
+        .help(format!("remove {} by hand", path.display()))
+}
+
+fn noted(undo: Undo, notes: Vec<String>) -> Done {
+    notes.into_iter().fold(Done::with(undo), Done::note)
+}
+
+/// Records what only the host knows.
+fn say(what: What) {
+    engine::run::traced(Event { t: process::monotonic(), pid: process::id(), what });
+}
+
+impl System for Host {
+    fn open(&mut self, plan: &Plan) -> Result<Performed, SystemError> {
+        self.drop = DropStep::of(plan);
+        if plan.daemonizes() { Ok(Performed::Done(Done::with(Undo::Nothing))) } else { self.fork_holder() }
+    }
+
+    fn perform(&mut self, effect: &Effect) -> Result<Performed, SystemError> {
+        if effect.changes_identity() {
+            self.identity = None;
+        }
+        let done = match effect {
+            Effect::CheckPidFile { path } => pid_file::check(path),
+            Effect::OpenLog { path, owner, mode, rotate_at } => {
+                self.open_log(path, *owner, *mode, *rotate_at)
+            }
+            Effect::Chroot { path } => self.chroot(path),
+            Effect::Chdir { path } => nix::unistd::chdir(path.as_path())
+                .map(|()| Done::with(Undo::EndsWithProcess))
+                .map_err(|e| failed(e, format!("chdir {}", path.display()))),
+            Effect::Umask { mask } => {
+                umask(Mode::from_bits_truncate(*mask));
+                self.umask = *mask;
+                Ok(Done::with(Undo::EndsWithProcess))
+            }
+            Effect::Daemonize => return self.daemonize(),
+            Effect::CreatePidFile { path, owner, mode } => self.create_pid_file(path, *owner, *mode),
+            Effect::Bind { socket } => self.bind(socket),
+            Effect::SetCredential { uid, gid, groups } => self.set_credential(*uid, *gid, groups.as_deref()),
+            Effect::KeepGuard => return self.keep_guard(),
+            Effect::Application(Application::Load(program)) => self.load(program),
+            Effect::Application(Application::PrivilegedStart) => match self.application {
+                None => Ok(Done::with(Undo::Nothing)),
+                Some(_) => self
+                    .hosted("privileged start", |h, around| h.privileged_start(around))
+                    .map(|notes| noted(Undo::EndsWithProcess, notes)),
+            },
+            Effect::Application(Application::Start) => self.start_application(),
+            Effect::Serve => self.serve(),
+            Effect::RemovePidFile { path } => self.remove_pid_file(path),
+            Effect::Remove { handle, path, only_if_empty } => {
+                self.as_whoever_made(*handle, |host| host.remove(*handle, path, *only_if_empty))
+            }
+            Effect::Unbind { handle, .. } => {
+                self.listening.retain(|(h, _)| h != handle);
+                Ok(Done::with(Undo::Nothing))
+            }
+            Effect::End { handle, name } => self.end(*handle, name),
+        };
+        done.map(Performed::Done)
+    }
+
+    fn identity(&mut self) -> Result<Identity, SystemError> {
+        let identity = self.read_identity()?;
+        self.identity = Some(identity.clone());
+        Ok(identity)
+    }
+
+    fn now(&mut self) -> u64 {
+        process::monotonic()
+    }
+
+    fn pid(&self) -> u32 {
+        process::id()
+    }
+
+    fn begin(&mut self, step: usize, timeout: Option<u64>) {
+        self.step = step;
+        self.deadline = timeout.map(|t| process::monotonic().saturating_add(t));
+        self.tell_step(step, timeout);
+    }
+
+    fn interrupted(&mut self) -> Option<SystemError> {
+        if matches!(self.role, Role::Guard { .. }) {
+            // The start is long over: everybody may be told to end now, and this is what it is kept for.
+            return None;
+        }
+        self.sort_signals();
+        if let Some(signal) = self.stop {
+            return Some(
+                SystemError::new(format!("{signal} asked to stop before the start was complete"))
+                    .kind(ErrorKind::Interrupted),
+            );
+        }
+        if self.deadline.is_some_and(|d| process::monotonic() > d) {
+            return Some(SystemError::new("the time of this phase is up").kind(ErrorKind::Timeout));
+        }
+        None
+    }
+
+    fn hold(&mut self, step: usize, undo: &Undo) {
+        self.send_undo(step, undo);
+    }
+
+    fn tell(&mut self, news: &News) -> Undoer {
+        self.tell_holder(news)
+    }
+
+    fn wait(&mut self) -> Verdict {
+        self.wait_for_the_start()
+    }
+
+    fn wait_as_guard(&mut self) -> bool {
+        self.wait_for_the_end()
+    }
+
+    fn sleep(&mut self, duration: u64) {
+        // The limit of the phase is one of each try, not of the time between them.
+        self.deadline = None;
+        self.tell_step(self.step, None);
+        let until = process::monotonic().saturating_add(duration);
+        while self.stop.is_none() {
+            let left = until.saturating_sub(process::monotonic());
+            let ms = left.div_ceil(1_000_000).min(i32::MAX as u64) as i32;
+            if ms == 0 || process::wait_readable([self.signals.as_fd()], ms).is_err() {
+                break;
+            }
+            self.sort_signals();
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! The drop: setgroups, setresgid, setresuid, read back, and the way back refused.
+
+use super::Host;
+use crate::sys::{failed, process};
+use engine::effect::{Capability, CapabilitySet, Done, Handle, SystemError, Undo};
+use nix::errno::Errno;
+use nix::sys::signal::Signal;
+use nix::sys::wait::{WaitStatus, waitpid};
+use nix::unistd::{ForkResult, Gid, Uid, setgroups, setresgid, setresuid};
+use std::os::fd::OwnedFd;
+
+/// "leave it as it is" for setresuid(2) and setresgid(2).
+const SAME: u32 = u32::MAX;
+
+impl Host {
+    pub(super) fn set_credential(
+        &mut self,
+        uid: Option<u32>,
+        gid: Option<u32>,
+        groups: Option<&[u32]>,
+    ) -> Result<Done, SystemError> {
+        let before = self.read_identity()?;
+        let denied = |error: Errno, what: String, capability| {
+            let error_text = failed(error, what);
+            if error == Errno::EPERM {
+                error_text.lacks(capability).help("start it as root, or leave the user and group away")
+            } else {
+                error_text
+            }
+        };
+        let mut wanted = groups.map(<[u32]>::to_vec);
+        if let Some(wanted) = &mut wanted {
+            wanted.sort_unstable();
+            wanted.dedup();
+        }
+        if let Some(wanted) = wanted.as_ref().filter(|w| **w != before.groups) {
+            let list: Vec<Gid> = wanted.iter().map(|g| Gid::from_raw(*g)).collect();
+            setgroups(&list).map_err(|e| denied(e, format!("setgroups {wanted:?}"), Capability::Setgid))?;
+        }
+        if let Some(id) = gid.filter(|g| before.gid != [*g; 3]) {
+            let gid = Gid::from_raw(id);
+            setresgid(gid, gid, gid).map_err(|e| denied(e, format!("setresgid {id}"), Capability::Setgid))?;
+        }
+        if let Some(id) = uid.filter(|u| before.uid != [*u; 3]) {
+            let uid = Uid::from_raw(id);
+            setresuid(uid, uid, uid).map_err(|e| denied(e, format!("setresuid {id}"), Capability::Setuid))?;
+        }
+        if before.uid.contains(&0) && uid.is_some_and(|u| u != 0) && !before.inheritable.is_empty() {
+            // They would come back with a file that has them too (CVE-2022-24769).
+            let none = rustix::thread::CapabilitySet::empty();
+            let sets = rustix::thread::CapabilitySets { effective: none, permitted: none, inheritable: none };
+            rustix::thread::set_capabilities(None, sets).map_err(|e| {
+                failed(Errno::from_raw(e.raw_os_error()), "clear the inheritable capabilities")
+            })?;
+        }
+        self.verify(uid, gid, wanted.as_deref(), before.uid.contains(&0), before.gid)?;
+        Ok(Done::with(Undo::EndsWithProcess))
+    }
+
+    /// Removes a name as the user that its handle came from, where that is not us.
+    ///
+    /// The launcher and the guard keep the starting credential; what a dropped process made must not
+    /// be undone with it (a directory descriptor of its choice, and root would unlink any file). Only
+    /// the effective ids change: with its real or saved id that user could signal this process.
+    pub(super) fn as_whoever_made<T>(
+        &mut self,
+        handle: Handle,
+        act: impl FnOnce(&mut Self) -> Result<T, SystemError>,
+    ) -> Result<T, SystemError> {
+        let Some(drop) = self.drop.clone().filter(|_| self.distrusted.contains(&handle.0)) else {
+            return act(self);
+        };
+        let before = self.read_identity()?;
+        let (same_uid, same_gid) = (Uid::from_raw(SAME), Gid::from_raw(SAME));
+        let groups = |groups: &[u32]| {
+            let list: Vec<Gid> = groups.iter().map(|g| Gid::from_raw(*g)).collect();
+            setgroups(&list)
+        };
+        let become_it = groups(&drop.groups)
+            .and_then(|()| setresgid(same_gid, Gid::from_raw(drop.gid), same_gid))
+            .and_then(|()| setresuid(same_uid, Uid::from_raw(drop.uid), same_uid));
+        let done = match become_it {
+            Ok(()) => act(self),
+            Err(error) => Err(failed(error, format!("become user {} for the undo", drop.uid))),
+        };
+        let back = setresuid(same_uid, Uid::from_raw(before.uid[1]), same_uid)
+            .and_then(|()| setresgid(same_gid, Gid::from_raw(before.gid[1]), same_gid))
+            .and_then(|()| groups(&before.groups));
+        back.map_err(|e| failed(e, "become the starting user again after an undo"))?;
+        done
+    }
+
+    /// Signals a process as the user that its handle came from, where that is not us: by a process
+    /// that drops for good first, because kill(2) looks at the real id too.
+    pub(super) fn signal_as_whoever_started(
+        &self,
+        handle: Handle,
+        pidfd: &OwnedFd,
+        signal: Signal,
+    ) -> Result<bool, Errno> {
+        let Some(drop) = self.drop.as_ref().filter(|_| self.distrusted.contains(&handle.0)) else {
+            return process::signal(pidfd, signal);
+        };
+        match process::fork()? {
+            ForkResult::Child => {
+                let groups: Vec<Gid> = drop.groups.iter().map(|g| Gid::from_raw(*g)).collect();
+                let (uid, gid) = (Uid::from_raw(drop.uid), Gid::from_raw(drop.gid));
+                let dropped = setgroups(&groups)
+                    .and_then(|()| setresgid(gid, gid, gid))
+                    .and_then(|()| setresuid(uid, uid, uid));
+                let sent = dropped.and_then(|()| process::signal(pidfd, signal));
+                process::exit_now(match sent {
+                    Ok(true) => 0,
+                    Ok(false) => 1,
+                    Err(_) => 2,
+                })
+            }
+            ForkResult::Parent { child } => match waitpid(child, None)? {
+                WaitStatus::Exited(_, 0) => Ok(true),
+                WaitStatus::Exited(_, 1) => Ok(false),
+                _ => Err(Errno::EPERM),
+            },
+        }
+    }
+
+    /// Reads everything back and proves that the old ids are out of reach (PEERS.md 2.3, rule 4).
+    fn verify(
+        &self,
+        uid: Option<u32>,
+        gid: Option<u32>,
+        groups: Option<&[u32]>,
+        had_root: bool,
+        old_gid: [u32; 3],
+    ) -> Result<(), SystemError> {
+        let now = self.read_identity()?;
+        let wrong = |what: &str| {
+            Err(SystemError::new(format!("the drop did not take: {what}"))
+                .why(format!("the kernel says uid {:?} gid {:?} groups {:?}, {} capabilities", now.uid, now.gid, now.groups, now.caps.len()))
+                .help("securebits, a user namespace or a security module may be in the way; nothing was started"))
+        };
+        if uid.is_some_and(|u| now.uid != [u; 3]) {
+            return wrong("the user ids differ from those asked for");
+        }
+        if gid.is_some_and(|g| now.gid != [g; 3]) {
+            return wrong("the group ids differ from those asked for");
+        }
+        if groups.is_some_and(|g| now.groups != g) {
+            return wrong("the supplementary groups differ from those asked for");
+        }
+        let dropped = had_root && uid.is_some_and(|u| u != 0);
+        if !dropped {
+            return Ok(());
+        }
+        if [now.caps, now.permitted, now.ambient, now.inheritable]
+            .iter()
+            .any(|set| *set != CapabilitySet::EMPTY)
+        {
+            return wrong("capabilities are left");
+        }
+        let (root, same) = (Uid::from_raw(0), Uid::from_raw(SAME));
+        if setresuid(same, root, same).is_ok() || setresuid(root, same, same).is_ok() {
+            return wrong("root could be regained");
+        }
+        let (same, back) = (Gid::from_raw(SAME), Gid::from_raw(old_gid[1]));
+        if gid.is_some_and(|g| !old_gid.contains(&g)) && setresgid(same, back, same).is_ok() {
+            return wrong("the old group could be regained");
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,73 @@
+//! The guard: a tiny process with the starting credential that waits for the daemon's end.
+
+use super::protocol::Held;
+use super::{Host, Role, say};
+use crate::sys::{failed, process};
+use engine::effect::{Done, Effect, Performed, SystemError, Undo};
+use engine::timeline::What;
+use nix::sys::signal::Signal;
+use nix::unistd::{ForkResult, getpid};
+use std::os::fd::AsFd;
+
+impl Host {
+    pub(super) fn keep_guard(&mut self) -> Result<Performed, SystemError> {
+        let me = getpid();
+        let daemon = process::pidfd(me).map_err(|e| failed(e, "open a handle of this process"))?;
+        // Whoever holds the undo has the other end: as long as it lives the start may still fail,
+        // and the guard does nothing. The daemon itself has no way to speak to the guard.
+        let (launcher, alive) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC)
+            .map_err(|e| failed(e, "make the guard's pipe"))?;
+        match process::fork().map_err(|e| failed(e, "fork the guard"))? {
+            ForkResult::Child => {
+                drop(alive);
+                self.let_go_of_the_daemons_things();
+                self.role = Role::Guard { daemon, launcher };
+                process::standard_descriptors_to(&self.null)
+                    .map_err(|e| failed(e, "point the guard's standard descriptors at the null device"))?;
+                say(What::Fork { parent: me.as_raw() as u32, role: "guard".to_owned(), child: None });
+                Ok(Performed::Guard)
+            }
+            ForkResult::Parent { child } => {
+                let pidfd = process::pidfd(child).map_err(|e| {
+                    // Our own child, not reaped yet: the number cannot mean another process.
+                    let _ = nix::sys::signal::kill(child, Signal::SIGKILL);
+                    let _ = nix::sys::wait::waitpid(child, None);
+                    failed(e, "open a handle of the guard")
+                })?;
+                let handle = self.keep(Held::Process { pid: child.as_raw(), pidfd, alive: Some(alive) });
+                let undo = Effect::End { handle, name: "the guard".to_owned() };
+                Ok(Performed::Done(Done::with(Undo::Effect(Box::new(undo)))))
+            }
+        }
+    }
+
+    /// The locked PID file above all: the lock must go with the daemon.
+    fn let_go_of_the_daemons_things(&mut self) {
+        self.listening.clear();
+        self.log = None;
+        self.application = None;
+        for pid_file in &mut self.pid_files {
+            pid_file.lock = None;
+        }
+        self.held.retain(|_, held| matches!(held, Held::File { .. }));
+    }
+
+    pub(super) fn wait_for_the_end(&mut self) -> bool {
+        let Role::Guard { daemon, launcher } = &self.role else { return false };
+        // As long as the start may fail, TERM from the one that holds the undo dismisses the guard.
+        // Afterwards nothing but the daemon's end counts, not even TERM to everybody at shutdown.
+        loop {
+            match process::wait_readable([launcher.as_fd(), self.signals.as_fd()], -1) {
+                Ok([true, _]) | Err(_) => break,
+                Ok(_) => {}
+            }
+            while let Ok(Some(info)) = self.signals.read_signal() {
+                if info.ssi_signo as i32 == Signal::SIGTERM as i32 {
+                    return false;
+                }
+            }
+        }
+        while !matches!(process::wait_readable([daemon.as_fd()], -1), Ok([true]) | Err(_)) {}
+        true
+    }
+}

@@ -1,0 +1,433 @@
+//! The holder of the undo: the launcher, or in the foreground a child that is forked for it.
+
+use super::protocol::{Held, HeldAs, Message};
+use super::{Host, Role, say};
+use crate::sys::channel;
+use crate::sys::{failed, process};
+use engine::effect::{Done, Effect, End, ErrorKind, News, Performed, SystemError, Undo, Undoer, Verdict};
+use engine::timeline::{Failure, What};
+use nix::sys::signal::Signal;
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::{ForkResult, Pid};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+/// How long a daemon that was told to end has before it is killed.
+const PATIENCE_MS: i32 = 1_000;
+
+impl Host {
+    /// In the foreground nobody stays behind by itself: a child is forked that holds the undo until
+    /// ready, so that it is done even if this process is killed.
+    pub(super) fn fork_holder(&mut self) -> Result<Performed, SystemError> {
+        let (ours, theirs) = channel::pair().map_err(|e| failed(e, "make the status channel"))?;
+        let peer = nix::unistd::getpid();
+        match process::fork().map_err(|e| failed(e, "fork the holder of the undo"))? {
+            ForkResult::Child => {
+                drop(ours);
+                say(What::Fork {
+                    parent: peer.as_raw() as u32,
+                    role: "guard until ready".to_owned(),
+                    child: None,
+                });
+                self.role = Role::Holder { peer, channel: theirs, ours: false };
+                self.speaks = false;
+                Ok(Performed::Parent)
+            }
+            ForkResult::Parent { child } => {
+                drop(theirs);
+                self.role = Role::Runner { channel: ours, holder: Some(child) };
+                Ok(Performed::Done(Done::with(Undo::Nothing)))
+            }
+        }
+    }
+
+    fn send(&self, message: &Message, fds: &[BorrowedFd]) -> bool {
+        let Role::Runner { channel, .. } = &self.role else { return false };
+        serde_json::to_vec(message).is_ok_and(|data| channel.send(&data, fds).is_ok())
+    }
+
+    pub(super) fn tell_step(&self, step: usize, timeout: Option<u64>) {
+        self.send(&Message::Step(step, timeout), &[]);
+    }
+
+    pub(super) fn tell_pid(&self) {
+        self.send(&Message::Pid(crate::sys::process::id() as i32), &[]);
+    }
+
+    pub(super) fn send_undo(&mut self, step: usize, undo: &Undo) {
+        // What ends with this process needs nobody to undo it.
+        if matches!(undo, Undo::Nothing | Undo::EndsWithProcess) {
+            return;
+        }
+        let number = match undo {
+            Undo::Effect(effect) => match **effect {
+                Effect::Remove { handle, .. } | Effect::End { handle, .. } => Some(handle.0),
+                _ => None,
+            },
+            _ => None,
+        };
+        let held = number.and_then(|n| Some((n, self.held.get(&n)?)));
+        let (handle, fds): (_, Vec<BorrowedFd>) = match held {
+            Some((n, Held::File { dir, name, dev, ino })) => {
+                (Some((n, HeldAs::File { name: name.clone(), dev: *dev, ino: *ino })), vec![dir.as_fd()])
+            }
+            Some((n, Held::Process { pid, pidfd, alive })) => {
+                let fds = [Some(pidfd.as_fd()), alive.as_ref().map(|a| a.as_fd())];
+                (Some((n, HeldAs::Process { pid: *pid })), fds.into_iter().flatten().collect())
+            }
+            None => (None, Vec::new()),
+        };
+        self.send(&Message::Done { step, undo: undo.clone(), handle }, &fds);
+        // Only the holder keeps the guard waiting.
+        for held in self.held.values_mut() {
+            if let Held::Process { alive, .. } = held {
+                *alive = None;
+            }
+        }
+    }
+
+    pub(super) fn tell_holder(&mut self, news: &News) -> Undoer {
+        let sent = match news {
+            News::Ready => self.send(&Message::Ready, &[]),
+            News::Failed { step, failure } => {
+                // Its lock must be free for the one that takes an empty log back.
+                self.log = None;
+                self.send(&Message::Failed { step: *step, failure: short(failure) }, &[])
+            }
+        };
+        let Role::Runner { holder, .. } = &self.role else { return Undoer::Me };
+        let holder = *holder;
+        if matches!(news, News::Ready) {
+            self.role = Role::Alone;
+            return Undoer::Me;
+        }
+        if !sent {
+            self.role = Role::Alone;
+            return Undoer::Me;
+        }
+        match holder {
+            // In the foreground it is our child, and waits for no more than this.
+            Some(child) => self.let_it_speak(child),
+            None => Undoer::Other { stuck: false },
+        }
+    }
+
+    fn let_it_speak(&mut self, child: Pid) -> Undoer {
+        self.speaks = false;
+        match waitpid(child, None) {
+            Ok(WaitStatus::Exited(_, code)) => Undoer::Other { stuck: code == 7 },
+            _ => Undoer::Other { stuck: true },
+        }
+    }
+
+    /// The holder's wait: collects undo until the other process is ready, fails or is gone.
+    pub(super) fn wait_for_the_start(&mut self) -> Verdict {
+        let Role::Holder { peer, channel, ours } = std::mem::replace(&mut self.role, Role::Alone) else {
+            return Verdict {
+                held: Vec::new(),
+                end: gone(None, "there is no process to wait for".to_owned()),
+            };
+        };
+        let mut watch =
+            Watch { peer, ours, pidfd: None, step: None, dropped: false, deadline: None, called_off: None };
+        if !ours {
+            watch.pidfd = process::pidfd(peer).ok();
+        }
+        let mut held = Vec::new();
+        let end = loop {
+            let ms = watch.deadline.map_or(-1, |d| {
+                (d.saturating_sub(process::monotonic()) / 1_000_000).min(i32::MAX as u64) as i32 + 1
+            });
+            let ready = process::wait_readable([channel.as_fd(), self.signals.as_fd()], ms);
+            let [news, signal] = match ready {
+                Ok(ready) => ready,
+                Err(error) => break gone(watch.step, format!("waiting for the daemon: {error}")),
+            };
+            if watch.deadline.is_some_and(|d| process::monotonic() >= d) && !news {
+                watch.end(Signal::SIGKILL);
+                // In the foreground the one that would have spoken was killed.
+                self.speaks = true;
+                break match watch.called_off {
+                    Some(signal) => called_off(watch.step, signal),
+                    None => gone_by_time(watch.step),
+                };
+            }
+            if signal && ours {
+                self.read_signals(&mut watch);
+            } else if signal {
+                while let Ok(Some(_)) = self.signals.read_signal() {}
+            }
+            if !news {
+                continue;
+            }
+            match channel.receive() {
+                Ok(Some((data, fds))) => {
+                    if let Some(end) = self.take(&data, fds, &mut watch, &mut held) {
+                        break match watch.called_off {
+                            // The request and the word that it is ready crossed: it goes down again.
+                            Some(signal) if end == End::Ready => called_off(watch.step, signal),
+                            _ => end,
+                        };
+                    }
+                }
+                Ok(None) | Err(_) => {
+                    self.speaks = true;
+                    let how = watch.how_it_ended();
+                    break match watch.called_off {
+                        Some(signal) => called_off(watch.step, signal),
+                        None => gone(watch.step, how),
+                    };
+                }
+            }
+        };
+        // It knows what was undone, so it tells.
+        self.speaks |= end != End::Ready;
+        if end != End::Ready && ours {
+            watch.end(Signal::SIGTERM);
+        }
+        Verdict { held, end }
+    }
+
+    fn take(
+        &mut self,
+        data: &[u8],
+        fds: Vec<OwnedFd>,
+        watch: &mut Watch,
+        held: &mut Vec<(usize, Undo)>,
+    ) -> Option<End> {
+        match serde_json::from_slice(data) {
+            // Said once, by the fork itself: a later one could name any process.
+            Ok(Message::Pid(_)) if !watch.ours || self.daemon.is_some() => {}
+            Ok(Message::Pid(pid)) => {
+                watch.peer = Pid::from_raw(pid);
+                self.daemon = Some(watch.peer);
+                watch.pidfd = process::pidfd(watch.peer).ok();
+                if watch.called_off.is_some() {
+                    watch.signal(Signal::SIGTERM);
+                }
+            }
+            Ok(Message::Step(step, timeout)) => {
+                watch.step = Some(step);
+                watch.dropped |= self.drop.as_ref().is_some_and(|drop| step > drop.step);
+                // The runner notices by itself where it can; this is for where it cannot.
+                if watch.called_off.is_none() {
+                    watch.deadline =
+                        timeout.map(|t| process::monotonic().saturating_add(t).saturating_add(200_000_000));
+                }
+            }
+            // Behind the drop the application's own code may be speaking: it cannot have anything
+            // done here but undo, and that only with what it could do itself.
+            Ok(Message::Done { undo: Undo::Effect(effect), .. }) if !takes_back(&effect) => {
+                return Some(gone(watch.step, format!("the daemon asked for what is no undo: {effect}")));
+            }
+            Ok(Message::Done { step, undo, handle }) => {
+                if let Some((number, held_as)) = handle
+                    && !self.held.contains_key(&number)
+                    && let Some(thing) = held_as.with(fds)
+                {
+                    if watch.dropped {
+                        self.distrusted.insert(number);
+                    }
+                    self.next_handle = self.next_handle.max(number.saturating_add(1));
+                    self.held.insert(number, thing);
+                }
+                held.push((step, undo));
+            }
+            Ok(Message::Ready) => return Some(End::Ready),
+            Ok(Message::Failed { step, failure }) => return Some(End::Failed { step, failure }),
+            Err(error) => {
+                return Some(gone(watch.step, format!("the daemon's message cannot be read: {error}")));
+            }
+        }
+        None
+    }
+
+    /// TERM or INT to the launcher calls the start off.
+    fn read_signals(&mut self, watch: &mut Watch) {
+        while let Ok(Some(info)) = self.signals.read_signal() {
+            let Ok(signal) = Signal::try_from(info.ssi_signo as i32) else { continue };
+            if matches!(signal, Signal::SIGTERM | Signal::SIGINT | Signal::SIGQUIT)
+                && watch.called_off.is_none()
+            {
+                say(What::Signal { signal: signal.to_string(), then: "the start is called off".to_owned() });
+                watch.called_off = Some(signal);
+                watch.deadline = Some(process::monotonic() + PATIENCE_MS as u64 * 1_000_000);
+                watch.signal(Signal::SIGTERM);
+            }
+        }
+    }
+}
+
+/// True for the effects that undo is made of.
+fn takes_back(effect: &Effect) -> bool {
+    matches!(effect, Effect::Remove { .. } | Effect::Unbind { .. } | Effect::End { .. })
+}
+
+/// A failure that fits into one message, whatever a long PATH or an odd name put into it.
+fn short(failure: &Failure) -> Failure {
+    let cut = |text: &str| match text.char_indices().nth(4_000) {
+        Some((at, _)) => format!("{}…", &text[..at]),
+        None => text.to_owned(),
+    };
+    Failure {
+        message: cut(&failure.message),
+        why: failure.why.as_deref().map(cut),
+        help: failure.help.as_deref().map(cut),
+        ..failure.clone()
+    }
+}
+
+/// The process that is waited for.
+struct Watch {
+    peer: Pid,
+    /// it is below us, so that its status can be had
+    ours: bool,
+    pidfd: Option<OwnedFd>,
+    step: Option<usize>,
+    /// a step behind the drop was begun
+    dropped: bool,
+    deadline: Option<u64>,
+    called_off: Option<Signal>,
+}
+
+impl Watch {
+    fn signal(&self, signal: Signal) {
+        if let Some(pidfd) = &self.pidfd {
+            let _ = process::signal(pidfd, signal);
+        }
+    }
+
+    /// Sees to it that the process is gone: the undo must not race with it.
+    fn end(&self, first: Signal) {
+        let Some(pidfd) = &self.pidfd else { return };
+        let gone = |ms| process::wait_readable([pidfd.as_fd()], ms).is_ok_and(|[gone]| gone);
+        if !gone(if first == Signal::SIGTERM { 200 } else { 0 }) {
+            let _ = process::signal(pidfd, first);
+            if !gone(PATIENCE_MS) {
+                let _ = process::signal(pidfd, Signal::SIGKILL);
+                gone(PATIENCE_MS);
+            }
+        }
+        if self.ours {
+            let _ = waitpid(self.peer, Some(WaitPidFlag::WNOHANG));
+        }
+    }
+
+    /// The channel was closed without a word.
+    fn how_it_ended(&self) -> String {
+        if !self.ours {
+            return "the process that was starting was killed".to_owned();
+        }
+        if let Some(pidfd) = &self.pidfd {
+            let _ = process::wait_readable([pidfd.as_fd()], PATIENCE_MS);
+        }
+        match waitpid(self.peer, Some(WaitPidFlag::WNOHANG)) {
+            Ok(WaitStatus::Exited(_, code)) => {
+                format!("the daemon exited with status {code} before it was ready")
+            }
+            Ok(WaitStatus::Signaled(_, signal, _)) => {
+                format!("the daemon was ended by {signal} before it was ready")
+            }
+            _ => "the daemon closed the status channel before it was ready".to_owned(),
+        }
+    }
+}
+
+fn gone(step: Option<usize>, message: String) -> End {
+    End::Gone { step, failure: Failure { message, ..Failure::default() } }
+}
+
+fn called_off(step: Option<usize>, signal: Signal) -> End {
+    let failure = Failure {
+        message: format!("{signal} called the start off before it was complete"),
+        kind: ErrorKind::Interrupted,
+        ..Failure::default()
+    };
+    End::Gone { step, failure }
+}
+
+fn gone_by_time(step: Option<usize>) -> End {
+    let failure = Failure {
+        message: "the time of this phase is up; the daemon was killed".to_owned(),
+        help: Some("raise the phase's `timeout`, or find out what it waits for".to_owned()),
+        kind: ErrorKind::Timeout,
+        ..Failure::default()
+    };
+    End::Gone { step, failure }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use engine::effect::{Handle, Identity};
+    use nix::sys::signal::SigSet;
+    use nix::sys::signalfd::SignalFd;
+
+    fn holder() -> (Host, Watch) {
+        let signals = SignalFd::new(&SigSet::empty()).expect("a signalfd");
+        let mut host =
+            Host::new(signals, None, |_| serde_json::Value::Null, &Identity::default()).expect("a host");
+        host.drop = Some(super::super::DropStep { step: 3, uid: 1, gid: 1, groups: vec![1] });
+        let peer = nix::unistd::getpid();
+        let watch = Watch {
+            peer,
+            ours: false,
+            pidfd: None,
+            step: None,
+            dropped: false,
+            deadline: None,
+            called_off: None,
+        };
+        (host, watch)
+    }
+
+    fn says(host: &mut Host, watch: &mut Watch, message: &Message) -> (Option<End>, usize) {
+        let mut held = Vec::new();
+        let data = serde_json::to_vec(message).expect("JSON");
+        let fds = vec![OwnedFd::from(std::fs::File::open("/").expect("the root directory"))];
+        (host.take(&data, fds, watch, &mut held), held.len())
+    }
+
+    fn made(number: u32, ino: u64) -> Message {
+        let effect = Effect::Remove { handle: Handle(number), path: "/x".into(), only_if_empty: false };
+        let held = HeldAs::File { name: "x".into(), dev: 1, ino };
+        Message::Done { step: 4, undo: Undo::Effect(Box::new(effect)), handle: Some((number, held)) }
+    }
+
+    #[test]
+    fn nothing_but_undo_can_be_asked_for() {
+        let (mut host, mut watch) = holder();
+        for effect in [
+            Effect::Chroot { path: "/".into() },
+            Effect::RemovePidFile { path: "/etc/passwd".into() },
+            Effect::OpenLog { path: "/etc/x".into(), owner: None, mode: 0o666, rotate_at: None },
+        ] {
+            let message = Message::Done { step: 4, undo: Undo::Effect(Box::new(effect)), handle: None };
+            let (end, held) = says(&mut host, &mut watch, &message);
+            assert!(matches!(end, Some(End::Gone { .. })) && held == 0, "{message:?}");
+        }
+    }
+
+    #[test]
+    fn the_daemon_names_itself_once() {
+        let (mut host, mut watch) = holder();
+        watch.ours = true;
+        let (first, second) = (watch.peer.as_raw(), nix::unistd::getppid().as_raw());
+        says(&mut host, &mut watch, &Message::Pid(first));
+        says(&mut host, &mut watch, &Message::Pid(second));
+        assert_eq!((host.daemon, watch.peer), (Some(Pid::from_raw(first)), Pid::from_raw(first)));
+    }
+
+    #[test]
+    fn a_handle_cannot_be_replaced_and_is_distrusted_behind_the_drop() {
+        let (mut host, mut watch) = holder();
+        says(&mut host, &mut watch, &Message::Step(2, None));
+        says(&mut host, &mut watch, &made(7, 10));
+        assert!(host.distrusted.is_empty());
+        says(&mut host, &mut watch, &Message::Step(4, None));
+        says(&mut host, &mut watch, &Message::Step(1, None));
+        says(&mut host, &mut watch, &made(7, 11));
+        says(&mut host, &mut watch, &made(8, 12));
+        assert_eq!(host.distrusted.iter().copied().collect::<Vec<_>>(), [8]);
+        assert!(matches!(host.held.get(&7), Some(Held::File { ino: 10, .. })));
+    }
+}

@@ -1,0 +1,300 @@
+//! The PID file: exclusive, locked for life, complete when it appears, removed only if it is ours.
+
+use super::Host;
+use super::protocol::Held;
+use crate::sys::lock::{self, Holder};
+use crate::sys::{failed, io_failed};
+use engine::effect::{Done, Effect, ErrorKind, Handle, Owner, SystemError, Undo};
+use nix::errno::Errno;
+use nix::fcntl::{AtFlags, OFlag, RenameFlags, open, openat, renameat2};
+use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat};
+use nix::unistd::{Gid, Uid, UnlinkatFlags, fchown, unlinkat};
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io::Write;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+/// A PID file this run has made.
+#[derive(Debug)]
+pub struct PidFile {
+    path: PathBuf,
+    handle: Handle,
+    /// the locked descriptor; the guard lets it go
+    pub lock: Option<File>,
+}
+
+/// What a PID file says, and what the kernel says of it.
+#[derive(Debug)]
+pub struct Found {
+    /// who holds the lock
+    pub holder: Holder,
+    /// the number in it, if it is one
+    pub content: Option<i32>,
+}
+
+/// Looks at a PID file. `None`: there is none.
+pub fn look(path: &Path) -> Result<Option<Found>, SystemError> {
+    let what = || format!("look at PID file {}", path.display());
+    let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
+    let file = match open(path, flags, Mode::empty()) {
+        Ok(fd) => File::from(fd),
+        Err(Errno::ENOENT) => return Ok(None),
+        Err(Errno::ELOOP) => return Err(symlink(what())),
+        Err(error) => return Err(failed(error, what())),
+    };
+    if !is_regular(&fstat(&file).map_err(|e| failed(e, what()))?) {
+        return Err(SystemError::new(format!("{}: it is no regular file", what())));
+    }
+    let holder = lock::holder(&file).map_err(|e| failed(e, what()))?;
+    let mut text = [0; 32];
+    let read = file.read_at(&mut text, 0).map_err(|e| io_failed(&e, what()))?;
+    let content = std::str::from_utf8(&text[..read]).ok().and_then(|t| t.trim().parse().ok());
+    Ok(Some(Found { holder, content }))
+}
+
+fn is_regular(stat: &FileStat) -> bool {
+    SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT == SFlag::S_IFREG
+}
+
+fn symlink(what: String) -> SystemError {
+    SystemError::errno(Errno::ELOOP as i32, what)
+        .why("it is a symbolic link, and a PID file is never written or removed through one")
+        .help("remove the link, or name the place it leads to")
+}
+
+/// The open directory of a path and its last name.
+pub fn open_parent(path: &Path) -> Result<(OwnedFd, OsString), SystemError> {
+    let name = path
+        .file_name()
+        .ok_or_else(|| SystemError::new(format!("{}: this is no name of a file", path.display())))?;
+    let dir = path.parent().unwrap_or(Path::new("/"));
+    let fd = open(dir, OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())
+        .map_err(|e| failed(e, format!("open the directory {}", dir.display())))?;
+    Ok((fd, name.to_owned()))
+}
+
+/// The directory of `path` as seen inside `root`, as a path from here: links never lead out of the
+/// root. `None` if there is no such directory, or no /proc to name it.
+pub fn parent_in_root(root: &Path, path: &Path) -> Option<PathBuf> {
+    use nix::fcntl::{OpenHow, ResolveFlag, openat2};
+    use std::os::fd::AsRawFd;
+    let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    let root = open(root, flags, Mode::empty()).ok()?;
+    let how = OpenHow::new().flags(flags).resolve(ResolveFlag::RESOLVE_IN_ROOT);
+    let dir = openat2(&root, path.parent()?, how).ok()?;
+    std::fs::read_link(format!("/proc/self/fd/{}", dir.as_raw_fd())).ok()
+}
+
+/// The effect `CheckPidFile`.
+pub fn check(path: &Path) -> Result<Done, SystemError> {
+    let Some(found) = look(path)? else { return Ok(Done::with(Undo::Nothing)) };
+    if found.holder != Holder::Nobody {
+        return Err(running(path, found.holder));
+    }
+    let (dir, name) = open_parent(path)?;
+    let content = found.content.map_or_else(|| "no number".to_owned(), |n| n.to_string());
+    clear_stale(&dir, &name, path)?;
+    Ok(Done::with(Undo::Nothing)
+        .note(format!("removed a stale PID file (it said {content}; nobody held its lock)")))
+}
+
+fn running(path: &Path, holder: Holder) -> SystemError {
+    let who = match holder {
+        Holder::Process(pid) => format!("process {pid}"),
+        _ => "another process".to_owned(),
+    };
+    SystemError::new(format!("already running: {who} holds the lock of {}", path.display()))
+        .kind(ErrorKind::AlreadyRunning)
+        .help("stop it first (`rsd stop`), or start this one with another --pidfile")
+}
+
+/// Removes a PID file whose lock is free, while holding that lock.
+fn clear_stale(dir: &OwnedFd, name: &OsStr, path: &Path) -> Result<(), SystemError> {
+    let what = || format!("replace the stale PID file {}", path.display());
+    let flags = OFlag::O_RDWR | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
+    let file = match openat(dir, name, flags, Mode::empty()) {
+        Ok(fd) => File::from(fd),
+        Err(Errno::ENOENT) => return Ok(()),
+        Err(Errno::ELOOP) => return Err(symlink(what())),
+        Err(error) => return Err(failed(error, what())),
+    };
+    let ours = fstat(&file).map_err(|e| failed(e, what()))?;
+    if !is_regular(&ours) {
+        return Err(SystemError::new(format!("{}: it is no regular file", what())));
+    }
+    if ours.st_size > LARGEST {
+        return Err(SystemError::new(format!(
+            "{}: it has {} bytes, so it is no PID file",
+            what(),
+            ours.st_size
+        ))
+        .help("name another --pidfile, or remove the file by hand"));
+    }
+    if !lock::exclude(&file).map_err(|e| failed(e, what()))? {
+        match lock::holder(&file).unwrap_or(Holder::Unknown) {
+            // A stranger who may read the file holds a read lock on it: that keeps nobody out.
+            Holder::Nobody => return take_away(dir, name, &ours).map_err(|e| failed(e, what())),
+            holder => return Err(running(path, holder)),
+        }
+    }
+    // Holding the lock: whoever else would remove this file must have it first.
+    match fstatat(dir, name, AtFlags::AT_SYMLINK_NOFOLLOW) {
+        Ok(named) if (named.st_dev, named.st_ino) != (ours.st_dev, ours.st_ino) => return Ok(()),
+        Ok(_) => {}
+        Err(Errno::ENOENT) => return Ok(()),
+        Err(error) => return Err(failed(error, what())),
+    }
+    match unlinkat(dir, name, UnlinkatFlags::NoRemoveDir) {
+        Ok(()) | Err(Errno::ENOENT) => Ok(()),
+        Err(error) => Err(failed(error, what())),
+    }
+}
+
+/// What is longer than this holds more than a number.
+const LARGEST: i64 = 64;
+
+/// Removes a file without holding its lock: under a name of its own it is looked at again, and put
+/// back if it is another.
+fn take_away(dir: &OwnedFd, name: &OsStr, expected: &FileStat) -> Result<(), Errno> {
+    let mut aside = OsString::from(".");
+    aside.push(name);
+    aside.push(format!(".{}.stale", crate::sys::process::id()));
+    match renameat2(dir, name, dir, aside.as_os_str(), RenameFlags::RENAME_NOREPLACE) {
+        Err(Errno::ENOENT) => return Ok(()),
+        other => other?,
+    }
+    let found = fstatat(dir, aside.as_os_str(), AtFlags::AT_SYMLINK_NOFOLLOW)?;
+    if (found.st_dev, found.st_ino) == (expected.st_dev, expected.st_ino) {
+        unlinkat(dir, aside.as_os_str(), UnlinkatFlags::NoRemoveDir)
+    } else {
+        renameat2(dir, aside.as_os_str(), dir, name, RenameFlags::RENAME_NOREPLACE)
+    }
+}
+
+impl Host {
+    /// The effect `CreatePidFile`: made under another name, locked, written, then given its name
+    /// without replacing anything.
+    pub(super) fn create_pid_file(
+        &mut self,
+        path: &Path,
+        owner: Option<Owner>,
+        mode: u32,
+    ) -> Result<Done, SystemError> {
+        let what = || format!("create PID file {}", path.display());
+        let (dir, name) = open_parent(path)?;
+        let (mut file, draft) =
+            draft(&dir, &name, Mode::from_bits_truncate(mode)).map_err(|e| failed(e, what()))?;
+        let filled = fill(&mut file, owner).and_then(|()| fstat(&file)).map_err(|e| failed(e, what()));
+        let stat = match filled.and_then(|stat| name_it(&dir, &draft, &name, path).map(|()| stat)) {
+            Ok(stat) => stat,
+            Err(error) => {
+                let _ = unlinkat(&dir, draft.as_os_str(), UnlinkatFlags::NoRemoveDir);
+                return Err(error);
+            }
+        };
+        let handle = self.keep(Held::File { dir, name, dev: stat.st_dev, ino: stat.st_ino });
+        self.pid_files.push(PidFile { path: path.to_owned(), handle, lock: Some(file) });
+        let undo = Effect::Remove { handle, path: path.to_owned(), only_if_empty: false };
+        Ok(Done::with(Undo::Effect(Box::new(undo))))
+    }
+
+    /// The effect `RemovePidFile`.
+    pub(super) fn remove_pid_file(&mut self, path: &Path) -> Result<Done, SystemError> {
+        match self.pid_files.iter().rev().find(|p| p.path == path).map(|p| p.handle) {
+            Some(handle) => {
+                self.remove(handle, path, false).map(|_| Done::with(Undo::Never)).map_err(|mut error| {
+                    error.message = error.message.replacen("remove ", "remove PID file ", 1);
+                    if let Some(facts) = self.facts_of(handle, path) {
+                        error.why = Some(facts);
+                    }
+                    error.help = Some("see `rsd explain RSD0402`".to_owned());
+                    error
+                })
+            }
+            None => Ok(Done::with(Undo::Never).note(format!("{} was not made by this run", path.display()))),
+        }
+    }
+
+    /// Who owns the directory, and who we are: why a removal is refused.
+    fn facts_of(&self, handle: Handle, path: &Path) -> Option<String> {
+        let Some(Held::File { dir, .. }) = self.held.get(&handle.0) else { return None };
+        let stat = fstatat(dir, ".", AtFlags::empty()).ok()?;
+        let me = self.read_identity().ok()?;
+        Some(format!(
+            "{} is {}:{} {:04o}, and this phase runs as uid {} gid {}",
+            path.parent().unwrap_or(Path::new("/")).display(),
+            stat.st_uid,
+            stat.st_gid,
+            stat.st_mode & 0o7777,
+            me.uid[1],
+            me.gid[1]
+        ))
+    }
+}
+
+/// A new file under a name that nobody uses: one with our number may be left of a process that was
+/// killed, and in a container the same numbers come again.
+fn draft(dir: &OwnedFd, name: &OsStr, mode: Mode) -> Result<(File, OsString), Errno> {
+    let flags = OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW;
+    let mut last = Errno::EEXIST;
+    for n in 0..16 {
+        let mut draft = OsString::from(".");
+        draft.push(name);
+        draft.push(format!(".{}", crate::sys::process::id()));
+        if n > 0 {
+            draft.push(format!(".{n}"));
+        }
+        match openat(dir, draft.as_os_str(), flags, mode) {
+            Ok(fd) => return Ok((File::from(fd), draft)),
+            Err(Errno::EEXIST) => {}
+            Err(error) => {
+                last = error;
+                break;
+            }
+        }
+    }
+    Err(last)
+}
+
+fn fill(file: &mut File, owner: Option<Owner>) -> Result<(), Errno> {
+    if !lock::exclude(&*file)? {
+        return Err(Errno::EAGAIN);
+    }
+    lock::name_self(&*file)?;
+    // A number and a newline: FHS 3.0, section 3.15.2.
+    file.write_all(format!("{}\n", crate::sys::process::id()).as_bytes())
+        .map_err(|e| Errno::from_raw(e.raw_os_error().unwrap_or(5)))?;
+    match owner {
+        Some(owner) => fchown(&*file, Some(Uid::from_raw(owner.uid)), Some(Gid::from_raw(owner.gid))),
+        None => Ok(()),
+    }
+}
+
+fn name_it(dir: &OwnedFd, draft: &OsStr, name: &OsStr, path: &Path) -> Result<(), SystemError> {
+    // Twenty starters at once: each round one of them wins, or a stale file goes.
+    for _ in 0..100 {
+        let renamed = match renameat2(dir, draft, dir, name, RenameFlags::RENAME_NOREPLACE) {
+            // A file system without it: link(2) does not replace either.
+            Err(Errno::EINVAL) => nix::unistd::linkat(dir, draft, dir, name, AtFlags::empty())
+                .and_then(|()| unlinkat(dir, draft, UnlinkatFlags::NoRemoveDir)),
+            other => other,
+        };
+        match renamed {
+            Ok(()) => return Ok(()),
+            Err(Errno::EEXIST) => clear_stale(dir, name, path)?,
+            Err(error) => return Err(failed(error, format!("create PID file {}", path.display()))),
+        }
+    }
+    Err(SystemError::new(format!("create PID file {}: others keep replacing it", path.display())))
+}
+
+/// Whether that process has this file open: what makes a number in a locked PID file believable.
+pub fn has_open(pid: i32, path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let Ok(wanted) = std::fs::symlink_metadata(path) else { return false };
+    let Ok(open) = std::fs::read_dir(format!("/proc/{pid}/fd")) else { return false };
+    open.filter_map(|fd| std::fs::metadata(fd.ok()?.path()).ok())
+        .any(|m| (m.dev(), m.ino()) == (wanted.dev(), wanted.ino()))
+}

@@ -1,0 +1,89 @@
+//! The catalogue of phase kinds: one file a kind, one row here.
+
+mod chdir;
+mod check_pid_file;
+mod chroot;
+mod create_pid_file;
+mod daemonize;
+mod keep_guard;
+mod load_application;
+mod privileged_start;
+mod remove_pid_file;
+mod serve;
+mod start_application;
+mod start_logger;
+mod switch_user;
+mod umask;
+
+use engine::kind::{Catalogue, Param, Type};
+
+/// Every kind, in the order of a usual start-up.
+pub const CATALOGUE: Catalogue = Catalogue(&[
+    &check_pid_file::KIND,
+    &load_application::KIND,
+    &start_logger::KIND,
+    &chroot::KIND,
+    &chdir::KIND,
+    &umask::KIND,
+    &daemonize::KIND,
+    &create_pid_file::KIND,
+    &privileged_start::KIND,
+    &keep_guard::KIND,
+    &switch_user::KIND,
+    &start_application::KIND,
+    &serve::KIND,
+    &remove_pid_file::KIND,
+]);
+
+/// A parameter that a spec must write.
+const fn required(name: &'static str, ty: Type, help: &'static str) -> Param {
+    Param { name, ty, list: false, required: true, default: None, help }
+}
+
+/// A parameter that may be absent.
+const fn optional(name: &'static str, ty: Type, default: Option<&'static str>, help: &'static str) -> Param {
+    Param { name, ty, list: false, required: false, default, help }
+}
+
+/// A kind without parameters that is always one effect.
+macro_rules! plain {
+    ($name:literal, $about:literal, $details:expr, $effect:expr) => {
+        /// The kind of this file.
+        pub const KIND: engine::kind::Kind = engine::kind::Kind {
+            name: $name,
+            about: $about,
+            details: $details,
+            params: &[],
+            effects: |_, _| Ok(vec![$effect]),
+        };
+    };
+}
+use plain;
+
+/// The names of all kinds are distinct and so are the parameters of each.
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use engine::kind::{Args, Context};
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn the_catalogue_is_sound() {
+        let names: BTreeSet<_> = CATALOGUE.names().collect();
+        assert_eq!(names.len(), CATALOGUE.0.len());
+        for kind in CATALOGUE.0 {
+            let params: BTreeSet<_> = kind.params.iter().map(|p| p.name).collect();
+            assert_eq!(params.len(), kind.params.len(), "{}", kind.name);
+            assert!(kind.about.ends_with('.') && !kind.details.is_empty(), "{}", kind.name);
+            assert!(kind.params.iter().all(|p| !(p.required && p.default.is_some())), "{}", kind.name);
+        }
+    }
+
+    /// A value that is wholly an unset option is absent: every kind must live with that.
+    #[test]
+    fn no_parameter_is_no_panic() {
+        for kind in CATALOGUE.0 {
+            let _ = (kind.effects)(&Args::default(), &Context::default());
+        }
+    }
+}

@@ -1,0 +1,26 @@
+//! `privileged-start`: what needs the starting credential, above all ports below 1024.
+
+use engine::effect::{Application, Effect};
+use engine::kind::{Kind, Param, Type};
+
+/// The kind of this file.
+pub const KIND: Kind = Kind {
+    name: "privileged-start",
+    about: "Binds the addresses to listen on, and lets the application do what needs privilege.",
+    details: "Every socket is handed to the program as LISTEN_FDS (sd_listen_fds(3)), in the order given. Ports \
+              below `net.ipv4.ip_unprivileged_port_start` need cap_net_bind_service.",
+    params: &[Param {
+        name: "listen",
+        ty: Type::Socket,
+        list: true,
+        required: false,
+        default: None,
+        help: "addresses: tcp:HOST:PORT, udp:HOST:PORT or unix:PATH",
+    }],
+    effects: |args, _| {
+        let mut effects: Vec<_> =
+            args.sockets("listen").into_iter().map(|socket| Effect::Bind { socket }).collect();
+        effects.push(Effect::Application(Application::PrivilegedStart));
+        Ok(effects)
+    },
+};

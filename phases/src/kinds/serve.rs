@@ -1,0 +1,10 @@
+//! `serve`: where the daemon lives.
+
+super::plain!(
+    "serve",
+    "Lives here until told to stop.",
+    "The launcher leaves when this phase is reached. TERM and INT stop the application (a second one kills it), \
+     HUP reopens the log and is forwarded, USR1 rotates the log, other signals are forwarded. Phases that need \
+     this one run afterwards.",
+    engine::effect::Effect::Serve
+);

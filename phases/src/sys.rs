@@ -1,0 +1,23 @@
+//! System calls. With the binding to libpython this is the only place for `unsafe`.
+
+pub mod channel;
+pub mod child;
+pub mod identity;
+pub mod lock;
+pub mod process;
+
+use engine::effect::SystemError;
+use nix::errno::Errno;
+
+/// The error of a call: `what` is the call and its object, "chroot /jail".
+pub fn failed(errno: Errno, what: impl std::fmt::Display) -> SystemError {
+    SystemError::errno(errno as i32, what)
+}
+
+/// The same for an error of the standard library.
+pub fn io_failed(error: &std::io::Error, what: impl std::fmt::Display) -> SystemError {
+    match error.raw_os_error() {
+        Some(errno) => SystemError::errno(errno, what),
+        None => SystemError::new(format!("{what}: {error}")),
+    }
+}

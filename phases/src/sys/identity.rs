@@ -1,0 +1,70 @@
+//! Who this process is, by system calls: after a chroot there is no /proc.
+
+use engine::effect::{Capability, CapabilitySet, Identity};
+use nix::errno::Errno;
+use nix::sys::stat::{Mode, umask};
+use nix::unistd::{getresgid, getresuid};
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Path, PathBuf};
+
+/// Everything but root and umask, which no call tells: `root` and `mask` are kept by who set them,
+/// the bounding set is read once by [`bounding`].
+pub fn read(root: &Path, mask: u32, bounding: CapabilitySet) -> Result<Identity, Errno> {
+    let uid = getresuid()?;
+    let gid = getresgid()?;
+    // Not nix's: that asks sysconf(3) first, which reads a file below /proc each time.
+    let groups = rustix::process::getgroups().map_err(|e| Errno::from_raw(e.raw_os_error()))?;
+    let mut groups: Vec<u32> = groups.into_iter().map(|g| g.as_raw()).collect();
+    groups.sort_unstable();
+    let caps = rustix::thread::capabilities(None).map_err(|e| Errno::from_raw(e.raw_os_error()))?;
+    let inheritable = CapabilitySet(caps.inheritable.bits());
+    Ok(Identity {
+        uid: [uid.real.as_raw(), uid.effective.as_raw(), uid.saved.as_raw()],
+        gid: [gid.real.as_raw(), gid.effective.as_raw(), gid.saved.as_raw()],
+        groups,
+        caps: CapabilitySet(caps.effective.bits()),
+        permitted: CapabilitySet(caps.permitted.bits()),
+        inheritable,
+        // Ambient is never more than permitted and inheritable together (capabilities(7)).
+        ambient: if inheritable.is_empty() { CapabilitySet::EMPTY } else { ambient() },
+        bounding,
+        root: root.to_owned(),
+        cwd: cwd(),
+        umask: mask,
+    })
+}
+
+/// The working directory as getcwd(2) has it: "(unreachable)/…" where the root does not reach it.
+fn cwd() -> PathBuf {
+    match rustix::process::getcwd(Vec::new()) {
+        Ok(path) => PathBuf::from(OsString::from_vec(path.into_bytes())),
+        Err(_) => PathBuf::from("(deleted)"),
+    }
+}
+
+/// The umask: it can only be read by setting it.
+pub fn current_umask() -> u32 {
+    let mask = umask(Mode::from_bits_truncate(0o077));
+    umask(mask);
+    mask.bits()
+}
+
+/// The bounding set of this process.
+pub fn bounding() -> CapabilitySet {
+    set_of(|c| rustix::thread::capability_is_in_bounding_set(c).unwrap_or(false))
+}
+
+fn ambient() -> CapabilitySet {
+    set_of(|c| rustix::thread::capability_is_in_ambient_set(c).unwrap_or(false))
+}
+
+fn set_of(holds: impl Fn(rustix::thread::CapabilitySet) -> bool) -> CapabilitySet {
+    let bit = |c: &Capability| 1u64 << *c as u8;
+    CapabilitySet(
+        Capability::ALL
+            .iter()
+            .filter(|c| holds(rustix::thread::CapabilitySet::from_bits_retain(bit(c))))
+            .fold(0, |bits, c| bits | bit(c)),
+    )
+}

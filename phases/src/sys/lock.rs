@@ -1,0 +1,66 @@
+//! The two locks of a PID file.
+//!
+//! An open-file-description lock on byte 0 excludes: it lives as long as the descriptor, over forks,
+//! and no other open of the same file can lose it. A record lock on byte 1 tells the holder's number,
+//! by the kernel's word and not the file's (fcntl(2): F_GETLK).
+
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, fcntl};
+use nix::libc::{self, flock};
+use std::os::fd::AsFd;
+
+const EXCLUDES: i64 = 0;
+const NAMES: i64 = 1;
+
+fn one_byte(at: i64) -> flock {
+    flock {
+        l_type: libc::F_WRLCK as libc::c_short,
+        l_whence: libc::SEEK_SET as libc::c_short,
+        l_start: at,
+        l_len: 1,
+        l_pid: 0,
+    }
+}
+
+/// Takes the excluding lock; `false` if somebody has it.
+pub fn exclude(file: impl AsFd) -> Result<bool, Errno> {
+    match fcntl(file, FcntlArg::F_OFD_SETLK(&one_byte(EXCLUDES))) {
+        Ok(_) => Ok(true),
+        Err(Errno::EAGAIN | Errno::EACCES) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Puts this process's number on the naming lock. A fork does not hand it down.
+pub fn name_self(file: impl AsFd) -> Result<(), Errno> {
+    fcntl(file, FcntlArg::F_SETLK(&one_byte(NAMES))).map(drop)
+}
+
+/// Who holds the locks of a PID file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Holder {
+    /// nobody
+    Nobody,
+    /// this process, by the kernel's word
+    Process(i32),
+    /// somebody, and the kernel does not say who (the name lock was lost, or another PID namespace)
+    Unknown,
+}
+
+/// Asks the kernel; a descriptor for reading is enough.
+pub fn holder(file: impl AsFd) -> Result<Holder, Errno> {
+    let mut excludes = one_byte(EXCLUDES);
+    fcntl(&file, FcntlArg::F_OFD_GETLK(&mut excludes))?;
+    // Ours is always a write lock, which needs a descriptor that may write. A read lock is a
+    // stranger's, who could only read the file; beside a write lock it cannot stand.
+    if excludes.l_type != libc::F_WRLCK as libc::c_short {
+        return Ok(Holder::Nobody);
+    }
+    let mut names = one_byte(NAMES);
+    fcntl(&file, FcntlArg::F_GETLK(&mut names))?;
+    Ok(if names.l_type == libc::F_WRLCK as libc::c_short && names.l_pid > 0 {
+        Holder::Process(names.l_pid)
+    } else {
+        Holder::Unknown
+    })
+}

@@ -1,0 +1,212 @@
+//! Forks, signals, clocks, descriptors.
+
+use nix::errno::Errno;
+use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::unistd::{ForkResult, Pid};
+use std::fs::File;
+use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+/// The signals that are taken through a descriptor instead of a handler.
+pub const TAKEN: [Signal; 9] = [
+    Signal::SIGHUP,
+    Signal::SIGINT,
+    Signal::SIGQUIT,
+    Signal::SIGUSR1,
+    Signal::SIGUSR2,
+    Signal::SIGTERM,
+    Signal::SIGCHLD,
+    Signal::SIGALRM,
+    Signal::SIGWINCH,
+];
+
+/// Blocks [`TAKEN`] (and nothing else) and returns the descriptor they arrive at.
+///
+/// Dispositions go back to the default: a caller's ignored signals are not handed down
+/// (PEERS: they reach the daemon with nearly every other starter).
+pub fn take_signals() -> Result<SignalFd, Errno> {
+    let default = nix::sys::signal::SigAction::new(
+        nix::sys::signal::SigHandler::SigDfl,
+        nix::sys::signal::SaFlags::empty(),
+        SigSet::empty(),
+    );
+    for signal in Signal::iterator() {
+        if matches!(
+            signal,
+            Signal::SIGKILL | Signal::SIGSTOP | Signal::SIGPIPE | Signal::SIGSEGV | Signal::SIGBUS
+        ) {
+            continue;
+        }
+        // SAFETY: the default disposition runs no code of ours.
+        unsafe { nix::sys::signal::sigaction(signal, &default) }?;
+    }
+    let mut set = SigSet::empty();
+    TAKEN.iter().for_each(|s| set.add(*s));
+    sigprocmask(SigmaskHow::SIG_SETMASK, Some(&set), None)?;
+    SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
+}
+
+/// fork(2), allowed only while this process has one thread.
+pub fn fork() -> Result<ForkResult, Errno> {
+    debug_assert_eq!(threads(), 1, "a fork leaves every other thread behind");
+    // SAFETY: one thread (DESIGN, invariant 5), so the child finds every lock free.
+    let forked = unsafe { nix::unistd::fork() }?;
+    if forked.is_child() {
+        PID.store(0, Ordering::Relaxed);
+    }
+    Ok(forked)
+}
+
+static PID: AtomicU32 = AtomicU32::new(0);
+
+/// The number of this process, asked of the kernel once after every [`fork`]: every record has it.
+pub fn id() -> u32 {
+    match PID.load(Ordering::Relaxed) {
+        0 => {
+            let pid = std::process::id();
+            PID.store(pid, Ordering::Relaxed);
+            pid
+        }
+        pid => pid,
+    }
+}
+
+fn threads() -> usize {
+    std::fs::read_dir("/proc/self/task").map_or(1, |dir| dir.count())
+}
+
+/// Ends this process at once: no destructors, no buffers flushed twice.
+pub fn exit_now(code: i32) -> ! {
+    // SAFETY: _exit(2) does not return and touches no memory.
+    unsafe { nix::libc::_exit(code) }
+}
+
+/// Closes every descriptor above 2 that the caller left open.
+pub fn close_inherited() -> Result<(), Errno> {
+    // SAFETY: nothing of ours is open above 2 yet; close_range(2) takes plain numbers.
+    let result = unsafe { nix::libc::syscall(nix::libc::SYS_close_range, 3u32, u32::MAX, 0u32) };
+    Errno::result(result).map(drop)
+}
+
+/// What std's runtime would have done before `main`: descriptors 0 to 2 are open (a file opened later
+/// must not take their place), and a reader that went away is an error and no signal.
+pub fn begin() {
+    for fd in 0..=2 {
+        // SAFETY: fcntl(2) with F_GETFD and open(2) with a constant path touch no memory of ours.
+        unsafe {
+            if nix::libc::fcntl(fd, nix::libc::F_GETFD) == -1
+                && nix::libc::open(c"/dev/null".as_ptr(), nix::libc::O_RDWR) == -1
+            {
+                exit_now(1);
+            }
+        }
+    }
+    // SAFETY: ignoring a signal runs no code of ours.
+    let _ = unsafe { nix::sys::signal::signal(Signal::SIGPIPE, nix::sys::signal::SigHandler::SigIgn) };
+}
+
+/// CLOCK_MONOTONIC in nanoseconds: the same in all processes.
+pub fn monotonic() -> u64 {
+    match nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC) {
+        Ok(t) => Duration::from(t).as_nanos() as u64,
+        Err(_) => 0,
+    }
+}
+
+/// CLOCK_REALTIME in nanoseconds since 1970.
+pub fn wall_clock() -> u64 {
+    match nix::time::clock_gettime(nix::time::ClockId::CLOCK_REALTIME) {
+        Ok(t) => Duration::from(t).as_nanos() as u64,
+        Err(_) => 0,
+    }
+}
+
+/// Points descriptors 0, 1 and 2 at the null device.
+pub fn standard_descriptors_to(null: &File) -> Result<(), Errno> {
+    nix::unistd::dup2_stdin(null)?;
+    nix::unistd::dup2_stdout(null)?;
+    nix::unistd::dup2_stderr(null)
+}
+
+/// Orphans below this process become its children: it can tell how each of them ended.
+pub fn become_subreaper() -> Result<(), Errno> {
+    nix::sys::prctl::set_child_subreaper(true)
+}
+
+/// Waits up to that many milliseconds (-1: for ever) for one of the descriptors; true for each that
+/// can be read or hung up.
+pub fn wait_readable<const N: usize>(fds: [std::os::fd::BorrowedFd; N], ms: i32) -> Result<[bool; N], Errno> {
+    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+    let mut polled = fds.map(|fd| PollFd::new(fd, PollFlags::POLLIN));
+    let timeout = PollTimeout::try_from(ms).unwrap_or(PollTimeout::NONE);
+    loop {
+        match poll(&mut polled, timeout) {
+            Ok(_) => return Ok(polled.map(|p| p.any().unwrap_or(true))),
+            Err(Errno::EINTR) => continue,
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// A handle of a process that cannot come to mean another one.
+pub fn pidfd(pid: Pid) -> Result<std::os::fd::OwnedFd, Errno> {
+    let pid = rustix::process::Pid::from_raw(pid.as_raw()).ok_or(Errno::ESRCH)?;
+    rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty())
+        .map_err(|e| Errno::from_raw(e.raw_os_error()))
+}
+
+/// Signals the process behind the handle. One that is gone already is fine: `false`.
+pub fn signal(pidfd: impl AsFd, signal: Signal) -> Result<bool, Errno> {
+    let number = signal as i32;
+    // SAFETY: a plain number that nix knows as a signal of this platform.
+    let signal = unsafe { rustix::process::Signal::from_raw_unchecked(number) };
+    match rustix::process::pidfd_send_signal(pidfd.as_fd(), signal) {
+        Ok(()) => Ok(true),
+        Err(rustix::io::Errno::SRCH) => Ok(false),
+        Err(error) => Err(Errno::from_raw(error.raw_os_error())),
+    }
+}
+
+/// Whether that is a unix socket that nobody listens behind. Whoever does is not disturbed: a
+/// datagram socket is refused by a stream listener without a word to it (unix(7), EPROTOTYPE).
+pub fn is_stale_socket(path: &std::path::Path) -> bool {
+    use std::os::unix::fs::FileTypeExt;
+    let is_socket = std::fs::symlink_metadata(path).is_ok_and(|m| m.file_type().is_socket());
+    is_socket
+        && std::os::unix::net::UnixDatagram::unbound()
+            .and_then(|probe| probe.connect(path))
+            .is_err_and(|e| e.raw_os_error() == Some(nix::libc::ECONNREFUSED))
+}
+
+/// Opens a file for reading without waiting: a FIFO without a writer does not hang.
+pub fn open_to_read(path: &std::path::Path) -> std::io::Result<File> {
+    use std::os::unix::fs::OpenOptionsExt;
+    std::fs::OpenOptions::new().read(true).custom_flags(nix::libc::O_NONBLOCK).open(path)
+}
+
+/// The size of the terminal that standard output is; false if it is none.
+pub fn window_size(size: &mut nix::libc::winsize) -> bool {
+    // SAFETY: TIOCGWINSZ fills the structure we own, and only that.
+    unsafe { nix::libc::ioctl(1, nix::libc::TIOCGWINSZ, size) == 0 }
+}
+
+/// A file size limit must not kill the keeper of a log: the write fails instead.
+pub fn survive_file_size_limit() -> Result<(), Errno> {
+    // SAFETY: ignoring a signal runs no code of ours.
+    unsafe { nix::sys::signal::signal(Signal::SIGXFSZ, nix::sys::signal::SigHandler::SigIgn) }.map(drop)
+}
+
+/// Ends this process by a signal, as the program it kept was ended: a shell sees the same status.
+pub fn end_by_signal(number: i32) {
+    if let Ok(signal) = Signal::try_from(number) {
+        let _ = nix::sys::resource::setrlimit(nix::sys::resource::Resource::RLIMIT_CORE, 0, 0);
+        // SAFETY: the default disposition runs no code of ours.
+        let _ = unsafe { nix::sys::signal::signal(signal, nix::sys::signal::SigHandler::SigDfl) };
+        let _ = nix::sys::signal::raise(signal);
+        let mut set = SigSet::empty();
+        set.add(signal);
+        let _ = sigprocmask(SigmaskHow::SIG_UNBLOCK, Some(&set), None);
+    }
+}

@@ -1,0 +1,48 @@
+//! `rsd check`: what will go wrong.
+
+use crate::prepare::{Prepared, prepare};
+use crate::{exit, output};
+use engine::diagnostic::{Diagnostic, Severity, Sources, json};
+
+/// Runs the subcommand.
+pub fn command(argv: &[String]) -> i32 {
+    match crate::output::profiled(argv, || prepare(argv)) {
+        Err(code) => code,
+        Ok(prepared) => report(&prepared),
+    }
+}
+
+fn report(prepared: &Prepared) -> i32 {
+    let deny = prepared.matches.get_one::<String>("deny").is_some();
+    let denied = deny && prepared.findings.iter().any(|f| f.severity == Severity::Warning);
+    if prepared.matches.get_flag("json") {
+        print_json(&prepared.findings, &prepared.sources, denied);
+    } else {
+        output::findings(&prepared.findings, &prepared.sources);
+        let count = output::count(&prepared.findings);
+        output::print(&match (&prepared.plan, prepared.refused()) {
+            (Some(plan), false) => {
+                let skipped = plan.steps().iter().filter(|s| s.skipped.is_some()).count();
+                let active = plan.steps().len() - skipped;
+                let s = if active == 1 { "" } else { "s" };
+                format!(
+                    "{}: {active} phase{s} in order, {skipped} skipped: {count}\n",
+                    engine::text::clean(plan.spec())
+                )
+            }
+            _ => format!("refused: {count}\n"),
+        });
+    }
+    if prepared.refused() || denied { exit::REFUSED } else { exit::FINE }
+}
+
+/// The contract of `check --json`.
+pub fn print_json(findings: &[Diagnostic], sources: &Sources, denied: bool) {
+    let list: Vec<_> = findings.iter().map(|f| json(f, sources)).collect();
+    let document = serde_json::json!({
+        "schema": engine::timeline::SCHEMA,
+        "ok": !denied && !findings.iter().any(Diagnostic::is_error),
+        "findings": list,
+    });
+    output::print(&format!("{document:#}\n"));
+}

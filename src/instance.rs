@@ -1,0 +1,88 @@
+//! A daemon that may be running: its PID file, its journals.
+
+use crate::prepare::Prepared;
+use engine::effect::Effect;
+use phases::host::pid_file;
+use phases::sys::lock::Holder;
+use std::path::{Path, PathBuf};
+
+/// The directory of the journals of that name, for this user.
+pub fn journals(name: &str) -> Option<PathBuf> {
+    let state = std::env::var_os("XDG_STATE_HOME").map(PathBuf::from);
+    let home = std::env::var_os("HOME").map(PathBuf::from);
+    let root = nix::unistd::geteuid().is_root();
+    phases::journal::directory(root, name, state.as_deref(), home.as_deref())
+}
+
+/// The directory that holds those of every name.
+pub fn all_journals() -> Option<PathBuf> {
+    journals("-")?.parent().map(Path::to_owned)
+}
+
+/// Where the plan makes its PID file, as seen from here, and whether its directory is there.
+fn pid_file(prepared: &Prepared) -> Option<(PathBuf, bool)> {
+    let (plan, simulation) = (prepared.plan.as_ref()?, prepared.simulation.as_ref()?);
+    let (step, path) = plan.effects().find_map(|(step, effect)| match effect {
+        Effect::CreatePidFile { path, .. } => Some((step, path.clone())),
+        _ => None,
+    })?;
+    let root = simulation.timeline.spans.get(step)?.identity_before.as_ref()?.root.clone();
+    if root == Path::new("/") {
+        return Some((path, true));
+    }
+    let outside = root.join(path.strip_prefix("/").unwrap_or(&path));
+    // Links on the way lead inside the daemon's root, as the daemon saw them, and never out of it to
+    // the PID file of another.
+    match phases::host::pid_file::parent_in_root(&root, &path) {
+        Some(dir) => Some((dir.join(path.file_name()?), true)),
+        None => Some((outside, false)),
+    }
+}
+
+/// What can be told of it.
+pub enum State {
+    /// nothing: no PID file is planned
+    NoPidFile,
+    /// no PID file there
+    Gone(PathBuf),
+    /// a PID file whose lock nobody holds
+    Stale(PathBuf),
+    /// running, by the kernel's word or by a content that was proved
+    Running(PathBuf, i32),
+    /// running, and the kernel does not say which process
+    Unnamed(PathBuf),
+    /// it cannot be told
+    Unknown(String),
+}
+
+/// Looks.
+pub fn look(prepared: &Prepared) -> State {
+    let Some((path, there)) = pid_file(prepared) else { return State::NoPidFile };
+    if !there {
+        return State::Gone(path);
+    }
+    match pid_file::look(&path) {
+        Err(error) if error.errno == Some(nix::libc::EACCES) => {
+            State::Unknown(format!("{error}; ask as root, or as the user that started it"))
+        }
+        Err(error) => State::Unknown(error.to_string()),
+        Ok(None) => State::Gone(path),
+        Ok(Some(found)) => match found.holder {
+            Holder::Nobody => State::Stale(path),
+            // A lock can outlive the process that took it and name a number that is another's by now.
+            // Who is not root cannot look, and can do no harm either.
+            Holder::Process(pid) if holds(pid, &path) => State::Running(path, pid),
+            Holder::Process(_) => State::Unnamed(path),
+            // The lock is held, so the content is believed, if that process has the file open.
+            Holder::Unknown => match found.content.filter(|pid| pid_file::has_open(*pid, &path)) {
+                Some(pid) => State::Running(path, pid),
+                None => State::Unnamed(path),
+            },
+        },
+    }
+}
+
+/// Whether that process has the file open; for who may not look, that it is there.
+pub fn holds(pid: i32, path: &Path) -> bool {
+    pid_file::has_open(pid, path) || !nix::unistd::geteuid().is_root()
+}

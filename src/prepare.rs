@@ -1,0 +1,155 @@
+//! From the arguments to a judged plan: the first half of every command that takes a spec.
+
+use crate::args::{self, Line};
+use crate::{exit, output, source};
+use clap::ArgMatches;
+use engine::diagnostic::{At, Diagnostic, Sources};
+use engine::options::{self, Launch, Settings};
+use engine::plan::{Plan, Request};
+use engine::rules;
+use engine::simulate::Simulation;
+use engine::snapshot::Snapshot;
+use engine::spec::Spec;
+use phases::kinds::CATALOGUE;
+use std::path::PathBuf;
+
+/// Everything that is known before anything is done.
+pub struct Prepared {
+    /// the arguments of the subcommand
+    pub matches: ArgMatches,
+    /// the texts that findings point into
+    pub sources: Sources,
+    /// what is wrong
+    pub findings: Vec<Diagnostic>,
+    /// the name of this instance
+    pub name: String,
+    /// the plan, if there is one
+    pub plan: Option<Plan>,
+    /// what the model says of it
+    pub simulation: Option<Simulation>,
+    /// who we are
+    pub snapshot: Snapshot,
+}
+
+/// Reads the spec and the arguments, plans and judges. `Err` is an exit code: everything was said.
+pub fn prepare(argv: &[String]) -> Result<Prepared, i32> {
+    let name = args::spec_name(argv);
+    let (loaded, mut findings) = engine::spec::load(name, &mut source::fetch);
+    let mut sources = loaded.sources;
+    let Some(spec) = loaded.spec.filter(|_| !findings.iter().any(Diagnostic::is_error)) else {
+        return Err(refuse_unread(argv, &findings, &sources));
+    };
+    let matches = args::of_spec(argv, &spec)?;
+    let line = Line::new(argv, &mut sources);
+    let given = line.given(&matches, &spec);
+    let cwd = std::env::current_dir().map_err(|error| {
+        output::complain(&format!("error: the working directory cannot be told: {error}\n"));
+        exit::FAILED
+    })?;
+    findings.extend(bad_name(&line, &matches));
+    let instance = matches.get_one::<String>("name").cloned().unwrap_or_else(|| spec.name.v.clone());
+    let launch = launch(cwd, &instance);
+    let (settings, more) = Settings::resolve(&spec, &given, &launch);
+    findings.extend(more);
+    let snapshot = machine(&spec, &settings, &launch).map_err(|error| {
+        output::complain(&format!("error: {error}\n"));
+        exit::FAILED
+    })?;
+    let mut prepared =
+        Prepared { matches, sources, findings, name: instance, plan: None, simulation: None, snapshot };
+    if prepared.findings.iter().any(Diagnostic::is_error) {
+        return Ok(prepared);
+    }
+    let (order, skip) = (line.names(&prepared.matches, "order"), line.names(&prepared.matches, "skip"));
+    prepared.judge(&spec, &settings, &launch, &order, &skip);
+    Ok(prepared)
+}
+
+impl Prepared {
+    fn judge(
+        &mut self,
+        spec: &Spec,
+        settings: &Settings,
+        launch: &Launch,
+        order: &[At<String>],
+        skip: &[At<String>],
+    ) {
+        let unchecked = matches!(self.matches.try_get_one::<bool>("unchecked"), Ok(Some(true)));
+        let request = Request {
+            spec,
+            settings,
+            catalogue: CATALOGUE,
+            snapshot: &self.snapshot,
+            launch,
+            order,
+            skip,
+            unchecked,
+        };
+        let (plan, more) = engine::plan::plan(&request);
+        self.findings.extend(more);
+        if let Some(plan) = plan {
+            phases::snapshot::places(&mut self.snapshot, &plan);
+            let (simulation, more) = rules::judge(&plan, &self.snapshot);
+            self.findings.extend(more);
+            self.simulation = Some(simulation);
+            self.plan = Some(plan);
+        }
+        self.findings.sort_by_key(|f| std::cmp::Reverse(f.severity));
+    }
+
+    /// True where something refuses.
+    pub fn refused(&self) -> bool {
+        self.findings.iter().any(Diagnostic::is_error)
+    }
+
+    /// True where every error is a privilege that this start lacks.
+    pub fn unprivileged(&self) -> bool {
+        self.refused() && self.findings.iter().filter(|f| f.is_error()).all(|f| f.unprivileged)
+    }
+}
+
+/// The name of an instance becomes the name of a directory.
+fn bad_name(line: &Line, matches: &ArgMatches) -> Option<Diagnostic> {
+    let name = line.names(matches, "name").pop()?;
+    let problem = engine::spec::name_problem(&name.v)?;
+    Some(
+        Diagnostic::error("RSD0109", format!("`{}` cannot be the name of an instance: {problem}", name.v))
+            .at(name.at, problem)
+            .help("use letters, digits, `-`, `_` and `.`"),
+    )
+}
+
+fn launch(cwd: PathBuf, name: &str) -> Launch {
+    let (uid, gid) = (nix::unistd::geteuid().as_raw(), nix::unistd::getegid().as_raw());
+    Launch { cwd, root: uid == 0, name: name.to_owned(), uid, gid }
+}
+
+fn machine(
+    spec: &Spec,
+    settings: &Settings,
+    launch: &Launch,
+) -> Result<Snapshot, engine::effect::SystemError> {
+    let (users, groups) = options::wanted_names(spec, settings, CATALOGUE);
+    phases::snapshot::people(&users, &groups, &launch.cwd)
+}
+
+/// The spec could not be read: its findings are said as the command was asked to say them.
+fn refuse_unread(argv: &[String], findings: &[Diagnostic], sources: &Sources) -> i32 {
+    let asked = |flag: &str| argv.iter().take_while(|a| *a != "--").any(|a| a == flag);
+    if asked("--help") || asked("-h") {
+        let _ = args::plain(argv);
+    }
+    if asked("--json") && argv.get(1).is_some_and(|c| c == "check") {
+        crate::check::print_json(findings, sources, false);
+    } else {
+        output::findings(findings, sources);
+        let count = output::count(findings);
+        match argv.get(1).map(String::as_str) {
+            Some("check") => output::print(&format!("refused: {count}\n")),
+            Some("run") => output::complain(&format!("nothing was touched: refused with {count}\n")),
+            Some("plan") => output::complain(&format!("there is no plan: {count}\n")),
+            _ => output::complain(&format!("the spec was refused: {count}\n")),
+        }
+    }
+    exit::REFUSED
+}

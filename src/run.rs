@@ -1,0 +1,196 @@
+//! `rsd run`: simulate, approve, run, and say how it went.
+
+use crate::prepare::{Prepared, prepare};
+use crate::{exit, instance, output};
+use engine::diagnostic::Severity;
+use engine::effect::Ended;
+use engine::plan::Approved;
+use engine::run::{Ending, Header, How, Report};
+use engine::timeline::{Failure, Timeline};
+use phases::host::Host;
+use phases::journal::Journal;
+use phases::sys::process;
+use std::path::Path;
+use tracing_subscriber::layer::SubscriberExt;
+
+/// Runs the subcommand.
+pub fn command(argv: &[String]) -> i32 {
+    // Before anything of ours is open: what the caller leaked does not reach the daemon.
+    if let Err(error) = process::close_inherited() {
+        output::complain(&format!("error: inherited descriptors cannot be closed: {error}\n"));
+        return exit::FAILED;
+    }
+    let mut prepared = match prepare(argv) {
+        Ok(prepared) => prepared,
+        Err(code) => return code,
+    };
+    let unchecked = prepared.matches.get_flag("unchecked");
+    let Some(plan) = prepared.plan.take() else { return refuse(&prepared) };
+    // What is only worth knowing is `rsd check`'s to say.
+    prepared.findings.retain(|f| f.severity > Severity::Note);
+    output::findings(&prepared.findings, &prepared.sources);
+    let approved = match Approved::new(plan, &prepared.findings) {
+        Ok(approved) => approved,
+        Err(plan) if unchecked => {
+            output::complain("warning: --unchecked: the check refuses this, and it is run all the same\n");
+            Approved::unchecked(plan)
+        }
+        Err(_) => return say_refused(&prepared),
+    };
+    go(&prepared, &approved)
+}
+
+fn refuse(prepared: &Prepared) -> i32 {
+    output::findings(&prepared.findings, &prepared.sources);
+    say_refused(prepared)
+}
+
+fn say_refused(prepared: &Prepared) -> i32 {
+    output::complain(&format!("nothing was touched: refused with {}\n", output::count(&prepared.findings)));
+    if prepared.unprivileged() { exit::PRIVILEGE } else { exit::REFUSED }
+}
+
+fn go(prepared: &Prepared, approved: &Approved) -> i32 {
+    let (begin, wall_ns) = (process::monotonic(), process::wall_clock());
+    let run = format!("{:06x}", ((wall_ns / 1_000) ^ (u64::from(std::process::id()) << 12)) & 0xff_ffff);
+    let journal = journal(prepared, &run, wall_ns);
+    let header = Header { run: run.clone(), version: env!("CARGO_PKG_VERSION").to_owned(), wall_ns };
+    let named = prepared.matches.get_one::<String>("journal").unwrap_or(&run).clone();
+    let shown = journal.is_some().then_some(named);
+    let kept = journal.as_ref().and_then(|j| j.file().try_clone().ok());
+    if let Some(journal) = journal {
+        let subscriber = tracing_subscriber::registry().with(journal);
+        if tracing::subscriber::set_global_default(subscriber).is_err() {
+            output::complain("warning: no journal is written: a subscriber is set already\n");
+        }
+    }
+    let signals = match process::take_signals().and_then(|s| process::survive_file_size_limit().map(|()| s)) {
+        Ok(signals) => signals,
+        Err(error) => {
+            output::complain(&format!("error: signals cannot be taken: {error}\n"));
+            return exit::FAILED;
+        }
+    };
+    let mut host = match Host::new(signals, kept, timeline, &prepared.snapshot.identity) {
+        Ok(host) => host,
+        Err(error) => {
+            output::complain(&format!("error: {error}\n"));
+            return exit::FAILED;
+        }
+    };
+    let how = How { predicted: prepared.simulation.as_ref().map(|s| &s.timeline), whole: false, header };
+    let report = engine::run::run(approved, &mut host, &mut engine::run::traced, &how);
+    conclude(&Said { name: &prepared.name, run: shown.as_deref(), report: &report, host: &host, begin })
+}
+
+/// What `whoami` shows of its own start.
+fn timeline(journal: &[u8]) -> serde_json::Value {
+    engine::view::json::render(&Timeline::read(journal))
+}
+
+fn journal(prepared: &Prepared, run: &str, wall_ns: u64) -> Option<Journal> {
+    let made = match prepared.matches.get_one::<String>("journal") {
+        Some(file) => Journal::open(Path::new(file), false).map_err(|e| (file.clone(), e)),
+        None => {
+            let Some(dir) = instance::journals(&prepared.name) else {
+                output::complain("warning: no journal is written: neither XDG_STATE_HOME nor HOME is set\n");
+                return None;
+            };
+            Journal::make(&dir, run, wall_ns).map_err(|e| (dir.display().to_string(), e))
+        }
+    };
+    made.map_err(|(place, error)| {
+        output::complain(&format!("warning: no journal is written in {place}: {error}\n"));
+    })
+    .ok()
+}
+
+struct Said<'a> {
+    name: &'a str,
+    /// how `rsd trace` finds it, if there is a journal
+    run: Option<&'a str>,
+    report: &'a Report,
+    host: &'a Host,
+    begin: u64,
+}
+
+fn conclude(said: &Said) -> i32 {
+    let report = said.report;
+    let code = report.exit_code();
+    match report.ending {
+        // The child that holds the undo in the foreground speaks only if there is nobody else to.
+        Ending::Ready if said.host.speaks() => output::print(&ready(said)),
+        Ending::Ready | Ending::Guarded => {}
+        Ending::Completed | Ending::Failed => {
+            if said.host.speaks() {
+                output::complain(&failures(said));
+            }
+            raise(report);
+        }
+        Ending::Unwound | Ending::Stuck | Ending::Told => {
+            if said.host.speaks() || !report.left.is_empty() {
+                output::complain(&failures(said));
+            }
+        }
+    }
+    code
+}
+
+fn ready(said: &Said) -> String {
+    let took = engine::text::duration(process::monotonic().saturating_sub(said.begin));
+    let process = said.host.daemon().map_or_else(String::new, |pid| format!(", process {pid}"));
+    let name = engine::text::clean(said.name);
+    let trace = said.run.map_or_else(String::new, |run| format!(" (`rsd trace {run}` shows how)"));
+    format!("{name}: ready in {took}{process}{trace}\n")
+}
+
+fn failures(said: &Said) -> String {
+    let report = said.report;
+    let mut text = String::new();
+    for (phase, failure) in &report.failures {
+        text.push_str(&failure_text(said.name, phase, failure));
+    }
+    if report.failures.is_empty() {
+        return text;
+    }
+    for what in &report.undone {
+        text.push_str(&format!("  undone: {}\n", engine::text::clean(what)));
+    }
+    for (what, failure) in &report.left {
+        text.push_str(&format!(
+            "  LEFT BEHIND: {}: {}\n",
+            engine::text::clean(what),
+            engine::text::clean(&failure.message)
+        ));
+        if let Some(help) = &failure.help {
+            text.push_str(&format!("     do: {}\n", engine::text::clean(help)));
+        }
+    }
+    if matches!(report.ending, Ending::Unwound | Ending::Told) {
+        text.push_str("  nothing is left behind\n");
+    }
+    if let Some(run) = said.run {
+        text.push_str(&format!("  timeline: rsd trace {run}\n"));
+    }
+    text
+}
+
+fn failure_text(name: &str, phase: &str, failure: &Failure) -> String {
+    let clean = |s: &str| engine::text::clean(s).into_owned();
+    let place = if phase.is_empty() { String::new() } else { format!("{} failed: ", clean(phase)) };
+    let mut text = format!("{}: {place}{}\n", clean(name), clean(&failure.message));
+    if let Some(why) = &failure.why {
+        text.push_str(&format!("  why: {}\n", clean(why)));
+    }
+    if let Some(help) = &failure.help {
+        text.push_str(&format!("  do: {}\n", clean(help)));
+    }
+    text
+}
+
+/// A program that a signal ended: so do we, as a shell would see it.
+fn raise(report: &Report) {
+    if let (Ending::Failed, Some(Ended::Signal(signal))) = (report.ending, report.ended) {
+        process::end_by_signal(signal);
+    }
+}

@@ -1,0 +1,130 @@
+//! `rsd stop`: the kernel says who holds the lock of the PID file, and that process is told to end.
+
+use crate::instance::{State, look};
+use crate::prepare::prepare;
+use crate::{exit, output};
+use engine::text::clean;
+use engine::timeline::Process;
+use nix::sys::signal::Signal;
+use phases::host::pid_file;
+use phases::sys::lock::Holder;
+use phases::sys::process;
+use std::os::fd::AsFd;
+use std::path::Path;
+
+/// Runs the subcommand.
+pub fn command(argv: &[String]) -> i32 {
+    let prepared = match prepare(argv) {
+        Ok(prepared) => prepared,
+        Err(code) => return code,
+    };
+    if prepared.plan.is_none() {
+        output::findings(&prepared.findings, &prepared.sources);
+        return exit::REFUSED;
+    }
+    let asked = prepared.matches.get_one::<String>("kill-after").map_or("10s", String::as_str);
+    let Ok(patience) = engine::options::duration_text(asked) else {
+        output::complain(&format!(
+            "error: --kill-after {}: a number and a unit, such as 10s or 500ms\n",
+            clean(asked)
+        ));
+        return exit::USAGE;
+    };
+    let name = clean(&prepared.name).into_owned();
+    match look(&prepared) {
+        State::Running(path, pid) => {
+            let steps = prepared.plan.iter().flat_map(|p| p.steps());
+            let guarded = steps.filter(|s| s.skipped.is_none()).any(|s| s.process == Process::Guard);
+            end(&name, &path, pid, patience, guarded)
+        }
+        State::NoPidFile => {
+            output::complain(&format!(
+                "{name}: this plan makes no PID file, so it cannot be told which process to stop\n"
+            ));
+            exit::USAGE
+        }
+        State::Gone(path) => not_running(&name, &format!("there is no PID file {}", path.display())),
+        State::Stale(path) => {
+            not_running(&name, &format!("nobody holds the lock of {}, which is stale", path.display()))
+        }
+        State::Unnamed(path) => {
+            output::complain(&format!(
+                "{name}: somebody holds the lock of {}, and it cannot be proved who; nothing was signalled\n",
+                clean(&path.display().to_string())
+            ));
+            exit::PRIVILEGE
+        }
+        State::Unknown(why) => {
+            output::complain(&format!("{name}: {}\n", clean(&why)));
+            exit::PRIVILEGE
+        }
+    }
+}
+
+fn not_running(name: &str, why: &str) -> i32 {
+    output::complain(&format!("{name} is not running: {}\n", clean(why)));
+    exit::NOT_RUNNING
+}
+
+fn end(name: &str, path: &Path, pid: i32, patience: u64, guarded: bool) -> i32 {
+    let target = process::pidfd(nix::unistd::Pid::from_raw(pid));
+    let Ok(pidfd) = target else {
+        return not_running(name, &format!("process {pid} has just ended"));
+    };
+    // The handle is of the process that has this number now: is it still the one that holds the lock?
+    let still = pid_file::look(path).ok().flatten();
+    let holds = still.is_some_and(|f| match f.holder {
+        Holder::Process(holder) => holder == pid && crate::instance::holds(pid, path),
+        Holder::Unknown => pid_file::has_open(pid, path),
+        Holder::Nobody => false,
+    });
+    if !holds {
+        return not_running(name, &format!("process {pid} has just let go of {}", path.display()));
+    }
+    match process::signal(&pidfd, Signal::SIGTERM) {
+        Ok(true) => {}
+        Ok(false) => return not_running(name, &format!("process {pid} has just ended")),
+        Err(error) => {
+            output::complain(&format!(
+                "{name}: process {pid} cannot be signalled: {error}\n  do: run it as root, or as the user that started it\n"
+            ));
+            return exit::PRIVILEGE;
+        }
+    }
+    let begin = process::monotonic();
+    let gone = |ns: u64| {
+        process::wait_readable([pidfd.as_fd()], (ns / 1_000_000).min(i32::MAX as u64) as i32)
+            .is_ok_and(|[g]| g)
+    };
+    if !gone(patience) {
+        output::complain(&format!(
+            "{name}: process {pid} did not end within {}; it is killed\n",
+            engine::text::duration(patience)
+        ));
+        // Asked again, the keeper kills its program and comes down in order. Killed itself, it could
+        // not: a program that does not heed TERM would stay.
+        let _ = process::signal(&pidfd, Signal::SIGTERM);
+    }
+    if !gone(2_000_000_000) && (process::signal(&pidfd, Signal::SIGKILL).is_err() || !gone(5_000_000_000)) {
+        output::complain(&format!("{name}: process {pid} is still there\n"));
+        return exit::FAILED;
+    }
+    // A guard may be removing the PID file at this moment.
+    let mut left = path.exists();
+    for _ in 0..if guarded { 600 } else { 0 } {
+        if !left {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(5));
+        left = path.exists();
+    }
+    let took = engine::text::duration(process::monotonic().saturating_sub(begin));
+    output::print(&format!("{name}: process {pid} stopped in {took}\n"));
+    if left {
+        output::complain(&format!(
+            "  its PID file {} is left behind, and stale: the daemon was not allowed to remove it\n  why: rsd trace; rsd explain RSD0402\n",
+            clean(&path.display().to_string())
+        ));
+    }
+    exit::FINE
+}
