@@ -1,0 +1,18 @@
+//! The whole command on a real machine, seen with the kernel's own eyes.
+//!
+//! As root every test runs in mount, network and process namespaces of its own (`sandbox.rs`), so the
+//! machine stays as it was and nothing outlives a test. Without root those that can run as an
+//! ordinary user do, and the others say `skipped:`; with `RSD_TEST_NO_SKIP=1` a skip is a failure.
+
+mod caller;
+mod failure;
+mod foreground;
+mod jail;
+mod journal;
+mod kernel;
+mod killed;
+mod sandbox;
+mod sockets;
+mod start;
+mod stop;
+mod user;

@@ -1,0 +1,297 @@
+//! `rsd stop`, PID files that lie, and the guard.
+
+use crate::kernel;
+use crate::sandbox::{Needs, SVC, World, done, eventually, test};
+use nix::sys::signal::Signal;
+use std::fs;
+use std::os::unix::fs::{MetadataExt, symlink};
+use std::process::{Child, Command};
+use std::time::{Duration, Instant};
+
+pub const GUARD: &str = "
+rsd: 1
+name: guard
+extends: twistd
+phases:
+  postApplication:
+    phases:
+      keepGuard: { kind: keep-guard }
+      removePIDFile: { privilege: privileged }
+order: [privilegedStartService, keepGuard, switchUidGid]
+";
+
+/// A process that has nothing to do with any daemon.
+fn bystander() -> Child {
+    Command::new("sleep").arg("2000").spawn().expect("a process")
+}
+
+fn end(mut child: Child) {
+    let _ = child.kill();
+    let _ = child.wait();
+}
+
+#[test]
+fn the_lock_counts_and_not_the_number() {
+    test("stop::the_lock_counts_and_not_the_number", Needs::Anyone, |world| {
+        world.fine(&["run", "--", "sleep", "1020"]);
+        let keeper = world.pid("twistd.pid");
+        let other = bystander();
+        fs::write(world.path("twistd.pid"), format!("{}\n", other.id())).expect("overwrite");
+        assert!(world.fine(&["status"]).out.contains(&format!("process {keeper}")));
+        world.fine(&["stop"]);
+        assert!(kernel::gone(keeper) && kernel::running("sleep 1020").is_empty());
+        assert!(!kernel::gone(other.id() as i32));
+        end(other);
+    });
+}
+
+#[test]
+fn a_stale_pid_file_blocks_no_start() {
+    test("stop::a_stale_pid_file_blocks_no_start", Needs::Anyone, |world| {
+        let other = bystander();
+        for text in [
+            format!("{}\n", other.id()),
+            String::new(),
+            "garbage\u{0}\u{7}\n".into(),
+            "-1\n".into(),
+            "1\n".into(),
+        ] {
+            fs::write(world.path("twistd.pid"), &text).expect("a stale PID file");
+            assert_eq!(world.rsd(&["status"]).code, 1, "{text:?}");
+            assert_eq!(world.rsd(&["stop"]).code, 3, "{text:?}");
+            world.fine(&["run", "--", "sleep", "1021"]);
+            assert_eq!(kernel::children(world.pid("twistd.pid")), kernel::running("sleep 1021"), "{text:?}");
+            world.fine(&["stop"]);
+        }
+        assert!(!kernel::gone(other.id() as i32));
+        end(other);
+    });
+}
+
+/// Whoever may read a PID file may hold a read lock on it. That is no daemon's lock.
+#[test]
+fn a_strangers_read_lock_says_nothing() {
+    test("stop::a_strangers_read_lock_says_nothing", Needs::Anyone, |world| {
+        fs::write(world.path("twistd.pid"), "1\n").expect("a stale PID file");
+        let file = fs::File::open(world.path("twistd.pid")).expect("it can be read");
+        let mut lock: nix::libc::flock = nix::libc::flock {
+            l_type: nix::libc::F_RDLCK as nix::libc::c_short,
+            l_whence: 0,
+            l_start: 0,
+            l_len: 2,
+            l_pid: 0,
+        };
+        nix::fcntl::fcntl(&file, nix::fcntl::FcntlArg::F_OFD_SETLK(&lock)).expect("a read lock");
+        assert_eq!(world.rsd(&["status"]).code, 1);
+        assert_eq!(world.rsd(&["stop"]).code, 3);
+        world.fine(&["run", "--", "sleep", "1022"]);
+        assert_eq!(world.rsd(&["status"]).code, 0);
+        lock.l_type = nix::libc::F_UNLCK as nix::libc::c_short;
+        nix::fcntl::fcntl(&file, nix::fcntl::FcntlArg::F_OFD_SETLK(&lock)).expect("unlocked");
+        world.fine(&["stop"]);
+    });
+}
+
+/// What is named by mistake as a PID file is not taken for a stale one.
+#[test]
+fn a_file_of_another_sort_is_not_removed() {
+    test("stop::a_file_of_another_sort_is_not_removed", Needs::Anyone, |world| {
+        let text = "precious ".repeat(20);
+        world.file("notes", &text, 0o644);
+        let out = world.rsd(&["run", "--pidfile", "notes", "--", "sleep", "1023"]);
+        assert_eq!(out.code, 1, "{out:#?}");
+        assert!(out.err.contains("no PID file"), "{out:#?}");
+        assert_eq!(fs::read_to_string(world.path("notes")).expect("still there"), text);
+    });
+}
+
+#[test]
+fn a_start_after_kill_nine_works() {
+    test("stop::a_start_after_kill_nine_works", Needs::Anyone, |world| {
+        let address = format!("unix:{}", world.text("d.sock"));
+        for _ in 0..3 {
+            world.fine(&["run", "--listen", &address, "--", "sleep", "1022"]);
+            let keeper = world.pid("twistd.pid");
+            kernel::kill(keeper, Signal::SIGKILL);
+            eventually("the program ends with its keeper", || {
+                kernel::running("sleep 1022").is_empty().then_some(())
+            });
+            assert_eq!(world.rsd(&["status", "--listen", &address]).code, 1);
+            assert_eq!(world.timeline(None)["outcome"], "vanished");
+        }
+        // and after an orderly end, with the socket's name still there
+        world.fine(&["run", "--listen", &address, "--", "sleep", "1022"]);
+        world.fine(&["stop", "--listen", &address]);
+        world.fine(&["run", "--listen", &address, "--", "sleep", "1022"]);
+        world.fine(&["stop", "--listen", &address]);
+    });
+}
+
+#[test]
+fn a_draft_of_a_killed_start_is_in_nobodys_way() {
+    test("stop::a_draft_of_a_killed_start_is_in_nobodys_way", Needs::Anyone, |world| {
+        // As in a container, where the next start has the same numbers again.
+        let taken: Vec<_> = (1..3000).map(|n| world.path(&format!(".twistd.pid.{n}"))).collect();
+        if world.root {
+            taken.iter().for_each(|p| fs::write(p, "x").expect("a draft"));
+        }
+        world.fine(&["run", "--", "sleep", "1023"]);
+        world.fine(&["stop"]);
+    });
+}
+
+fn refused(world: &World, arguments: &[&str], phase: &str) {
+    for extra in [&[][..], &["--unchecked"]] {
+        let out = world.rsd(&[&["run"], extra, arguments, &["--", "sleep", "1024"]].concat());
+        let code = if extra.is_empty() { [1, 6] } else { [1, 1] };
+        assert!(code.contains(&out.code), "{out:#?}");
+        assert!(out.err.contains(phase) && out.err.contains("symbolic link"), "{out:#?}");
+        assert!(kernel::running("sleep 1024").is_empty());
+    }
+}
+
+#[test]
+fn links_are_not_followed() {
+    test("stop::links_are_not_followed", Needs::Anyone, |world| {
+        let target = world.file("precious", "4711\n", 0o644);
+        let dangling = world.path("nowhere");
+        for to in [&target, &dangling] {
+            let link = world.path("link");
+            symlink(to, &link).expect("a link");
+            let before = world.listing();
+            refused(world, &["--pidfile", "link", "--logfile="], "PID");
+            refused(world, &["--logfile", "link"], "startLogger");
+            assert_eq!(world.rsd(&["stop", "--pidfile", "link"]).code, 4);
+            assert_eq!(world.rsd(&["status", "--pidfile", "link"]).code, 4);
+            assert_eq!(world.listing(), before);
+            fs::remove_file(link).expect("the link");
+        }
+    });
+}
+
+#[test]
+fn a_program_that_ignores_term_is_killed() {
+    test("stop::a_program_that_ignores_term_is_killed", Needs::Anyone, |world| {
+        world.fine(&["run", "--", "bash", "-c", "trap '' TERM; touch deaf; while :; do sleep 0.1; done"]);
+        let keeper = world.pid("twistd.pid");
+        let program = kernel::children(keeper);
+        eventually("it is deaf", || world.path("deaf").exists().then_some(()));
+        let out = world.fine(&["stop", "--kill-after", "300ms"]);
+        assert!(out.err.contains("did not end within 300 ms"), "{out:?}");
+        assert!(kernel::gone(keeper));
+        assert!(program.iter().all(|p| kernel::gone(*p)), "the program itself is gone");
+        assert!(!world.path("twistd.pid").exists(), "and its keeper came down in order");
+    });
+}
+
+fn guarded(world: &World) -> (i32, i32) {
+    world.file("guard.yaml", GUARD, 0o644);
+    world.fine(&["run", "--spec", "guard.yaml", "--uid", "svc", "--", "sleep", "1025"]);
+    let keeper = world.pid("twistd.pid");
+    let guard = eventually("the guard", || {
+        kernel::children(keeper).into_iter().find(|p| kernel::running("sleep 1025") != [*p])
+    });
+    kernel::process(keeper).is(SVC, SVC, &[SVC, crate::sandbox::EXTRA]);
+    (keeper, guard)
+}
+
+#[test]
+fn the_guard_removes_what_the_daemon_may_not() {
+    test("stop::the_guard_removes_what_the_daemon_may_not", Needs::Root, |world| {
+        let (keeper, guard) = guarded(world);
+        let seen = kernel::process(guard);
+        assert_eq!(seen.field("Uid").split_whitespace().next(), Some("0"));
+        for fd in seen.descriptors().into_values() {
+            assert!(!fd.ends_with("twistd.pid") && !fd.ends_with("twistd.log"), "{}", fd.display());
+        }
+        // Everybody is told to end at shutdown: the guard waits all the same.
+        kernel::kill(guard, Signal::SIGTERM);
+        let out = world.fine(&["stop", "--spec", "guard.yaml", "--uid", "svc"]);
+        assert!(!out.err.contains("left behind"), "{out:?}");
+        assert!(kernel::gone(keeper) && !world.path("twistd.pid").exists());
+        eventually("the guard is gone", || kernel::gone(guard).then_some(()));
+        let text = world.fine(&["trace"]).out;
+        assert_eq!(world.timeline(None)["outcome"], "completed", "{text}");
+    });
+}
+
+#[test]
+fn the_guard_removes_it_after_kill_nine() {
+    test("stop::the_guard_removes_it_after_kill_nine", Needs::Root, |world| {
+        let (keeper, guard) = guarded(world);
+        kernel::kill(keeper, Signal::SIGKILL);
+        eventually("the PID file goes", || (!world.path("twistd.pid").exists()).then_some(()));
+        eventually("the guard goes", || kernel::gone(guard).then_some(()));
+        assert_eq!(world.rsd(&["status", "--spec", "guard.yaml", "--uid", "svc"]).code, 3);
+    });
+}
+
+#[test]
+fn the_guard_leaves_the_file_of_another() {
+    test("stop::the_guard_leaves_the_file_of_another", Needs::Root, |world| {
+        let (keeper, guard) = guarded(world);
+        kernel::kill(guard, Signal::SIGSTOP);
+        kernel::kill(keeper, Signal::SIGKILL);
+        eventually("the program goes", || kernel::running("sleep 1025").is_empty().then_some(()));
+        world.fine(&["run", "--", "sleep", "1026"]);
+        let inode = world.path("twistd.pid").metadata().expect("it").ino();
+        kernel::kill(guard, Signal::SIGCONT);
+        eventually("the guard goes", || kernel::gone(guard).then_some(()));
+        assert_eq!(world.path("twistd.pid").metadata().expect("it is still there").ino(), inode);
+        world.fine(&["stop"]);
+    });
+}
+
+#[test]
+fn nobody_stops_what_is_not_his() {
+    test("stop::nobody_stops_what_is_not_his", Needs::Root, |world| {
+        world.fine(&["run", "--umask", "022", "--", "sleep", "1027"]);
+        let keeper = world.pid("twistd.pid");
+        let binary = crate::sandbox::binary();
+        let out = done(
+            world
+                .command("setpriv")
+                .args(["--reuid", "4100", "--regid", "4100", "--clear-groups"])
+                .arg(readable(world, &binary))
+                .args(["stop"]),
+        );
+        assert_eq!(out.code, 4, "{out:?}");
+        assert!(!kernel::gone(keeper));
+        world.fine(&["stop"]);
+    });
+}
+
+/// A copy of the binary that everybody can run.
+pub fn readable(world: &World, binary: &std::path::Path) -> std::path::PathBuf {
+    let copy = world.path("rsd");
+    if !copy.exists() {
+        fs::copy(binary, &copy).expect("a copy of the binary");
+    }
+    copy
+}
+
+#[test]
+fn a_link_inside_a_jail_does_not_lead_to_another_daemon() {
+    test("stop::a_link_inside_a_jail_does_not_lead_to_another_daemon", Needs::Root, |world| {
+        world.directory("run", 0, 0o755);
+        world.fine(&["run", "--pidfile", "run/d.pid", "--", "sleep", "1028"]);
+        let keeper = world.pid("run/d.pid");
+        let jail = world.directory("jail", SVC, 0o755);
+        symlink("../run", jail.join("run")).expect("a link out of the jail");
+        let options = ["--chroot", jail.to_str().expect("text"), "--uid", "svc", "--pidfile", "/run/d.pid"];
+        let out = world.rsd(&[&["stop"], &options[..]].concat());
+        assert_eq!(out.code, 3, "{out:?}");
+        assert!(!kernel::gone(keeper));
+        world.fine(&["stop", "--pidfile", "run/d.pid"]);
+    });
+}
+
+#[test]
+fn stop_is_quick() {
+    test("stop::stop_is_quick", Needs::Anyone, |world| {
+        world.fine(&["run", "--", "sleep", "1029"]);
+        let begin = Instant::now();
+        world.fine(&["stop"]);
+        assert!(begin.elapsed() < Duration::from_secs(1));
+    });
+}
