@@ -65,6 +65,16 @@ pub fn prepare(argv: &[String]) -> Result<Prepared, i32> {
     Ok(prepared)
 }
 
+/// The same for those that cannot do without a plan: where there is none, the findings were said.
+pub fn planned(argv: &[String]) -> Result<Prepared, i32> {
+    let prepared = prepare(argv)?;
+    if prepared.plan.is_none() {
+        output::findings(&prepared.findings, &prepared.sources);
+        return Err(exit::REFUSED);
+    }
+    Ok(prepared)
+}
+
 impl Prepared {
     fn judge(
         &mut self,

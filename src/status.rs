@@ -1,21 +1,17 @@
 //! `rsd status`: exit codes as LSB has them: 0 running, 1 dead with a PID file, 3 not running, 4 unknown.
 
 use crate::instance::{State, look};
-use crate::prepare::prepare;
+use crate::prepare::planned;
 use crate::{exit, output};
 use engine::text::clean;
 use serde_json::json;
 
 /// Runs the subcommand.
 pub fn command(argv: &[String]) -> i32 {
-    let prepared = match prepare(argv) {
+    let prepared = match planned(argv) {
         Ok(prepared) => prepared,
         Err(code) => return code,
     };
-    if prepared.plan.is_none() {
-        output::findings(&prepared.findings, &prepared.sources);
-        return exit::REFUSED;
-    }
     let name = clean(&prepared.name).into_owned();
     let (word, code, path, pid, text) = match look(&prepared) {
         State::Running(path, pid) => {

@@ -1,7 +1,7 @@
 //! `rsd stop`: the kernel says who holds the lock of the PID file, and that process is told to end.
 
 use crate::instance::{State, look};
-use crate::prepare::prepare;
+use crate::prepare::planned;
 use crate::{exit, output};
 use engine::text::clean;
 use engine::timeline::Process;
@@ -14,14 +14,10 @@ use std::path::Path;
 
 /// Runs the subcommand.
 pub fn command(argv: &[String]) -> i32 {
-    let prepared = match prepare(argv) {
+    let prepared = match planned(argv) {
         Ok(prepared) => prepared,
         Err(code) => return code,
     };
-    if prepared.plan.is_none() {
-        output::findings(&prepared.findings, &prepared.sources);
-        return exit::REFUSED;
-    }
     let asked = prepared.matches.get_one::<String>("kill-after").map_or("10s", String::as_str);
     let Ok(patience) = engine::options::duration_text(asked) else {
         output::complain(&format!(

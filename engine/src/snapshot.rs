@@ -5,7 +5,7 @@
 use crate::effect::Identity;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 /// An entry of the user database.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -82,4 +82,16 @@ impl Snapshot {
     pub fn file(&self, path: &Path) -> Option<&FileFact> {
         self.files.get(path).and_then(Option::as_ref)
     }
+}
+
+/// The names of a path, last first, as whoever follows it takes them: the snapshot and the model.
+pub fn parts(path: &Path) -> Vec<PathBuf> {
+    path.components()
+        .filter_map(|c| match c {
+            Component::Normal(name) => Some(PathBuf::from(name)),
+            Component::ParentDir => Some(PathBuf::from("..")),
+            _ => None,
+        })
+        .rev()
+        .collect()
 }

@@ -4,12 +4,12 @@ use crate::application::program;
 use crate::sys::{failed, identity};
 use engine::effect::{Application, Effect, Program, Socket, SystemError};
 use engine::plan::Plan;
-use engine::snapshot::{FileFact, FileKind, Group, Snapshot, User};
+use engine::snapshot::{FileFact, FileKind, Group, Snapshot, User, parts};
 use nix::unistd::{Gid, Uid};
 use std::collections::BTreeSet;
 use std::ffi::CString;
 use std::os::unix::fs::MetadataExt;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 /// Who we are, and the users and groups that a spec names: all that a plan needs.
 pub fn people(users: &[String], groups: &[String], cwd: &Path) -> Result<Snapshot, SystemError> {
@@ -176,17 +176,6 @@ fn look(snapshot: &mut Snapshot, path: &Path) -> Option<FileFact> {
     });
     snapshot.files.insert(path.to_owned(), fact.clone());
     fact
-}
-
-fn parts(path: &Path) -> Vec<PathBuf> {
-    path.components()
-        .filter_map(|c| match c {
-            Component::Normal(name) => Some(PathBuf::from(name)),
-            Component::ParentDir => Some(PathBuf::from("..")),
-            _ => None,
-        })
-        .rev()
-        .collect()
 }
 
 /// A running process, as /proc shows it.

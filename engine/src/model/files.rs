@@ -1,9 +1,9 @@
 //! Files with owners and modes, and who may do what with them: path_resolution(7), unlink(2).
 
 use crate::effect::{Capability, Identity, Owner, SystemError};
-use crate::snapshot::{FileFact, FileKind, Snapshot};
+use crate::snapshot::{FileFact, FileKind, Snapshot, parts};
 use std::collections::BTreeMap;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 /// A file of the model.
 pub type Node = FileFact;
@@ -261,18 +261,6 @@ impl Files {
             node.gid = owner.gid;
         }
     }
-}
-
-/// The names of a path, last first.
-fn parts(path: &Path) -> Vec<PathBuf> {
-    path.components()
-        .filter_map(|c| match c {
-            Component::Normal(name) => Some(PathBuf::from(name)),
-            Component::ParentDir => Some(PathBuf::from("..")),
-            _ => None,
-        })
-        .rev()
-        .collect()
 }
 
 #[cfg(test)]
