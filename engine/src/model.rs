@@ -270,7 +270,7 @@ impl Model {
     fn loaded(&self, what: &str) -> Result<Program, SystemError> {
         self.program.clone().ok_or_else(|| {
             SystemError::new(format!("{what}: no application was loaded"))
-                .help("a phase of kind `load-application` must come before")
+                .help("a phase that loads one must come before; `rsd kinds` lists them")
         })
     }
 

@@ -237,7 +237,7 @@ impl Judge<'_> {
                     .with(drop.at, "privileges are dropped here")
                     .phase(&step.phase)
                     .phase(&drop.phase)
-                    .help("add a phase of kind `keep-guard`: it runs such phases after the daemon's end"),
+                    .help("add a phase that keeps a guard: it runs such phases after the daemon's end"),
                 )
             })
             .collect()
