@@ -2,11 +2,13 @@
 
 use crate::exit;
 use crate::output;
+use crate::trace::forms::FORMS;
 use clap::builder::{PossibleValuesParser, Str};
 use clap::{Arg, ArgAction, ArgGroup, ArgMatches, Command};
 use engine::diagnostic::{At, Place, Sources};
 use engine::kind::Type;
 use engine::spec::{Given, OptionDef, Spec};
+use engine::view::axis::Scale;
 use std::ffi::OsString;
 
 /// The arguments as text; what is not UTF-8 is refused with its place.
@@ -35,6 +37,7 @@ const SUBCOMMANDS: &[(&str, Made)] = &[
     ("stop", stop),
     ("status", status),
     ("trace", |_| trace()),
+    ("twistd", |_| crate::twistd::clap()),
     ("specs", |_| specs()),
     ("kinds", |_| kinds()),
     ("explain", |_| explain()),
@@ -128,27 +131,41 @@ fn completions() -> Command {
 }
 
 fn trace() -> Command {
+    let choice = |name: &'static str, values: Vec<&'static str>, first: &'static str| {
+        Arg::new(name).long(name).value_name(name.to_uppercase()).value_parser(values).default_value(first)
+    };
+    let scales = Scale::ALL.iter().map(|(_, name)| *name).collect();
     Command::new("trace")
         .about("Show the timeline of a run, the newest where none is named")
         .after_help("`rsd trace list` lists the runs that are kept.")
+        .args_conflicts_with_subcommands(true)
+        .subcommands(crate::trace::subcommands())
         .args([
-            Arg::new("run").value_name("RUN|FILE").help("Name of a run, or a journal; `list` for all runs"),
+            Arg::new("run").value_name("RUN|FILE").help("Name of a run, or a journal"),
             Arg::new("spec").long("spec").value_name("S").help("Only runs of this spec"),
             Arg::new("format")
                 .long("format")
-                .value_parser(["text", "json"])
-                .default_value("text")
-                .help("How to show it"),
-            Arg::new("output").short('o').value_name("FILE").help("Write it there"),
+                .value_name("FORMAT")
+                .value_parser(FORMS.iter().map(|f| f.name).collect::<Vec<_>>())
+                .help("How to write it; without it the ending of FILE says, else it is text"),
+            Arg::new("output").short('o').value_name("FILE").help("Write it there; `-` is standard output"),
+            flag("follow", "Show the run that goes on, or the next one, as it goes; ends when it ends")
+                .conflicts_with_all(["format", "output", "blame", "critical-chain", "window", "scale"]),
+            flag("blame", "What took the time: own times, the longest first"),
+            flag("critical-chain", "What ready waited for, in the order of time, and what had time to spare"),
+            choice("scale", scales, Scale::Balanced.name())
+                .help("The axis: to scale; every step visible; or every step as wide as any other"),
+            Arg::new("window")
+                .long("window")
+                .value_name("WINDOW")
+                .value_parser(["startup", "all"])
+                .help("Which part of the run: until it was ready, or all of it"),
             flag("ascii", "Nothing but ASCII"),
-            Arg::new("color")
-                .long("color")
-                .value_parser(["auto", "always", "never"])
-                .default_value("auto")
-                .help("Colours"),
+            choice("color", vec!["auto", "always", "never"], "auto").help("Colours"),
             flag("all", "Fold nothing"),
             profile(),
         ])
+        .group(ArgGroup::new("view").args(["blame", "critical-chain"]))
 }
 
 fn spec_arg() -> Arg {
@@ -272,6 +289,8 @@ pub struct Line {
     source: u16,
     /// each argument and where it stands
     words: Vec<(String, u32)>,
+    /// its length in bytes
+    len: u32,
 }
 
 impl Line {
@@ -280,15 +299,17 @@ impl Line {
         let mut text = String::new();
         let mut words = Vec::new();
         // However it was called: the place of the program says nothing, and is different everywhere.
-        for arg in std::iter::once("rsd").chain(argv.iter().skip(1).map(String::as_str)) {
+        let program = if crate::twistd::called(argv) { "twistd" } else { "rsd" };
+        for arg in std::iter::once(program).chain(argv.iter().skip(1).map(String::as_str)) {
             if !text.is_empty() {
                 text.push(' ');
             }
             words.push((arg.to_owned(), text.len() as u32));
             text.push_str(arg);
         }
+        let len = text.len() as u32;
         let source = sources.add("<command line>", text);
-        Line { source, words }
+        Line { source, words, len }
     }
 
     /// A value as given, with its place: the argument that is the value, or that ends in it.
@@ -299,8 +320,12 @@ impl Line {
             self.words.iter().find(|(w, _)| ends(w)).map(|(w, at)| at + (w.len() - value.len()) as u32)
         };
         let inside = || self.words.iter().find_map(|(w, at)| w.find(value).map(|n| at + n as u32));
-        let offset = whole.or_else(tail).or_else(inside).unwrap_or(0);
-        At::new(value.to_owned(), Place { source: self.source, offset, len: value.len() as u32 })
+        // What the line was translated from may not have the value at all: then the whole line is meant.
+        let place = match whole.or_else(tail).or_else(inside) {
+            Some(offset) => Place { source: self.source, offset, len: value.len() as u32 },
+            None => Place { source: self.source, offset: 0, len: self.len },
+        };
+        At::new(value.to_owned(), place)
     }
 
     /// The values of the spec's options.

@@ -1,18 +1,28 @@
 //! `rsd check`: what will go wrong.
 
-use crate::prepare::{Prepared, prepare};
+use crate::prepare::{Prepared, prepare, prepare_typed};
+use crate::profile::stage;
 use crate::{exit, output};
 use engine::diagnostic::{Diagnostic, Severity, Sources, json};
 
 /// Runs the subcommand.
 pub fn command(argv: &[String]) -> i32 {
-    match crate::output::profiled(argv, || prepare(argv)) {
+    match prepare(argv) {
+        Err(code) => code,
+        Ok(prepared) => report(&prepared),
+    }
+}
+
+/// The same where another command line was typed.
+pub fn typed(argv: &[String], typed: &[String]) -> i32 {
+    match prepare_typed(argv, typed) {
         Err(code) => code,
         Ok(prepared) => report(&prepared),
     }
 }
 
 fn report(prepared: &Prepared) -> i32 {
+    let _stage = stage!("view");
     let deny = prepared.matches.get_one::<String>("deny").is_some();
     let denied = deny && prepared.findings.iter().any(|f| f.severity == Severity::Warning);
     if prepared.matches.get_flag("json") {

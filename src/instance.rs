@@ -26,7 +26,7 @@ fn pid_file(prepared: &Prepared) -> Option<(PathBuf, bool)> {
         Effect::CreatePidFile { path, .. } => Some((step, path.clone())),
         _ => None,
     })?;
-    let root = simulation.timeline.spans.get(step)?.identity_before.as_ref()?.root.clone();
+    let root = simulation.timeline.spans.get(step)?.identity_before.as_deref()?.root.clone();
     if root == Path::new("/") {
         return Some((path, true));
     }

@@ -5,16 +5,19 @@ mod check;
 mod complete;
 mod explain;
 mod instance;
+mod json;
 mod kinds;
 mod output;
 mod plan;
 mod prepare;
+mod profile;
 mod run;
 mod source;
 mod specs;
 mod status;
 mod stop;
 mod trace;
+mod twistd;
 
 use std::ffi::OsString;
 
@@ -40,16 +43,20 @@ pub fn main(argv: Vec<OsString>) -> i32 {
         Ok(argv) => argv,
         Err(code) => return code,
     };
+    if twistd::called(&argv) {
+        return twistd::command(&argv, argv.get(1..).unwrap_or_default());
+    }
     match argv.get(1).map(String::as_str) {
         Some("run") => run::command(&argv),
-        Some("check") => check::command(&argv),
-        Some("plan") => plan::command(&argv),
+        Some("check") => profile::profiled(&argv, || check::command(&argv)),
+        Some("plan") => profile::profiled(&argv, || plan::command(&argv)),
         Some("stop") => stop::command(&argv),
         Some("status") => status::command(&argv),
+        Some("twistd") => twistd::command(&argv, argv.get(2..).unwrap_or_default()),
         _ => match args::plain(&argv) {
             Err(code) => code,
             Ok(matches) => match matches.subcommand() {
-                Some(("trace", m)) => trace::command(m),
+                Some(("trace", m)) => profile::profiled(&argv, || trace::command(m)),
                 Some(("specs", m)) => specs::command(m),
                 Some(("kinds", m)) => kinds::command(m),
                 Some(("explain", m)) => explain::command(m),

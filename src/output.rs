@@ -3,17 +3,33 @@
 use engine::diagnostic::{Diagnostic, Severity, Sources, Style, render};
 use std::io::{IsTerminal, Write};
 
-/// Writes to standard output; a reader that went away is fine.
+/// Writes to standard output; a reader that went away is fine, what else goes wrong is said.
 pub fn print(text: &str) {
+    printed(text);
+}
+
+/// The same; true if nothing went wrong.
+pub fn printed(text: &str) -> bool {
     let mut out = std::io::stdout().lock();
-    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    written(out.write_all(text.as_bytes()).and_then(|()| out.flush()))
+}
+
+fn written(done: std::io::Result<()>) -> bool {
+    match done {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            complain(&format!("error: standard output cannot be written: {error}\n"));
+            false
+        }
+        _ => true,
+    }
 }
 
 /// Writes a document to standard output as it is made: a large one is never held whole.
-pub fn print_json(document: &impl serde::Serialize) {
+/// Answers as [`printed`] does.
+pub fn print_json(document: &impl serde::Serialize) -> bool {
     let mut out = std::io::BufWriter::new(std::io::stdout().lock());
-    let _ = serde_json::to_writer_pretty(&mut out, document);
-    let _ = out.write_all(b"\n").and_then(|()| out.flush());
+    let made = crate::json::write(document, &mut out);
+    written(made.and_then(|()| out.flush()))
 }
 
 /// Writes to standard error.
@@ -31,14 +47,15 @@ fn colour_err() -> bool {
     anstream::AutoStream::choice(&std::io::stderr()) != anstream::ColorChoice::Never
 }
 
-/// The width of the terminal, 80 where there is none.
+/// The width of the terminal; where there is none what COLUMNS says, else 80.
 pub fn width() -> usize {
     let columns = std::env::var("COLUMNS").ok().and_then(|c| c.parse().ok());
     let tty = || {
         let mut size = nix::libc::winsize { ws_row: 0, ws_col: 0, ws_xpixel: 0, ws_ypixel: 0 };
         phases::sys::process::window_size(&mut size).then_some(usize::from(size.ws_col)).filter(|c| *c > 0)
     };
-    if std::io::stdout().is_terminal() { tty().or(columns).unwrap_or(80) } else { 80 }
+    let shown = if std::io::stdout().is_terminal() { tty() } else { None };
+    shown.or(columns).unwrap_or(80)
 }
 
 /// How many findings a person reads.
@@ -70,32 +87,4 @@ pub fn count(findings: &[Diagnostic]) -> String {
             })
             .collect();
     if parts.is_empty() { "no findings".to_owned() } else { parts.join(", ") }
-}
-
-/// Runs something with the engine's own profile recorded, where `--profile FILE` asks for it.
-///
-/// tracing-chrome writes from a thread, so this is for commands that never fork.
-pub fn profiled<T>(argv: &[String], work: impl FnOnce() -> T) -> T {
-    use tracing_subscriber::layer::SubscriberExt;
-    let mut args = argv.iter().take_while(|a| *a != "--");
-    let file = args.find_map(|a| match a.strip_prefix("--profile=") {
-        Some(file) => Some(file.to_owned()),
-        None if a == "--profile" => Some(String::new()),
-        None => None,
-    });
-    let file = match file {
-        Some(name) if name.is_empty() => args.next().cloned(),
-        other => other,
-    };
-    let Some(file) = file else { return work() };
-    let made = std::fs::File::create(&file);
-    let Ok(made) = made else {
-        complain(&format!("warning: no profile is written: {file} cannot be made\n"));
-        return work();
-    };
-    let (layer, guard) = tracing_chrome::ChromeLayerBuilder::new().writer(made).include_args(true).build();
-    let subscriber = tracing_subscriber::registry().with(layer);
-    let result = tracing::subscriber::with_default(subscriber, work);
-    drop(guard);
-    result
 }

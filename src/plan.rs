@@ -1,13 +1,14 @@
 //! `rsd plan`: the order, why, and who the process is at each step.
 
 use crate::prepare::prepare;
+use crate::profile::stage;
 use crate::{exit, output};
 use engine::plan::why;
 use engine::view::plan as view;
 
 /// Runs the subcommand.
 pub fn command(argv: &[String]) -> i32 {
-    let prepared = match output::profiled(argv, || prepare(argv)) {
+    let prepared = match prepare(argv) {
         Ok(prepared) => prepared,
         Err(code) => return code,
     };
@@ -17,6 +18,7 @@ pub fn command(argv: &[String]) -> i32 {
         return exit::REFUSED;
     };
     let predicted = &simulation.timeline;
+    let _stage = stage!("view");
     if let Some(names) = prepared.matches.get_many::<String>("why") {
         let names: Vec<&String> = names.collect();
         let mut steps = Vec::new();

@@ -1,12 +1,15 @@
 //! From the arguments to a judged plan: the first half of every command that takes a spec.
 
 use crate::args::{self, Line};
+use crate::profile::stage;
 use crate::{exit, output, source};
 use clap::ArgMatches;
-use engine::diagnostic::{At, Diagnostic, Sources};
+use engine::diagnostic::{At, Diagnostic, Severity, Sources};
+use engine::effect::Brought;
 use engine::options::{self, Launch, Settings};
 use engine::plan::{Plan, Request};
 use engine::rules;
+use engine::run::Replanned;
 use engine::simulate::Simulation;
 use engine::snapshot::Snapshot;
 use engine::spec::Spec;
@@ -29,18 +32,40 @@ pub struct Prepared {
     pub simulation: Option<Simulation>,
     /// who we are
     pub snapshot: Snapshot,
+    /// what the plan was made from, so that it can be made again
+    basis: Basis,
+}
+
+/// What a plan is made from, besides the snapshot.
+struct Basis {
+    spec: Spec,
+    settings: Settings,
+    launch: Launch,
+    order: Vec<At<String>>,
+    skip: Vec<At<String>>,
+    unchecked: bool,
+    /// the command wants to know whether it would work, not only where things are
+    judged: bool,
 }
 
 /// Reads the spec and the arguments, plans and judges. `Err` is an exit code: everything was said.
 pub fn prepare(argv: &[String]) -> Result<Prepared, i32> {
+    prepare_typed(argv, argv)
+}
+
+/// The same where another command line was typed: what findings point into is that one.
+pub fn prepare_typed(argv: &[String], typed: &[String]) -> Result<Prepared, i32> {
     let name = args::spec_name(argv);
+    let parsing = stage!("parse");
     let (loaded, mut findings) = engine::spec::load(name, &mut source::fetch);
+    drop(parsing);
     let mut sources = loaded.sources;
     let Some(spec) = loaded.spec.filter(|_| !findings.iter().any(Diagnostic::is_error)) else {
         return Err(refuse_unread(argv, &findings, &sources));
     };
+    let reading = stage!("options");
     let matches = args::of_spec(argv, &spec)?;
-    let line = Line::new(argv, &mut sources);
+    let line = Line::new(typed, &mut sources);
     let given = line.given(&matches, &spec);
     let cwd = std::env::current_dir().map_err(|error| {
         output::complain(&format!("error: the working directory cannot be told: {error}\n"));
@@ -51,17 +76,30 @@ pub fn prepare(argv: &[String]) -> Result<Prepared, i32> {
     let launch = launch(cwd, &instance);
     let (settings, more) = Settings::resolve(&spec, &given, &launch);
     findings.extend(more);
+    drop(reading);
+    let looking = stage!("snapshot");
     let snapshot = machine(&spec, &settings, &launch).map_err(|error| {
         output::complain(&format!("error: {error}\n"));
         exit::FAILED
     })?;
-    let mut prepared =
-        Prepared { matches, sources, findings, name: instance, plan: None, simulation: None, snapshot };
-    if prepared.findings.iter().any(Diagnostic::is_error) {
-        return Ok(prepared);
+    drop(looking);
+    let (order, skip) = (line.names(&matches, "order"), line.names(&matches, "skip"));
+    let unchecked = matches!(matches.try_get_one::<bool>("unchecked"), Ok(Some(true)));
+    let judged = argv.get(1).is_some_and(|c| matches!(c.as_str(), "run" | "check" | "plan"));
+    let basis = Basis { spec, settings, launch, order, skip, unchecked, judged };
+    let mut prepared = Prepared {
+        matches,
+        sources,
+        findings,
+        name: instance,
+        plan: None,
+        simulation: None,
+        snapshot,
+        basis,
+    };
+    if !prepared.refused() {
+        prepared.judge();
     }
-    let (order, skip) = (line.names(&prepared.matches, "order"), line.names(&prepared.matches, "skip"));
-    prepared.judge(&spec, &settings, &launch, &order, &skip);
     Ok(prepared)
 }
 
@@ -76,16 +114,9 @@ pub fn planned(argv: &[String]) -> Result<Prepared, i32> {
 }
 
 impl Prepared {
-    fn judge(
-        &mut self,
-        spec: &Spec,
-        settings: &Settings,
-        launch: &Launch,
-        order: &[At<String>],
-        skip: &[At<String>],
-    ) {
-        let unchecked = matches!(self.matches.try_get_one::<bool>("unchecked"), Ok(Some(true)));
-        let request = Request {
+    fn make_plan(&self, brought: Option<&Brought>) -> (Option<Plan>, Vec<Diagnostic>) {
+        let Basis { spec, settings, launch, order, skip, unchecked, .. } = &self.basis;
+        engine::plan::plan(&Request {
             spec,
             settings,
             catalogue: CATALOGUE,
@@ -93,12 +124,40 @@ impl Prepared {
             launch,
             order,
             skip,
-            unchecked,
-        };
-        let (plan, more) = engine::plan::plan(&request);
+            unchecked: *unchecked,
+            brought,
+        })
+    }
+
+    /// The plan with what a loaded application brings, judged on the machine as it was at the start.
+    /// With `--unchecked` what would refuse it is a warning.
+    pub fn replan(&self, brought: &Brought) -> Replanned {
+        let (plan, mut findings) = self.make_plan(Some(brought));
+        let mut predicted = None;
+        if let Some(plan) = &plan {
+            let (simulation, more) = rules::judge(plan, &self.snapshot);
+            findings.extend(more);
+            predicted = Some(simulation.timeline);
+        }
+        let known =
+            |f: &Diagnostic| self.findings.iter().any(|k| (k.code, &k.message) == (f.code, &f.message));
+        findings.retain(|f| !known(f));
+        if self.basis.unchecked && plan.is_some() {
+            findings.iter_mut().for_each(|f| f.severity = f.severity.min(Severity::Warning));
+        }
+        Replanned { plan, findings, predicted }
+    }
+
+    fn judge(&mut self) {
+        let (plan, more) = self.make_plan(None);
         self.findings.extend(more);
         if let Some(plan) = plan {
+            let looking = stage!("snapshot");
+            if self.basis.judged {
+                phases::snapshot::pythons(&mut self.snapshot, &plan);
+            }
             phases::snapshot::places(&mut self.snapshot, &plan);
+            drop(looking);
             let (simulation, more) = rules::judge(&plan, &self.snapshot);
             self.findings.extend(more);
             self.simulation = Some(simulation);

@@ -1,9 +1,9 @@
 //! `rsd run`: simulate, approve, run, and say how it went.
 
-use crate::prepare::{Prepared, prepare};
+use crate::prepare::{Prepared, prepare_typed};
 use crate::{exit, instance, output};
-use engine::diagnostic::Severity;
-use engine::effect::Ended;
+use engine::diagnostic::{Diagnostic, Severity};
+use engine::effect::{Application, Brought, Effect, Ended};
 use engine::plan::Approved;
 use engine::run::{Ending, Header, How, Report};
 use engine::timeline::{Failure, Timeline};
@@ -13,14 +13,28 @@ use phases::sys::process;
 use std::path::Path;
 use tracing_subscriber::layer::SubscriberExt;
 
+/// How a start is spoken of.
+pub struct Manner<'a> {
+    /// the command line that findings point into
+    pub typed: &'a [String],
+    /// a start that goes well says nothing, and a warning is a line; this command says the whole
+    pub quiet: Option<String>,
+}
+
 /// Runs the subcommand.
 pub fn command(argv: &[String]) -> i32 {
+    start(argv, &Manner { typed: argv, quiet: None })
+}
+
+/// Starts what `argv` says.
+pub fn start(argv: &[String], manner: &Manner) -> i32 {
     // Before anything of ours is open: what the caller leaked does not reach the daemon.
-    if let Err(error) = process::close_inherited() {
+    let handed = process::handed_sockets();
+    if let Err(error) = process::close_inherited(handed) {
         output::complain(&format!("error: inherited descriptors cannot be closed: {error}\n"));
         return exit::FAILED;
     }
-    let mut prepared = match prepare(argv) {
+    let mut prepared = match prepare_typed(argv, manner.typed) {
         Ok(prepared) => prepared,
         Err(code) => return code,
     };
@@ -28,7 +42,7 @@ pub fn command(argv: &[String]) -> i32 {
     let Some(plan) = prepared.plan.take() else { return refuse(&prepared) };
     // What is only worth knowing is `rsd check`'s to say.
     prepared.findings.retain(|f| f.severity > Severity::Note);
-    output::findings(&prepared.findings, &prepared.sources);
+    say(&prepared.findings, &prepared, manner);
     let approved = match Approved::new(plan, &prepared.findings) {
         Ok(approved) => approved,
         Err(plan) if unchecked => {
@@ -37,7 +51,23 @@ pub fn command(argv: &[String]) -> i32 {
         }
         Err(_) => return say_refused(&prepared),
     };
-    go(&prepared, &approved)
+    if !approved.plan().effects().any(|(_, e)| hosts_twisted(e)) {
+        process::close_handed(handed);
+    }
+    go(&prepared, &approved, manner)
+}
+
+/// Draws what was found; a quiet start has a line for each warning.
+fn say(findings: &[Diagnostic], prepared: &Prepared, manner: &Manner) {
+    let Some(whole) = manner.quiet.as_ref().filter(|_| !findings.iter().any(Diagnostic::is_error)) else {
+        return output::findings(findings, &prepared.sources);
+    };
+    let line = |f: &Diagnostic| format!("warning: {}: {}\n", f.code, engine::text::clean(&f.message));
+    let mut text: String = findings.iter().map(line).collect();
+    if !text.is_empty() {
+        text.push_str(&format!("  why, and what to do: {whole}\n"));
+    }
+    output::complain(&text);
 }
 
 fn refuse(prepared: &Prepared) -> i32 {
@@ -50,14 +80,14 @@ fn say_refused(prepared: &Prepared) -> i32 {
     if prepared.unprivileged() { exit::PRIVILEGE } else { exit::REFUSED }
 }
 
-fn go(prepared: &Prepared, approved: &Approved) -> i32 {
+fn go(prepared: &Prepared, approved: &Approved, manner: &Manner) -> i32 {
     let (begin, wall_ns) = (process::monotonic(), process::wall_clock());
     let run = format!("{:06x}", ((wall_ns / 1_000) ^ (u64::from(std::process::id()) << 12)) & 0xff_ffff);
     let journal = journal(prepared, &run, wall_ns);
     let header = Header { run: run.clone(), version: env!("CARGO_PKG_VERSION").to_owned(), wall_ns };
     let named = prepared.matches.get_one::<String>("journal").unwrap_or(&run).clone();
     let shown = journal.is_some().then_some(named);
-    let kept = journal.as_ref().and_then(|j| j.file().try_clone().ok());
+    let kept = journal.as_ref().map(|j| j.file().clone());
     if let Some(journal) = journal {
         let subscriber = tracing_subscriber::registry().with(journal);
         if tracing::subscriber::set_global_default(subscriber).is_err() {
@@ -78,9 +108,35 @@ fn go(prepared: &Prepared, approved: &Approved) -> i32 {
             return exit::FAILED;
         }
     };
-    let how = How { predicted: prepared.simulation.as_ref().map(|s| &s.timeline), whole: false, header };
+    let replan = |brought: &Brought| {
+        let replanned = prepared.replan(brought);
+        let said: Vec<_> =
+            replanned.findings.iter().filter(|f| f.severity == Severity::Warning).cloned().collect();
+        say(&said, prepared, manner);
+        replanned
+    };
+    let predicted = prepared.simulation.as_ref().map(|s| &s.timeline);
+    let how = How { predicted, whole: false, header, replan: Some(&replan) };
     let report = engine::run::run(approved, &mut host, &mut engine::run::traced, &how);
-    conclude(&Said { name: &prepared.name, run: shown.as_deref(), report: &report, host: &host, begin })
+    let code = conclude(&Said {
+        name: &prepared.name,
+        run: shown.as_deref(),
+        report: &report,
+        host: &host,
+        begin,
+        quiet: manner.quiet.is_some(),
+        twisted: approved.plan().effects().any(|(_, e)| hosts_twisted(e)),
+    });
+    if phases::python::is_loaded() && !matches!(report.ending, Ending::Completed | Ending::Failed) {
+        // What libraries of the application do at the end of a process is the daemon's: the launcher and
+        // the guard have no threads of theirs, and may be root.
+        process::exit_now(code);
+    }
+    code
+}
+
+fn hosts_twisted(effect: &Effect) -> bool {
+    matches!(effect, Effect::Application(Application::Load(program)) if program.is_twisted())
 }
 
 /// What `whoami` shows of its own start.
@@ -112,6 +168,9 @@ struct Said<'a> {
     report: &'a Report,
     host: &'a Host,
     begin: u64,
+    quiet: bool,
+    /// it is a Twisted application that runs
+    twisted: bool,
 }
 
 fn conclude(said: &Said) -> i32 {
@@ -119,13 +178,13 @@ fn conclude(said: &Said) -> i32 {
     let code = report.exit_code();
     match report.ending {
         // The child that holds the undo in the foreground speaks only if there is nobody else to.
-        Ending::Ready if said.host.speaks() => output::print(&ready(said)),
+        Ending::Ready if said.host.speaks() && !said.quiet => output::print(&ready(said)),
         Ending::Ready | Ending::Guarded => {}
         Ending::Completed | Ending::Failed => {
             if said.host.speaks() {
                 output::complain(&failures(said));
             }
-            raise(report);
+            raise(report, said.twisted);
         }
         Ending::Unwound | Ending::Stuck | Ending::Told => {
             if said.host.speaks() || !report.left.is_empty() {
@@ -137,7 +196,9 @@ fn conclude(said: &Said) -> i32 {
 }
 
 fn ready(said: &Said) -> String {
-    let took = engine::text::duration(process::monotonic().saturating_sub(said.begin));
+    let now = process::monotonic();
+    let ready = said.host.ready_at().map_or(now, |at| at.clamp(said.begin, now));
+    let took = engine::text::duration(ready - said.begin);
     let process = said.host.daemon().map_or_else(String::new, |pid| format!(", process {pid}"));
     let name = engine::text::clean(said.name);
     let trace = said.run.map_or_else(String::new, |run| format!(" (`rsd trace {run}` shows how)"));
@@ -156,6 +217,9 @@ fn failures(said: &Said) -> String {
     for what in &report.undone {
         text.push_str(&format!("  undone: {}\n", engine::text::clean(what)));
     }
+    for what in &report.kept {
+        text.push_str(&format!("  kept: {}\n", engine::text::clean(what)));
+    }
     for (what, failure) in &report.left {
         text.push_str(&format!(
             "  LEFT BEHIND: {}: {}\n",
@@ -167,7 +231,10 @@ fn failures(said: &Said) -> String {
         }
     }
     if matches!(report.ending, Ending::Unwound | Ending::Told) {
-        text.push_str("  nothing is left behind\n");
+        text.push_str(match report.kept.is_empty() {
+            true => "  nothing is left behind\n",
+            false => "  nothing else is left behind\n",
+        });
     }
     if let Some(run) = said.run {
         text.push_str(&format!("  timeline: rsd trace {run}\n"));
@@ -188,9 +255,11 @@ fn failure_text(name: &str, phase: &str, failure: &Failure) -> String {
     text
 }
 
-/// A program that a signal ended: so do we, as a shell would see it.
-fn raise(report: &Report) {
-    if let (Ending::Failed, Some(Ended::Signal(signal))) = (report.ending, report.ended) {
+/// A program that a signal ended: so do we, as a shell would see it. A Twisted application that was told
+/// to stop ends by that signal, as under twistd (twisted/twisted#7225).
+fn raise(report: &Report, twisted: bool) {
+    let again = report.ending == Ending::Failed || (report.ending == Ending::Completed && twisted);
+    if let (true, Some(Ended::Signal(signal))) = (again, report.ended) {
         process::end_by_signal(signal);
     }
 }

@@ -4,7 +4,10 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 /// The specs that are built in: (name, text).
-pub const BUILTIN: &[(&str, &str)] = &[("twistd", include_str!("../specs/twistd.yaml"))];
+pub const BUILTIN: &[(&str, &str)] = &[
+    ("twistd", include_str!("../specs/twistd.yaml")),
+    ("twistd-safe", include_str!("../specs/twistd-safe.yaml")),
+];
 
 /// A spec file may not be larger.
 const LARGEST: u64 = 32 * 1024 * 1024;

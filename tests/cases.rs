@@ -2,7 +2,7 @@
 //! inputs that are too large or too odd to keep in a folder.
 //!
 //! A folder holds `cmd` (arguments, one command a line; `check --spec spec.yaml` where it is missing),
-//! `needs` (`root`, `user`: who must run it), `expected.txt`, and the files the command sees.
+//! `needs` (`root`, `user`: who must run it; `python`), `expected.txt`, and the files the command sees.
 //! `RSD_UPDATE=1 cargo test --test cases` writes what is printed now; `RSD_CASE=NAME` runs one.
 
 mod support;
@@ -45,11 +45,15 @@ fn folder(name: &str) -> Verdict {
     let dir = Path::new(FOLDERS).join(name);
     let text = |file: &str| fs::read_to_string(dir.join(file)).ok();
     let needs = text("needs").unwrap_or_default();
-    let who = match needs.trim() {
-        "root" if !root() => return Verdict::Skipped("only for root"),
-        "user" if root() => Who::Nobody,
+    let needs: Vec<&str> = needs.split_whitespace().collect();
+    let who = match needs[..] {
+        ["root", ..] if !root() => return Verdict::Skipped("only for root"),
+        ["user", ..] if root() => Who::Nobody,
         _ => Who::Me,
     };
+    if needs.contains(&"python") && phases::python::find(Some("/usr/bin/python3")).is_err() {
+        return Verdict::Skipped("needs Debian's python3 and its shared library");
+    }
     let world = World::with(&dir, &["cmd", "needs", "expected.txt"], who);
     let before = world.listing();
     let cmd = text("cmd").unwrap_or_else(|| "check --spec spec.yaml".to_owned());

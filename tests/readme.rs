@@ -140,8 +140,15 @@ fn end_marked(marker: &[u8]) {
 /// What is the same in every run: times, numbers of processes, names of runs and bars are taken out.
 fn same(lines: &[String]) -> Vec<String> {
     let mut kept = Vec::new();
-    let mut in_time = false;
+    let (mut in_time, mut in_sentence) = (false, false);
     for line in lines {
+        // So does the sentence below the first line of a timeline.
+        if std::mem::replace(&mut in_sentence, false) && !line.is_empty() {
+            in_sentence = true;
+            continue;
+        }
+        let head = line.contains("  ready in ") || line.contains("  failed at ");
+        in_sentence = head && line.contains("  run ");
         // What is critical depends on how long things took.
         in_time = line.starts_with("time ") || in_time && line.starts_with("      ");
         if !in_time && !line.starts_with("  phase   ") {
@@ -158,7 +165,7 @@ fn words(line: &str) -> String {
     let bare = |w: &str| w.trim_matches(|c: char| "(),;:`\"·".contains(c)).to_owned();
     let number = |w: &str| !w.is_empty() && w.chars().all(|c| c.is_ascii_digit() || c == '.');
     let unit = |w: &str| ["ns", "µs", "ms", "s", "min", "h"].contains(&w);
-    let bar = |w: &str| w.chars().all(|c| "▏▎▍▌▋▊▉█▪┊▶◆●|═".contains(c)) && !w.is_empty();
+    let bar = |w: &str| w.chars().all(|c| "▏▎▍▌▋▊▉█▪░┊▶◆●|═".contains(c)) && !w.is_empty();
     let hex = |w: &str| w.len() == 6 && w.chars().all(|c| c.is_ascii_hexdigit());
     let date = |w: &str| w.len() == 10 && w.chars().filter(|c| *c == '-').count() == 2;
     let all: Vec<&str> = line.split_whitespace().collect();

@@ -9,6 +9,7 @@ mod identity;
 pub use identity::{Capability, CapabilitySet, Identity, Ids};
 
 use crate::plan::Plan;
+use crate::snapshot::User;
 use crate::timeline::Failure;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -38,6 +39,38 @@ pub struct Program {
     pub tac: Option<PathBuf>,
     /// the root directory the program will be looked for in, where it is not the present one
     pub root: Option<PathBuf>,
+    /// how a Twisted application is hosted
+    #[serde(default)]
+    pub twisted: Twisted,
+}
+
+impl Program {
+    /// True where Python is to be hosted: a TAC, or something else that twistd would run.
+    pub fn is_twisted(&self) -> bool {
+        self.command.is_empty() && (self.tac.is_some() || !self.twisted.words.is_empty())
+    }
+}
+
+/// How a Twisted application is hosted.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Twisted {
+    /// the Python interpreter, a path or a name to be found on `PATH`; without it that of
+    /// `VIRTUAL_ENV`, then `python3`
+    pub interpreter: Option<String>,
+    /// words of twistd's own command line that are for Twisted: `--reactor=asyncio`, or a plug-in
+    /// and its arguments
+    pub words: Vec<String>,
+}
+
+/// What a loaded application brings that no plan could know.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Brought {
+    /// the user it names for itself
+    pub user: Option<User>,
+    /// the group it names for itself
+    pub gid: Option<u32>,
+    /// its own logger, so that no log is to be opened for it: what it is, for people
+    pub logger: Option<String>,
 }
 
 /// The three moments of an application's life that the engine orders.
@@ -130,6 +163,9 @@ pub enum Effect {
         gid: Option<u32>,
         /// supplementary groups
         groups: Option<Vec<u32>>,
+        /// only the effective ids: the real and the saved ones stay, and with them the way back
+        #[serde(default)]
+        effective: bool,
     },
     /// Fork the process that keeps the starting credential for the privileged down phases.
     KeepGuard,
@@ -206,7 +242,8 @@ impl fmt::Display for Effect {
                 owned(f, owner)
             }
             Effect::Bind { socket } => write!(f, "bind {socket}"),
-            Effect::SetCredential { uid, gid, groups } => {
+            Effect::SetCredential { uid, gid, groups, effective } => {
+                let kind = if *effective { "e" } else { "res" };
                 let mut first = true;
                 let mut part = |f: &mut fmt::Formatter<'_>, text: String| {
                     let sep = if std::mem::take(&mut first) { "" } else { ", " };
@@ -217,10 +254,10 @@ impl fmt::Display for Effect {
                     part(f, format!("setgroups [{}]", list.join(" ")))?;
                 }
                 if let Some(gid) = gid {
-                    part(f, format!("setresgid {gid}"))?;
+                    part(f, format!("set{kind}gid {gid}"))?;
                 }
                 if let Some(uid) = uid {
-                    part(f, format!("setresuid {uid}"))?;
+                    part(f, format!("set{kind}uid {uid}"))?;
                 }
                 Ok(())
             }
@@ -228,6 +265,7 @@ impl fmt::Display for Effect {
             Effect::Application(Application::Load(p)) => match (p.command.first(), &p.tac) {
                 (Some(program), _) => write!(f, "load {program}"),
                 (None, Some(tac)) => write!(f, "load {}", tac.display()),
+                (None, None) if p.is_twisted() => write!(f, "load Twisted's {}", p.twisted.words.join(" ")),
                 (None, None) => f.write_str("load the built-in whoami"),
             },
             Effect::Application(Application::PrivilegedStart) => {
@@ -274,6 +312,9 @@ pub struct Facts {
     pub ended: Option<Ended>,
     /// it ended because it was told to
     pub asked: bool,
+    /// what the application brings, told by [`Application::Load`]
+    #[serde(default)]
+    pub brought: Option<Box<Brought>>,
 }
 
 /// An effect that was performed.
@@ -466,6 +507,11 @@ pub trait System {
     fn hold(&mut self, step: usize, undo: &Undo);
     /// Tell how the start went. After `Failed` the answer says who undoes.
     fn tell(&mut self, news: &News) -> Undoer;
+    /// The plan was made again with what the application brings: who the daemon will be may have
+    /// changed. Called before the next effect.
+    fn learned(&mut self, _plan: &Plan) -> Result<(), SystemError> {
+        Ok(())
+    }
     /// In a process that stayed behind: wait for the start's end.
     fn wait(&mut self) -> Verdict;
     /// In the guard: wait for the daemon's end. False if there is nothing to do (it was dismissed).

@@ -2,7 +2,7 @@
 //!
 //! The engine knows no kind by name; `phases::kinds` has the catalogue.
 
-use crate::effect::{Effect, Owner, Socket};
+use crate::effect::{Brought, Effect, Owner, Socket};
 use crate::snapshot::{Group, User};
 use std::path::PathBuf;
 
@@ -123,6 +123,27 @@ pub struct Context {
     pub start_uid: u32,
     /// group id the run starts with
     pub start_gid: u32,
+    /// what the loaded application brings, once that is known
+    pub brought: Option<Brought>,
+}
+
+/// What a kind may still learn from an application once it is loaded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Learns {
+    /// the user and the group it names for itself
+    Credential,
+    /// that it has a logger of its own
+    Log,
+}
+
+impl Learns {
+    /// What is not known yet, for people.
+    pub fn open(self) -> &'static str {
+        match self {
+            Learns::Credential => "what the application names, if it does",
+            Learns::Log => "unless the application logs by itself",
+        }
+    }
 }
 
 /// The values given to a phase of a kind.
@@ -158,6 +179,18 @@ impl Args {
         command: Command -> Vec<String>,
         /// The text, if given.
         string: String -> String,
+        /// True or false, if given.
+        flag: Flag -> bool,
+    }
+
+    /// The texts of a list, none if not given.
+    pub fn strings(&self, name: &str) -> Vec<String> {
+        let text = |v: &Value| if let Value::String(s) = v { Some(s.clone()) } else { None };
+        match self.get(name) {
+            Some(Value::List(list)) => list.iter().filter_map(text).collect(),
+            Some(one) => text(one).into_iter().collect(),
+            None => Vec::new(),
+        }
     }
 
     /// The sockets, none if not given.
@@ -173,6 +206,22 @@ impl Args {
     }
 }
 
+/// Parameters that no effects can be made of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unfit {
+    /// why not, as a fragment
+    pub why: String,
+    /// what to write instead
+    pub help: String,
+}
+
+impl Unfit {
+    /// Why, and what to write instead.
+    pub fn new(why: impl Into<String>, help: impl Into<String>) -> Self {
+        Unfit { why: why.into(), help: help.into() }
+    }
+}
+
 /// A reusable definition of what a phase does.
 pub struct Kind {
     /// its name in a spec
@@ -183,8 +232,11 @@ pub struct Kind {
     pub details: &'static str,
     /// its parameters
     pub params: &'static [Param],
+    /// what it may still learn when a Twisted application is loaded; its effects are then asked for
+    /// again with [`Context::brought`]
+    pub learns: Option<Learns>,
     /// From parameters to effects. Pure. An empty list: there is nothing to do, the phase is skipped.
-    pub effects: fn(&Args, &Context) -> Result<Vec<Effect>, String>,
+    pub effects: fn(&Args, &Context) -> Result<Vec<Effect>, Unfit>,
 }
 
 /// Every kind that specs may name.

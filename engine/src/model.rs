@@ -8,11 +8,11 @@ mod files;
 pub use files::{Access, Files, Node};
 
 use crate::effect::{
-    Application, Capability, CapabilitySet, Done, Effect, Handle, Identity, News, Owner, Performed, Program,
-    Socket, System, SystemError, Undo, Undoer, Verdict,
+    Application, Brought, Capability, CapabilitySet, Done, Effect, Handle, Identity, News, Owner, Performed,
+    Program, Socket, System, SystemError, Undo, Undoer, Verdict,
 };
 use crate::plan::Plan;
-use crate::snapshot::Snapshot;
+use crate::snapshot::{FileKind, NoPython, Python, Snapshot};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -20,6 +20,9 @@ const EADDRINUSE: i32 = 98;
 const EACCES: i32 = 13;
 const EPERM: i32 = 1;
 const ENOENT: i32 = 2;
+const ELOOP: i32 = 40;
+const EISDIR: i32 = 21;
+const EINVAL: i32 = 22;
 
 /// Process, parent, session: as `ps` would show them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,11 +43,14 @@ pub struct Model {
     ids: Ids,
     files: Files,
     programs: BTreeMap<String, Option<PathBuf>>,
+    pythons: BTreeMap<String, Result<Python, NoPython>>,
     unprivileged_port: u16,
     listening: Vec<Socket>,
     /// PID files and sockets that were made: the path asked for, and where it really is
     made: Vec<(PathBuf, PathBuf)>,
     program: Option<Program>,
+    /// what a Twisted application will turn out to bring
+    brings: Option<Brought>,
     guard: Option<(Identity, Ids)>,
     next_pid: u32,
     clock: u64,
@@ -59,14 +65,22 @@ impl Model {
             ids: Ids { pid: 1000, ppid: 1, sid: 900 },
             files: Files::new(snapshot),
             programs: snapshot.programs.clone(),
+            pythons: snapshot.pythons.clone(),
             unprivileged_port: snapshot.unprivileged_port,
             listening: Vec::new(),
             made: Vec::new(),
             program: None,
+            brings: None,
             guard: None,
             next_pid: 1001,
             clock: 0,
         }
+    }
+
+    /// The same, where a Twisted application turns out to bring this when it is loaded.
+    pub fn bringing(mut self, brought: Brought) -> Self {
+        self.brings = Some(brought);
+        self
     }
 
     /// Its files.
@@ -134,10 +148,7 @@ impl Model {
         let what = format!("open log {}", path.display());
         let at = self.files.parent(&self.identity, path).map_err(|e| e.of(&what))?;
         let made = match self.files.get(&at) {
-            Some(node) if !node.is_file() => {
-                let error = SystemError::errno(if node.is_symlink() { 40 } else { EACCES }, &what);
-                return Err(error.why(format!("{} is no regular file", at.display())));
-            }
+            Some(node) if !node.is_file() => return Err(irregular(&at, node, &what)),
             Some(_) => {
                 self.files.may(&self.identity, &at, Access::Write).map_err(|e| e.of(&what))?;
                 false
@@ -186,10 +197,7 @@ impl Model {
     fn clear_stale(&mut self, at: &Path, what: &str) -> Result<(), SystemError> {
         match self.files.get(at) {
             None => Ok(()),
-            Some(node) if !node.is_file() => {
-                Err(SystemError::errno(if node.is_symlink() { 40 } else { 22 }, what)
-                    .why(format!("{} is no regular file", at.display())))
-            }
+            Some(node) if !node.is_file() => Err(irregular(at, node, what)),
             Some(_) => {
                 self.files.may(&self.identity, at, Access::Read).map_err(|e| e.of(what))?;
                 self.files.unlink(&self.identity, at).map_err(|e| e.of(what))
@@ -264,7 +272,45 @@ impl Model {
                 .why(format!("no executable file of this name was found {place}"))
                 .help("give the whole path, or install the program"));
         }
-        Ok(Done::with(Undo::Nothing))
+        let mut done = Done::with(Undo::Nothing);
+        if program.is_twisted() {
+            self.read_application(program)?;
+            done.learned.brought = self.brings.clone().map(Box::new);
+        }
+        Ok(done)
+    }
+
+    /// As whoever reads it, where paths lead at that moment.
+    fn read_application(&self, program: &Program) -> Result<(), SystemError> {
+        if let Some(tac) = &program.tac {
+            let what = format!("load {}", tac.display());
+            let help = "name a Twisted application configuration file that this process may read";
+            let refused = |e: files::Refusal| e.of(&what).help(help);
+            let at = self.files.resolve(&self.identity, tac).map_err(refused)?;
+            if !self.files.get(&at).is_some_and(Node::is_file) {
+                let errno = if self.files.get(&at).is_some_and(Node::is_dir) { EISDIR } else { EINVAL };
+                let error = SystemError::errno(errno, &what);
+                return Err(error.why(format!("{} is no regular file", at.display())).help(help));
+            }
+            self.files.may(&self.identity, &at, Access::Read).map_err(refused)?;
+        }
+        let name = program.twisted.interpreter.as_deref().unwrap_or_default();
+        match self.pythons.get(name) {
+            Some(Err(none)) => {
+                let mut error = SystemError::new(none.message.clone());
+                error.help.clone_from(&none.help);
+                Err(error)
+            }
+            // It was found outside: behind a change of the root it must be there, too.
+            Some(Ok(python)) if self.identity.root != Path::new("/") => {
+                let what = format!("host {}", python.executable.display());
+                let found = self.files.resolve(&self.identity, &python.executable);
+                found
+                    .map(drop)
+                    .map_err(|e| e.of(&what).help("read the application before the root is changed"))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn loaded(&self, what: &str) -> Result<Program, SystemError> {
@@ -287,6 +333,18 @@ impl Model {
         let _ = pid;
         Ok(Done::with(Undo::Nothing))
     }
+}
+
+/// What stands where a file is to be written, and is none.
+fn irregular(at: &Path, node: &Node, what: &str) -> SystemError {
+    let (errno, kind) = match &node.kind {
+        FileKind::Symlink(_) => (ELOOP, "a symbolic link, and none is followed in the last place"),
+        FileKind::Directory => (EISDIR, "a directory"),
+        _ => (EINVAL, "no regular file"),
+    };
+    SystemError::errno(errno, what)
+        .why(format!("{} is {kind}", at.display()))
+        .help("name a file, or remove what stands there")
 }
 
 /// Who a process is, in a few words.
@@ -317,7 +375,9 @@ impl System for Model {
             Effect::Daemonize => Ok(self.daemonize()),
             Effect::CreatePidFile { path, owner, mode } => self.create_pid_file(path, *owner, *mode),
             Effect::Bind { socket } => self.bind(socket),
-            Effect::SetCredential { uid, gid, groups } => self.set_credential(*uid, *gid, groups.as_deref()),
+            Effect::SetCredential { uid, gid, groups, effective } => {
+                self.set_credential(*uid, *gid, groups.as_deref(), *effective)
+            }
             Effect::KeepGuard => {
                 let pid = self.fork();
                 self.guard = Some((self.identity.clone(), Ids { pid, ..self.ids }));

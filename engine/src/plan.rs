@@ -8,8 +8,8 @@ mod why;
 pub use why::{Why, why};
 
 use crate::diagnostic::{At, Diagnostic, Place};
-use crate::effect::{Application, Effect};
-use crate::kind::Catalogue;
+use crate::effect::{Application, Brought, Effect};
+use crate::kind::{Catalogue, Learns};
 use crate::options::{Launch, Settings};
 use crate::snapshot::Snapshot;
 use crate::spec::{OnFailure, Privilege, Spec};
@@ -96,12 +96,22 @@ pub struct Step {
     pub down: bool,
     /// it changes the uid away from the starting one
     pub drop: bool,
+    /// what it may still learn from the application that is loaded before it
+    pub learns: Option<Learns>,
 }
 
 impl Step {
     /// True where the daemon lives in this step.
     pub fn serves(&self) -> bool {
         self.effects.contains(&Effect::Serve)
+    }
+
+    /// The effects as sentences; where only the application can tell, that.
+    pub fn shown(&self) -> Vec<String> {
+        match (self.learns, self.effects.is_empty()) {
+            (Some(learns), true) => vec![learns.open().to_owned()],
+            _ => self.effects.iter().map(ToString::to_string).collect(),
+        }
     }
 
     /// The effects in a word or two, for a timeline: `/jail`, `027`, `1000:1000`.
@@ -129,6 +139,7 @@ fn word(effect: &Effect) -> Option<String> {
         Effect::Application(Application::Load(program)) => match (program.command.first(), &program.tac) {
             (Some(command), _) => command.clone(),
             (None, Some(tac)) => tac.display().to_string(),
+            (None, None) if program.is_twisted() => program.twisted.words.join(" "),
             (None, None) => "whoami".to_owned(),
         },
         _ => return None,
@@ -204,14 +215,19 @@ pub struct Request<'a> {
     pub skip: &'a [At<String>],
     /// declared privileges yield to the order
     pub unchecked: bool,
+    /// what the application brings, once it is loaded: the order is the one without it
+    pub brought: Option<&'a Brought>,
 }
 
 /// Makes the plan, or says everything that is in its way.
 pub fn plan(request: &Request) -> (Option<Plan>, Vec<Diagnostic>) {
-    let (nodes, mut findings) = resolve::resolve(request);
+    let stage = tracing::info_span!(target: "rsd", "resolve").entered();
+    let (mut nodes, mut findings) = resolve::resolve(request);
+    drop(stage);
     if findings.iter().any(Diagnostic::is_error) {
         return (None, findings);
     }
+    let _stage = tracing::info_span!(target: "rsd", "order").entered();
     let sequence = edges::draw(request, &nodes);
     let (graph, order, more) = match sequence {
         Ok(drawn) => drawn,
@@ -221,6 +237,13 @@ pub fn plan(request: &Request) -> (Option<Plan>, Vec<Diagnostic>) {
         }
     };
     findings.extend(more);
+    resolve::learn_nothing(request, &mut nodes, &order, &mut findings);
+    if let Some(brought) = request.brought {
+        resolve::learn(request, &mut nodes, &order, brought, &mut findings);
+        if findings.iter().any(Diagnostic::is_error) {
+            return (None, findings);
+        }
+    }
     (Some(assemble(request, nodes, &graph, &order)), findings)
 }
 
@@ -284,6 +307,7 @@ fn assemble(request: &Request, nodes: Vec<resolve::Node>, graph: &order::Graph, 
             on_failure: phase.on_failure.v,
             down: node.down,
             drop: node.drop,
+            learns: node.learns,
         });
     }
     Plan { spec: spec.name.v.clone(), steps }

@@ -1,6 +1,8 @@
 //! What the model's findings mean: codes, places, what will happen, what to do.
 
+mod application;
 pub mod pages;
+mod root;
 
 use crate::diagnostic::Diagnostic;
 use crate::effect::{Capability, Effect, Identity};
@@ -13,7 +15,10 @@ use crate::timeline::{Failure, Process};
 
 /// Judges a plan on the machine that the snapshot shows.
 pub fn judge(plan: &Plan, snapshot: &Snapshot) -> (Simulation, Vec<Diagnostic>) {
+    let stage = tracing::info_span!(target: "rsd", "simulate").entered();
     let simulation = simulate(plan, snapshot);
+    drop(stage);
+    let _stage = tracing::info_span!(target: "rsd", "rules").entered();
     let judge = Judge { plan, snapshot, simulation: &simulation };
     let mut findings = judge.declared_privileges();
     findings.extend(judge.failures());
@@ -22,6 +27,11 @@ pub fn judge(plan: &Plan, snapshot: &Snapshot) -> (Simulation, Vec<Diagnostic>) 
     findings.extend(judge.chroot_without_chdir());
     findings.extend(judge.log_rotation());
     findings.extend(judge.made_before_the_umask());
+    findings.extend(judge.drop_that_can_be_taken_back());
+    findings.extend(judge.log_outside_the_root());
+    findings.extend(judge.pid_file_checked_elsewhere());
+    findings.extend(judge.code_read_as_root());
+    findings.extend(judge.library_out_of_reach());
     findings.sort_by_key(|f| std::cmp::Reverse(f.severity));
     (simulation, findings)
 }
@@ -38,7 +48,7 @@ impl Judge<'_> {
     }
 
     fn before(&self, step: usize) -> Option<&Identity> {
-        self.simulation.timeline.spans.get(step)?.identity_before.as_ref()
+        self.simulation.timeline.spans.get(step)?.identity_before.as_deref()
     }
 
     /// Who serves; who is left at the end where nothing serves.
@@ -46,7 +56,7 @@ impl Judge<'_> {
         let serve = self.steps().find(|(_, s)| s.serves()).map(|(i, _)| i);
         match serve {
             Some(i) => self.before(i),
-            None => self.simulation.timeline.spans.iter().rev().find_map(|s| s.identity_after.as_ref()),
+            None => self.simulation.timeline.spans.iter().rev().find_map(|s| s.identity_after.as_deref()),
         }
     }
 
@@ -152,8 +162,9 @@ impl Judge<'_> {
 
     fn failure(&self, i: usize, step: &Step, failure: &Failure) -> Diagnostic {
         let who = self.before(i).map(describe).unwrap_or_default();
-        let name = failure.errno.and_then(crate::text::errno_name).unwrap_or("an error");
-        let will = format!("`{}` will fail with {name}", step.phase);
+        let name = failure.errno.and_then(crate::text::errno_name);
+        let with = name.map_or_else(String::new, |name| format!(" with {name}"));
+        let will = format!("`{}` will fail{with}", step.phase);
         let removes = step.effects.iter().any(|e| matches!(e, Effect::RemovePidFile { .. }));
         let finding = match failure.lacks {
             _ if step.down && removes => Diagnostic::warning("RSD0402", will)
@@ -216,6 +227,32 @@ impl Judge<'_> {
             });
         }
         finding
+    }
+
+    /// A drop that leaves root, or another way up, within reach.
+    fn drop_that_can_be_taken_back(&self) -> Vec<Diagnostic> {
+        let start = self.snapshot.identity.uid[1];
+        let mut found = Vec::new();
+        for (i, step) in self.steps().filter(|(_, s)| s.drop) {
+            let span = self.simulation.timeline.spans.get(i);
+            let Some(after) = span.and_then(|s| s.identity_after.as_ref()) else { continue };
+            if after.uid[1] == start || ![after.uid[0], after.uid[2]].contains(&start) {
+                continue;
+            }
+            found.push(
+                Diagnostic::warning("RSD0308", format!("the drop of `{}` can be taken back", step.phase))
+                    .at(step.at, "only the effective ids are set here")
+                    .phase(&step.phase)
+                    .note(format!(
+                        "the process has uid {} (real), {} (effective), {} (saved) afterwards: whatever runs in it becomes uid {start} again with one call of seteuid({start})",
+                        after.uid[0],
+                        after.uid[1],
+                        after.uid[2]
+                    ))
+                    .help("set all three ids: leave `effective` (`--euid`) away"),
+            );
+        }
+        found
     }
 
     fn unguarded_down_phases(&self) -> Vec<Diagnostic> {

@@ -3,6 +3,8 @@
 //! It does not know in which world it runs. Three processes may leave a run: the launcher stays
 //! behind at `daemonize` and waits, the guard waits for the daemon's end, the daemon goes on.
 
+mod learn;
+
 use crate::effect::{
     Effect, End, Ended, ErrorKind, Identity, News, Performed, System, SystemError, Undo, Undoer,
 };
@@ -11,6 +13,8 @@ use crate::plan::{Plan, Step};
 use crate::spec::OnFailure;
 use crate::state::{Phase, PhaseMark, Run, RunMark, State};
 use crate::timeline::{Divergence, Event, Failure, Outcome, PhaseHeader, Process, Timeline, What};
+pub use learn::Replanned;
+use learn::{Known, Replan};
 
 /// What the record says about the run as a whole.
 #[derive(Clone, Debug, Default)]
@@ -32,6 +36,9 @@ pub struct How<'a> {
     pub whole: bool,
     /// about the run
     pub header: Header,
+    /// makes the plan again with what a loaded application brings, and judges it; without it an
+    /// application that names a user or a group is refused
+    pub replan: Option<Replan<'a>>,
 }
 
 /// How it ended for the process that returns.
@@ -62,6 +69,8 @@ pub struct Report {
     pub failures: Vec<(String, Failure)>,
     /// what was undone, newest first
     pub undone: Vec<String>,
+    /// what was not taken back on purpose: "/var/log/t.log: it is not empty"
+    pub kept: Vec<String>,
     /// what could not be undone, and why
     pub left: Vec<(String, Failure)>,
     /// how the application ended
@@ -106,7 +115,8 @@ pub fn run<S: System>(
 /// The same for any plan: only the model may be asked to run what is not approved.
 pub(crate) fn go<S: System>(plan: &Plan, system: &mut S, record: &mut dyn FnMut(Event), how: &How) -> Report {
     let mut this = Loop {
-        plan,
+        plan: Known::Given(plan),
+        predicted: how.predicted.map(Known::Given),
         system,
         record,
         how,
@@ -117,6 +127,7 @@ pub(crate) fn go<S: System>(plan: &Plan, system: &mut S, record: &mut dyn FnMut(
             ending: Ending::Completed,
             failures: Vec::new(),
             undone: Vec::new(),
+            kept: Vec::new(),
             left: Vec::new(),
             ended: None,
             serve_failed: false,
@@ -144,7 +155,8 @@ enum Went {
 }
 
 struct Loop<'a, S> {
-    plan: &'a Plan,
+    plan: Known<'a, Plan>,
+    predicted: Option<Known<'a, Timeline>>,
     system: &'a mut S,
     record: &'a mut dyn FnMut(Event),
     how: &'a How<'a>,
@@ -158,14 +170,20 @@ struct Loop<'a, S> {
 impl<S: System> Loop<'_, S> {
     fn whole_run(&mut self) -> Ending {
         self.open_record();
-        match self.system.open(self.plan) {
+        match self.system.open(&self.plan) {
             Ok(Performed::Parent) => return self.stay_behind(),
             Ok(_) => {}
             Err(error) => return self.fail_before_the_first_phase(error),
         }
-        let plan = self.plan;
+        let count = self.plan.steps.len();
         let here = |s: &Step| s.process != Process::Guard;
-        for (i, step) in plan.steps.iter().enumerate().filter(|(_, s)| here(s) && !s.down) {
+        for i in 0..count {
+            // By now it may be another one: see `learn`.
+            let plan = self.plan.clone();
+            let step = &plan.steps[i];
+            if !here(step) || step.down {
+                continue;
+            }
             if step.serves() && step.skipped.is_none() {
                 self.become_ready();
             }
@@ -186,8 +204,10 @@ impl<S: System> Loop<'_, S> {
             self.become_ready();
         }
         self.transition(RunMark::Stop);
-        for (i, _) in plan.steps.iter().enumerate().filter(|(_, s)| here(s) && s.down) {
-            self.down(i);
+        for i in 0..count {
+            if here(&self.plan.steps[i]) && self.plan.steps[i].down {
+                self.down(i);
+            }
         }
         if self.how.whole {
             self.guard_phases();
@@ -196,16 +216,7 @@ impl<S: System> Loop<'_, S> {
     }
 
     fn open_record(&mut self) {
-        let header = |s: &Step| PhaseHeader {
-            name: s.phase.clone(),
-            groups: s.groups.clone(),
-            kind: s.kind.clone(),
-            process: s.process,
-            needs: s.needed.iter().map(|n| self.plan.steps[*n].phase.clone()).collect(),
-            skipped: s.skipped.clone(),
-            detail: s.detail(),
-        };
-        let phases = self.plan.steps.iter().map(header).collect();
+        let phases = self.plan.steps.iter().map(|s| header(&self.plan, s)).collect();
         self.say(What::Run {
             schema: crate::timeline::SCHEMA,
             spec: self.plan.spec.clone(),
@@ -238,7 +249,8 @@ impl<S: System> Loop<'_, S> {
 
     /// One step, tried as often as it may be.
     fn step(&mut self, i: usize) -> Went {
-        let step = &self.plan.steps[i];
+        let plan = self.plan.clone();
+        let step = &plan.steps[i];
         if let Some(why) = &step.skipped {
             self.skip(i, why.clone());
             return Went::On;
@@ -286,7 +298,8 @@ impl<S: System> Loop<'_, S> {
     }
 
     fn effects(&mut self, i: usize) -> Result<Went, SystemError> {
-        let step = &self.plan.steps[i];
+        let plan = self.plan.clone();
+        let step = &plan.steps[i];
         for effect in &step.effects {
             let done = match self.system.perform(effect)? {
                 Performed::Done(done) => done,
@@ -300,6 +313,9 @@ impl<S: System> Loop<'_, S> {
             }
             for note in done.learned.notes {
                 self.say(What::Note { phase: step.phase.clone(), note });
+            }
+            if let Some(brought) = learn::brought(effect, done.learned.brought) {
+                self.learn(i, &brought)?;
             }
             if let Some(ended) = done.learned.ended {
                 self.report.ended = Some(ended);
@@ -345,11 +361,11 @@ impl<S: System> Loop<'_, S> {
 
     /// Compares who the process is after a step with what the model said.
     fn compare(&mut self, i: usize) {
-        let step = &self.plan.steps[i];
-        let predicted =
-            self.how.predicted.and_then(|t| t.spans.get(i)).filter(|s| s.phase.name == step.phase);
+        let (plan, timeline) = (self.plan.clone(), self.predicted.clone());
+        let step = &plan.steps[i];
+        let predicted = timeline.as_ref().and_then(|t| t.spans.get(i)).filter(|s| s.phase.name == step.phase);
         let (Some(predicted), Some(observed)) =
-            (predicted.and_then(|s| s.identity_after.as_ref()), self.identity.as_ref())
+            (predicted.and_then(|s| s.identity_after.as_deref()), self.identity.as_ref())
         else {
             return;
         };
@@ -380,7 +396,8 @@ impl<S: System> Loop<'_, S> {
 
     /// A phase after serve: what fails is recorded, and those that do not need it go on.
     fn down(&mut self, i: usize) {
-        let step = &self.plan.steps[i];
+        let plan = self.plan.clone();
+        let step = &plan.steps[i];
         let met = |n: usize| {
             let went_on =
                 self.plan.steps[n].on_failure == OnFailure::Continue && self.phases[n] == Phase::Failed;
@@ -475,7 +492,8 @@ impl<S: System> Loop<'_, S> {
     fn unwind(&mut self) -> Ending {
         self.undo_to(0, usize::MAX);
         for i in 0..self.plan.steps.len() {
-            let step = &self.plan.steps[i];
+            let plan = self.plan.clone();
+            let step = &plan.steps[i];
             let was_done =
                 |n: &usize| matches!(self.phases[*n], Phase::Done | Phase::Undone | Phase::Skipped);
             if step.always && self.phases[i] == Phase::Pending && step.needed.iter().all(was_done) {
@@ -504,8 +522,16 @@ impl<S: System> Loop<'_, S> {
                 if matches!(self.phases[step], Phase::Done | Phase::Failed) {
                     self.mark(step, PhaseMark::Undo);
                 }
-                let error = self.system.perform(&effect).err().map(Failure::from);
-                let what = effect.to_string();
+                let performed = self.system.perform(&effect);
+                let kept = match &performed {
+                    Ok(Performed::Done(done)) => done.learned.notes.clone(),
+                    _ => Vec::new(),
+                };
+                let what = match kept.is_empty() {
+                    true => effect.to_string(),
+                    false => format!("kept {}", kept.join("; ")),
+                };
+                let error = performed.err().map(Failure::from);
                 let state = if error.is_some() { Phase::Stuck } else { Phase::Undone };
                 let phase = self.plan.steps[step].phase.clone();
                 self.say(What::Undo { phase, what: what.clone(), state, error: error.clone() });
@@ -514,7 +540,8 @@ impl<S: System> Loop<'_, S> {
                         self.report.left.push((what, error.clone()));
                         failed = Some(error);
                     }
-                    None => self.report.undone.push(what),
+                    None if kept.is_empty() => self.report.undone.push(what),
+                    None => self.report.kept.extend(kept),
                 }
             }
             if self.phases[step] == Phase::Undoing {
@@ -550,7 +577,8 @@ impl<S: System> Loop<'_, S> {
         for i in guarded {
             // What the daemon did after the fork is unknown here; what this process did is not.
             let own = |n: &&usize| self.plan.steps[**n].process == Process::Guard;
-            let unmet = self.plan.steps[i].needed.iter().filter(own).find(|n| !self.phases[**n].meets_need());
+            let plan = self.plan.clone();
+            let unmet = plan.steps[i].needed.iter().filter(own).find(|n| !self.phases[**n].meets_need());
             match unmet {
                 Some(need) if !self.how.whole => {
                     self.skip(i, format!("needs {}", self.plan.steps[*need].phase))
@@ -560,6 +588,19 @@ impl<S: System> Loop<'_, S> {
                 }
             }
         }
+    }
+}
+
+fn header(plan: &Plan, s: &Step) -> PhaseHeader {
+    PhaseHeader {
+        name: s.phase.clone(),
+        groups: s.groups.clone(),
+        kind: s.kind.clone(),
+        process: s.process,
+        needs: s.needed.iter().map(|n| plan.steps[*n].phase.clone()).collect(),
+        skipped: s.skipped.clone(),
+        detail: s.detail(),
+        serves: s.serves(),
     }
 }
 

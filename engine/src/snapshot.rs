@@ -58,6 +58,24 @@ pub struct FileFact {
     pub mode: u32,
 }
 
+/// A Python interpreter that can host a Twisted application.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Python {
+    /// the interpreter
+    pub executable: PathBuf,
+    /// directories it imports from: its standard library, and where Twisted is
+    pub libraries: Vec<PathBuf>,
+}
+
+/// Why there is no such interpreter.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NoPython {
+    /// what was looked for and what is wrong with it, a lowercase fragment
+    pub message: String,
+    /// what to install, or to name
+    pub help: Option<String>,
+}
+
 /// The facts. What was asked for and not found is `None`; what was not asked for is absent.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Snapshot {
@@ -71,6 +89,9 @@ pub struct Snapshot {
     pub files: BTreeMap<PathBuf, Option<FileFact>>,
     /// programs by the word they were asked for with, found on the caller's `PATH`
     pub programs: BTreeMap<String, Option<PathBuf>>,
+    /// interpreters, by the text they were asked for with; the empty one is the default
+    #[serde(default)]
+    pub pythons: BTreeMap<String, Result<Python, NoPython>>,
     /// the first port that needs no privilege (`net.ipv4.ip_unprivileged_port_start`)
     pub unprivileged_port: u16,
     /// the directory the command was started in
@@ -78,6 +99,11 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
+    /// The interpreter of that name, `None` for the default; `None` if nobody asked for it.
+    pub fn python(&self, name: Option<&str>) -> Option<&Result<Python, NoPython>> {
+        self.pythons.get(name.unwrap_or_default())
+    }
+
     /// What lstat(2) said; `None` also for a path nobody asked about.
     pub fn file(&self, path: &Path) -> Option<&FileFact> {
         self.files.get(path).and_then(Option::as_ref)

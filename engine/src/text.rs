@@ -3,13 +3,15 @@
 use std::borrow::Cow;
 use std::fmt::Write;
 
+/// Whether a character moves the cursor, or reorders or hides text.
+pub fn harmful(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{fff9}'..='\u{fffb}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{e0000}'..='\u{e007f}')
+}
+
 /// `text` with control characters, and characters that reorder or hide text, shown as escapes:
 /// names, paths and errors come from specs and daemons, which are not trusted with a terminal.
 pub fn clean(text: &str) -> Cow<'_, str> {
-    fn harmful(c: char) -> bool {
-        c.is_control()
-            || matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{fff9}'..='\u{fffb}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{e0000}'..='\u{e007f}')
-    }
     if !text.chars().any(harmful) {
         return Cow::Borrowed(text);
     }

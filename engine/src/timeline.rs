@@ -1,20 +1,28 @@
 //! What happened when, and who the process was: events, the spans they make, and reading a journal.
 
+pub(crate) mod clock;
 mod compact;
 mod critical;
+mod glance;
+pub mod history;
+mod own;
 mod read;
 mod reduce;
 #[cfg(test)]
 pub(crate) mod samples;
+mod store;
 #[cfg(test)]
 mod tests;
 
-pub use critical::critical;
-pub use read::read;
+pub use critical::{Link, chain, critical, slack};
+pub use glance::glance;
+pub use own::{Own, own};
+pub use read::{Reader, read};
 
 use crate::effect::{Capability, ErrorKind, Identity, SystemError};
 use crate::state;
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// Version of the journal and of every JSON contract.
 pub const SCHEMA: u32 = 1;
@@ -97,6 +105,9 @@ pub struct PhaseHeader {
     pub skipped: Option<String>,
     /// the effects in a word or two: "/jail", "027", "1000:1000", "fork×2"
     pub detail: String,
+    /// the daemon lives in it
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub serves: bool,
 }
 
 /// What can happen.
@@ -116,6 +127,11 @@ pub enum What {
         /// nanoseconds since 1970 at the same moment as `t`
         wall_ns: u64,
         /// every phase, in the order of the plan
+        phases: Vec<PhaseHeader>,
+    },
+    /// a loaded application brought what changes the plan: these phases are now other ones
+    Replan {
+        /// those that changed
         phases: Vec<PhaseHeader>,
     },
     /// who the process is; recorded first and whenever it changed
@@ -250,9 +266,9 @@ pub struct Span {
     /// the process it ended in
     pub pid_end: Option<u32>,
     /// who the process was when it began
-    pub identity_before: Option<Identity>,
+    pub identity_before: Option<Arc<Identity>>,
     /// who the process was when it ended
-    pub identity_after: Option<Identity>,
+    pub identity_after: Option<Arc<Identity>>,
     /// why it failed
     pub error: Option<Failure>,
     /// why it was skipped
@@ -318,18 +334,18 @@ impl Span {
 impl Timeline {
     /// The spans that these events make. Events need not be in the order of time.
     pub fn from_events(events: &[Event]) -> Timeline {
-        let planned = events.iter().find_map(|e| match &e.what {
-            What::Run { phases, .. } => Some(phases.clone()),
-            _ => None,
-        });
-        reduce::reduce(events, planned.unwrap_or_default())
+        let mut store = store::Store::default();
+        for event in events {
+            store.push(event.clone());
+        }
+        reduce::reduce(store)
     }
 
     /// The timeline of a journal, as far as it can be read; `problems` says what could not.
     pub fn read(journal: &[u8]) -> Timeline {
-        let (mut events, problems) = read(journal);
-        let planned = reduce::headers(&mut events);
-        Timeline { problems, ..reduce::reduce(&events, planned) }
+        let mut reader = Reader::default();
+        reader.feed(journal);
+        reader.end()
     }
 
     /// No process holds the journal any more: a run without an end has vanished.
@@ -337,6 +353,12 @@ impl Timeline {
         if self.outcome == Outcome::Running {
             self.outcome = Outcome::Vanished;
         }
+    }
+
+    /// The process that was to stay: the daemon, else the one that was started.
+    pub fn stayed(&self) -> u32 {
+        let daemon = self.forks.iter().rev().find(|(.., role)| role == "daemon");
+        daemon.map_or(self.pid, |(_, _, pid, _)| *pid)
     }
 
     /// Which process that was, where the forks tell.

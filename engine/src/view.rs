@@ -1,10 +1,21 @@
 //! Views: pure functions of a timeline. Nothing asks them anything.
 
 pub mod axis;
+pub mod chrome;
+pub mod diff;
+pub mod dot;
+mod drawing;
+pub mod fold;
+pub mod follow;
+pub mod html;
 pub mod json;
 pub mod list;
+pub mod otlp;
 pub mod plan;
+pub mod svg;
 pub mod text;
+mod words;
+pub mod zones;
 
 /// A moment in nanoseconds since 1970 as `2026-11-22 05:26:50Z`.
 pub fn utc(wall_ns: u64) -> String {

@@ -3,7 +3,7 @@
 
 use engine::diagnostic::Diagnostic;
 use engine::effect::{Done, Effect, Identity, News, Performed, System, SystemError, Undo, Undoer, Verdict};
-use engine::kind::{Args, Catalogue, Context, Kind, Param, Type, Value};
+use engine::kind::{Args, Catalogue, Context, Kind, Param, Type, Unfit, Value};
 use engine::options::{Launch, Settings};
 use engine::plan::{Approved, Plan, Request};
 use engine::run::{Ending, Header, How, Report};
@@ -16,7 +16,7 @@ use std::fmt::Write;
 use std::path::PathBuf;
 
 /// One `chdir` for each path: what the world below writes down.
-fn act(args: &Args, _: &Context) -> Result<Vec<Effect>, String> {
+fn act(args: &Args, _: &Context) -> Result<Vec<Effect>, Unfit> {
     let paths = match args.get("do") {
         Some(Value::List(list)) => list.clone(),
         Some(one) => vec![one.clone()],
@@ -33,10 +33,17 @@ const ACT: Kind = Kind {
     about: "",
     details: "",
     params: &[Param { name: "do", ty: Type::Path, list: true, required: false, default: None, help: "" }],
+    learns: None,
     effects: act,
 };
-const SERVE: Kind =
-    Kind { name: "serve", about: "", details: "", params: &[], effects: |_, _| Ok(vec![Effect::Serve]) };
+const SERVE: Kind = Kind {
+    name: "serve",
+    about: "",
+    details: "",
+    params: &[],
+    learns: None,
+    effects: |_, _| Ok(vec![Effect::Serve]),
+};
 const CATALOGUE: Catalogue = Catalogue(&[&ACT, &SERVE]);
 
 fn planned(text: &str) -> (Option<Plan>, Vec<Diagnostic>) {
@@ -58,6 +65,7 @@ fn planned(text: &str) -> (Option<Plan>, Vec<Diagnostic>) {
         order: &[],
         skip: &[],
         unchecked: false,
+        brought: None,
     })
 }
 
@@ -350,7 +358,7 @@ impl System for World {
 fn run(plan: Plan, world: &mut World) -> (Report, BTreeMap<String, Phase>) {
     let approved = Approved::new(plan, &[]).expect("nothing refuses it");
     let mut events: Vec<Event> = Vec::new();
-    let how = How { predicted: None, whole: false, header: Header::default() };
+    let how = How { header: Header::default(), ..How::default() };
     let report = engine::run::run(&approved, world, &mut |e| events.push(e), &how);
     let mut states = BTreeMap::new();
     for event in &events {

@@ -1,7 +1,7 @@
 //! The program that a start-up is for, as the host sees it.
 //!
-//! Three of them: [`command`] runs any program and stays as its keeper, [`whoami`] is built in and
-//! answers with its own identity, and a Twisted TAC is refused by this build.
+//! Three of them: [`command`] runs any program and stays as its keeper, [`tac`] hosts a Twisted
+//! application in this very process, and [`whoami`] is built in and answers with its own identity.
 
 pub mod command;
 pub mod explain;
@@ -9,10 +9,11 @@ pub mod facts;
 pub mod http;
 pub mod program;
 mod spawn;
+pub mod tac;
 pub mod whoami;
 
-use crate::log::Log;
-use engine::effect::{Ended, Identity, Program, Socket, SystemError};
+use crate::log::Shared;
+use engine::effect::{Brought, Ended, Identity, Program, Socket, SystemError};
 use nix::sys::signalfd::SignalFd;
 use nix::sys::socket::{SockaddrStorage, getsockname};
 use std::fs::File;
@@ -47,7 +48,7 @@ pub struct Around<'a> {
     /// the sockets that were bound for it
     pub listening: &'a [Listening],
     /// the log, if there is one; without it output goes where the starter's goes
-    pub log: Option<&'a mut Log>,
+    pub log: Option<&'a Shared>,
     /// the blocked signals, nonblocking
     pub signals: &'a SignalFd,
     /// when starting must be over, nanoseconds on CLOCK_MONOTONIC
@@ -56,6 +57,8 @@ pub struct Around<'a> {
     pub journal: Option<&'a File>,
     /// who this process is now
     pub identity: &'a Identity,
+    /// a drop is still ahead: what is read later is read as another user
+    pub drop_ahead: bool,
     /// told of every signal taken, and what was done about it
     pub on_signal: &'a mut dyn FnMut(&str, &str),
 }
@@ -69,6 +72,15 @@ pub struct Started {
     pub pidfd: OwnedFd,
     /// what it is, for people
     pub name: String,
+}
+
+/// What became of loading.
+#[derive(Debug, Default)]
+pub struct Loaded {
+    /// sentences for the timeline
+    pub notes: Vec<String>,
+    /// what it brings that no plan could know
+    pub brought: Option<Brought>,
 }
 
 /// How serving came to its end.
@@ -85,8 +97,19 @@ pub type ReadTimeline = fn(&[u8]) -> serde_json::Value;
 
 /// What the host runs. The strings are sentences for the timeline.
 pub trait Application {
-    /// Find and read it. Nothing of it runs yet.
-    fn load(&mut self) -> Result<Vec<String>, SystemError>;
+    /// Find and read it. Nothing of a program runs yet; a TAC is evaluated.
+    fn load(&mut self, around: &mut Around) -> Result<Loaded, SystemError>;
+
+    /// The log was opened (again) after it was loaded: `around.log` is where it is to speak now.
+    fn log_opened(&mut self, _around: &mut Around) -> Result<Vec<String>, SystemError> {
+        Ok(Vec::new())
+    }
+
+    /// This process is about to fork.
+    fn before_fork(&mut self) {}
+
+    /// It has forked, and this is the parent or the child.
+    fn after_fork(&mut self, _child: bool) {}
 
     /// Let it do what needs the starting credential.
     fn privileged_start(&mut self, _around: &mut Around) -> Result<Vec<String>, SystemError> {
@@ -108,14 +131,7 @@ pub fn make(program: &Program, timeline: ReadTimeline) -> Result<Box<dyn Applica
                 .help("give one of them"))
         }
         (Some(_), None) => Ok(Box::new(command::Command::new(program.clone()))),
-        (None, Some(tac)) => Err(SystemError::new(format!(
-            "load {}: Twisted applications are not in this build yet",
-            tac.display()
-        ))
-        .help(format!(
-            "run Twisted's own starter as the program: `-- twistd -n --pidfile= -y {}`",
-            tac.display()
-        ))),
-        (None, None) => Ok(Box::new(whoami::Whoami::new(timeline))),
+        (None, _) if program.is_twisted() => Ok(Box::new(tac::Tac::new(program.clone()))),
+        (None, _) => Ok(Box::new(whoami::Whoami::new(timeline))),
     }
 }

@@ -8,7 +8,7 @@ pub mod pid_file;
 pub mod protocol;
 
 use crate::application::{self, Application as Hosted, Around, Listening, ReadTimeline};
-use crate::log::Log;
+use crate::log::{Log, Shared};
 use crate::sys::{channel::Channel, failed, identity, io_failed, process};
 use engine::effect::{
     Application, CapabilitySet, Done, Effect, ErrorKind, Facts, Handle, Identity, News, Performed, Program,
@@ -16,15 +16,18 @@ use engine::effect::{
 };
 use engine::plan::Plan;
 use engine::timeline::{Event, What};
+use nix::errno::Errno;
 use nix::sys::signal::Signal;
 use nix::sys::signalfd::SignalFd;
 use nix::sys::stat::{Mode, umask};
-use nix::unistd::Pid;
+use nix::unistd::{ForkResult, Pid};
 use protocol::Held;
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// What this process is in the run.
 #[derive(Debug)]
@@ -44,7 +47,7 @@ pub struct Host {
     role: Role,
     signals: SignalFd,
     null: File,
-    journal: Option<File>,
+    journal: Option<Arc<File>>,
     root: PathBuf,
     umask: u32,
     bounding: CapabilitySet,
@@ -56,12 +59,13 @@ pub struct Host {
     stop: Option<Signal>,
     /// came during the start and are for the application
     later: Vec<Signal>,
-    log: Option<Log>,
+    log: Option<Shared>,
     listening: Vec<(Handle, Listening)>,
     application: Option<Box<dyn Hosted>>,
     pid_files: Vec<pid_file::PidFile>,
     timeline: ReadTimeline,
     daemon: Option<Pid>,
+    ready_at: Option<u64>,
     speaks: bool,
     /// as it was last read back, until something is performed that may change it
     identity: Option<Identity>,
@@ -72,8 +76,8 @@ pub struct Host {
 }
 
 /// The step that drops, and to whom.
-#[derive(Clone, Debug)]
-struct DropStep {
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DropStep {
     step: usize,
     uid: u32,
     gid: u32,
@@ -84,7 +88,8 @@ impl DropStep {
     fn of(plan: &Plan) -> Option<DropStep> {
         let step = plan.steps().iter().position(|s| s.drop && s.skipped.is_none())?;
         plan.steps()[step].effects.iter().find_map(|e| match e {
-            Effect::SetCredential { uid: Some(uid), gid, groups } => {
+            // With the effective ids alone it can be root whenever it likes: there is nothing to distrust.
+            Effect::SetCredential { uid: Some(uid), gid, groups, effective: false } => {
                 let gid = gid.unwrap_or(*uid);
                 Some(DropStep { step, uid: *uid, gid, groups: groups.clone().unwrap_or_else(|| vec![gid]) })
             }
@@ -94,12 +99,12 @@ impl DropStep {
 }
 
 impl Host {
-    /// Takes the machine over: signals arrive at a descriptor from now on. `journal` is a second
-    /// descriptor of the run's journal, for an application that shows its own start; `start` is who
-    /// this process was found to be.
+    /// Takes the machine over: signals arrive at a descriptor from now on. `journal` is the
+    /// run's journal, for an application that shows its own start; `start` is who this process was
+    /// found to be.
     pub fn new(
         signals: SignalFd,
-        journal: Option<File>,
+        journal: Option<Arc<File>>,
         timeline: ReadTimeline,
         start: &Identity,
     ) -> Result<Host, SystemError> {
@@ -127,11 +132,17 @@ impl Host {
             pid_files: Vec::new(),
             timeline,
             daemon: None,
+            ready_at: None,
             speaks: true,
             identity: None,
             drop: None,
             distrusted: BTreeSet::new(),
         })
+    }
+
+    /// When the daemon was ready, on CLOCK_MONOTONIC, in the process that waited for it. The daemon said so.
+    pub fn ready_at(&self) -> Option<u64> {
+        self.ready_at
     }
 
     /// The daemon, in the process that waited for it.
@@ -192,8 +203,46 @@ impl Host {
         } else {
             Undo::Nothing
         };
-        self.log = Some(log);
-        Ok(Done::with(undo))
+        self.log = Some(Shared::new(log));
+        if self.application.is_none() {
+            return Ok(Done::with(undo));
+        }
+        match self.hosted("tell the application of its log", |h, around| h.log_opened(around)) {
+            Ok(notes) => Ok(noted(undo, notes)),
+            Err(error) => {
+                // The effect did not come about, so nobody else takes the file back.
+                if let Undo::Effect(effect) = &undo {
+                    let _ = self.perform(effect);
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// fork(2). An application that has threads of its own is asked to hold still; in whichever of
+    /// the two processes it goes on it must be told ([`Host::forked`]).
+    fn fork(&mut self) -> Result<ForkResult, Errno> {
+        let Some(application) = &mut self.application else { return process::fork() };
+        application.before_fork();
+        let forked = process::fork_beside_threads();
+        if forked.is_err() {
+            self.forked(false);
+        }
+        forked
+    }
+
+    /// The application goes on in this process after a [`Host::fork`].
+    fn forked(&mut self, child: bool) {
+        if let Some(application) = &mut self.application {
+            application.after_fork(child);
+        }
+    }
+
+    /// For all who share it: its lock is let go.
+    fn close_log(&mut self) {
+        if let Some(log) = self.log.take() {
+            log.close();
+        }
     }
 
     fn chroot(&mut self, path: &Path) -> Result<Done, SystemError> {
@@ -272,10 +321,11 @@ impl Host {
     }
 
     fn load(&mut self, program: &Program) -> Result<Done, SystemError> {
-        let mut hosted = application::make(program, self.timeline)?;
-        let notes = hosted.load()?;
-        self.application = Some(hosted);
-        Ok(noted(Undo::EndsWithProcess, notes))
+        self.application = Some(application::make(program, self.timeline)?);
+        let loaded = self.hosted("load the application", |h, around| h.load(around))?;
+        let mut done = noted(Undo::EndsWithProcess, loaded.notes);
+        done.learned.brought = loaded.brought.map(Box::new);
+        Ok(done)
     }
 
     /// Runs something of the application with what is around it.
@@ -300,11 +350,12 @@ impl Host {
             .map_err(|e| io_failed(&e, "hand over the sockets"))?;
         let mut around = Around {
             listening: &listening,
-            log: self.log.as_mut(),
+            log: self.log.as_ref(),
             signals: &self.signals,
             deadline: self.deadline,
-            journal: self.journal.as_ref(),
+            journal: self.journal.as_deref(),
             identity: &identity,
+            drop_ahead: self.drop.as_ref().is_some_and(|drop| drop.step > self.step),
             on_signal: &mut |signal, then| {
                 say(What::Signal { signal: signal.to_owned(), then: then.to_owned() });
             },
@@ -338,7 +389,7 @@ impl Host {
         }
         let served = self.hosted("serve", |h, around| h.serve(around))?;
         let mut done = Done::with(Undo::Nothing);
-        done.learned = Facts { notes: Vec::new(), ended: served.ended, asked: served.asked };
+        done.learned = Facts { ended: served.ended, asked: served.asked, ..Facts::default() };
         Ok(done)
     }
 
@@ -347,7 +398,7 @@ impl Host {
         let what = || format!("remove {}", path.display());
         if only_if_empty {
             // The log that is taken back is not written to any more, and our lock of it is let go.
-            self.log = None;
+            self.close_log();
         }
         let Some(Held::File { dir, name, dev, ino }) = self.held.get(&handle.0) else {
             return Err(lost(&what(), path));
@@ -358,8 +409,11 @@ impl Host {
                 Err(nix::errno::Errno::ENOENT) => return Ok(Done::with(Undo::Nothing)),
                 Err(error) => return Err(failed(error, what())),
             };
-        if (stat.st_dev, stat.st_ino) != (*dev, *ino) || only_if_empty && stat.st_size > 0 {
+        if (stat.st_dev, stat.st_ino) != (*dev, *ino) {
             return Ok(Done::with(Undo::Nothing));
+        }
+        if only_if_empty && stat.st_size > 0 {
+            return Ok(Done::with(Undo::Nothing).note(format!("{}: it is not empty", path.display())));
         }
         // Another start may have opened the empty log meanwhile, and writes to it from now on.
         let _alone = match only_if_empty.then(|| crate::log::alone(dir, name)) {
@@ -436,7 +490,9 @@ impl System for Host {
             Effect::Daemonize => return self.daemonize(),
             Effect::CreatePidFile { path, owner, mode } => self.create_pid_file(path, *owner, *mode),
             Effect::Bind { socket } => self.bind(socket),
-            Effect::SetCredential { uid, gid, groups } => self.set_credential(*uid, *gid, groups.as_deref()),
+            Effect::SetCredential { uid, gid, groups, effective } => {
+                self.set_credential(*uid, *gid, groups.as_deref(), *effective)
+            }
             Effect::KeepGuard => return self.keep_guard(),
             Effect::Application(Application::Load(program)) => self.load(program),
             Effect::Application(Application::PrivilegedStart) => match self.application {
@@ -504,6 +560,16 @@ impl System for Host {
 
     fn tell(&mut self, news: &News) -> Undoer {
         self.tell_holder(news)
+    }
+
+    fn learned(&mut self, plan: &Plan) -> Result<(), SystemError> {
+        let drop = DropStep::of(plan);
+        // Behind the drop it is over and done, and the holder would not believe another word on it.
+        if drop == self.drop {
+            return Ok(());
+        }
+        self.drop = drop;
+        self.tell_drop()
     }
 
     fn wait(&mut self) -> Verdict {

@@ -84,8 +84,8 @@ impl Journal {
         Ok(Journal { file: Arc::new(file), path: path.to_owned() })
     }
 
-    /// The file, also readable.
-    pub fn file(&self) -> &File {
+    /// The file, also readable: the descriptor that is written to, whoever else has it.
+    pub fn file(&self) -> &Arc<File> {
         &self.file
     }
 

@@ -4,7 +4,7 @@
 //! nothing happens.
 
 use crate::application::{Around, Served};
-use crate::log::Log;
+use crate::log::{Log, Shared};
 use engine::effect::{Ended, SystemError};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -59,8 +59,8 @@ pub fn take(signals: &SignalFd) -> Result<Option<Taken>, SystemError> {
 }
 
 /// HUP: the log anew. Gives the words for it.
-pub fn reopen(log: Option<&mut Log>) -> String {
-    match log.map(Log::reopen) {
+pub fn reopen(log: Option<&Shared>) -> String {
+    match log.and_then(|l| l.with(Log::reopen)) {
         None => "no log to reopen".into(),
         Some(Ok(())) => "log reopened".into(),
         Some(Err(why)) => why,
@@ -68,8 +68,8 @@ pub fn reopen(log: Option<&mut Log>) -> String {
 }
 
 /// USR1: the log rotated. `None` where there is no log.
-pub fn rotate(log: Option<&mut Log>) -> Option<String> {
-    match log?.rotate() {
+pub fn rotate(log: Option<&Shared>) -> Option<String> {
+    match log?.with(Log::rotate)? {
         Ok(()) => Some("log rotated".into()),
         Err(why) => Some(why),
     }
@@ -98,7 +98,7 @@ pub fn keep(mut kept: Kept, around: &mut Around) -> Result<Served, SystemError> 
         if happened.get(2) == Some(&true) {
             // one bufferful, so that signals are not kept waiting by a program that talks a lot
             if let Some(fd) = &kept.output
-                && let Copied::Closed = copy(fd, &mut buffer, around.log.as_deref_mut())
+                && let Copied::Closed = copy(fd, &mut buffer, around.log)
             {
                 kept.output = None;
             }
@@ -111,14 +111,14 @@ pub fn keep(mut kept: Kept, around: &mut Around) -> Result<Served, SystemError> 
         if (happened[0] || happened[1])
             && let Some(ended) = reap(&kept)?
         {
-            drain(&kept, &mut buffer, around.log.as_deref_mut());
+            drain(&kept, &mut buffer, around.log);
             return Ok(Served { ended: Some(ended), asked });
         }
     }
 }
 
 fn handle(taken: Taken, kept: &Kept, around: &mut Around, asked: &mut bool) {
-    let log = around.log.as_deref_mut();
+    let log = around.log;
     let then = match taken.signal {
         Signal::SIGCHLD => return,
         Signal::SIGTERM | Signal::SIGINT if *asked => send(kept, Signal::SIGKILL, "killed"),
@@ -185,7 +185,7 @@ enum Copied {
     Closed,
 }
 
-fn copy(fd: &OwnedFd, buffer: &mut [u8], log: Option<&mut Log>) -> Copied {
+fn copy(fd: &OwnedFd, buffer: &mut [u8], log: Option<&Shared>) -> Copied {
     match read(fd, buffer) {
         Ok(0) => Copied::Closed,
         Ok(n) => {
@@ -200,10 +200,10 @@ fn copy(fd: &OwnedFd, buffer: &mut [u8], log: Option<&mut Log>) -> Copied {
 }
 
 /// What is still in the pipe. A grandchild may hold it open for ever: that is not waited for.
-fn drain(kept: &Kept, buffer: &mut [u8], mut log: Option<&mut Log>) {
+fn drain(kept: &Kept, buffer: &mut [u8], log: Option<&Shared>) {
     let Some(fd) = &kept.output else { return };
     let mut total = 0;
-    while let Copied::Some(n) = copy(fd, buffer, log.as_deref_mut()) {
+    while let Copied::Some(n) = copy(fd, buffer, log) {
         total += n;
         if total >= DRAIN {
             break;

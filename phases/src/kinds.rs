@@ -54,6 +54,7 @@ macro_rules! plain {
             about: $about,
             details: $details,
             params: &[],
+            learns: None,
             effects: |_, _| Ok(vec![$effect]),
         };
     };

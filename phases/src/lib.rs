@@ -7,5 +7,6 @@ pub mod journal;
 pub mod keeper;
 pub mod kinds;
 pub mod log;
+pub mod python;
 pub mod snapshot;
 pub mod sys;

@@ -4,19 +4,21 @@
 //! and a name still lead to it after chroot(2), where its path does not.
 
 mod open;
+mod shared;
 mod stamp;
 
 pub use open::alone;
+pub use shared::Shared;
 pub use stamp::stamp;
 
 use engine::effect::{Owner, SystemError};
 use nix::errno::Errno;
 use nix::fcntl::{self, AtFlags, OFlag, openat};
 use nix::sys::stat::{FileStat, Mode, fchmod, fstat, fstatat};
-use nix::unistd::{self, Gid, Uid, UnlinkatFlags, fchown, unlinkat};
+use nix::unistd::{self, Gid, Uid, UnlinkatFlags, dup3, fchown, unlinkat};
 use open::{Refused, append, existing_at, give, open_at, reason};
 use std::ffi::{OsStr, OsString};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::path::Path;
 
 /// An open log. Writing to it cannot fail for the caller: what could not be written is counted and
@@ -36,6 +38,8 @@ pub struct Log {
     stuck: Option<Errno>,
     lost: u64,
     midline: bool,
+    /// a second descriptor whose number stays, whatever is rotated
+    fixed: Option<OwnedFd>,
 }
 
 impl Log {
@@ -82,6 +86,7 @@ impl Log {
             stuck: None,
             lost: 0,
             midline: false,
+            fixed: None,
             file,
         };
         if let Some(owner) = owner
@@ -151,6 +156,16 @@ impl Log {
                 Err(text)
             }
         }
+    }
+
+    /// A descriptor of the file whose number stays the same when the log is rotated or reopened: for
+    /// who writes in the middle of a crash and can look at nothing.
+    pub fn fixed_fd(&mut self) -> Result<RawFd, Errno> {
+        let fixed = match self.fixed.take() {
+            Some(fixed) => fixed,
+            None => self.file.try_clone().map_err(|e| Errno::from_raw(e.raw_os_error().unwrap_or(0)))?,
+        };
+        Ok(self.fixed.insert(fixed).as_raw_fd())
     }
 
     /// True if there is nothing in the file.
@@ -294,6 +309,9 @@ impl Log {
 
     fn adopt(&mut self, file: OwnedFd, stat: &FileStat) {
         self.file = file;
+        if let Some(mut fixed) = self.fixed.take() {
+            self.fixed = dup3(&self.file, &mut fixed, OFlag::O_CLOEXEC).is_ok().then_some(fixed);
+        }
         self.inode = (stat.st_dev, stat.st_ino);
         self.size = stat.st_size.max(0) as u64;
         self.next = self.rotate_at.unwrap_or(u64::MAX);

@@ -1,10 +1,11 @@
 //! Facts of this machine, taken read-only, for the model.
 
 use crate::application::program;
+use crate::python;
 use crate::sys::{failed, identity};
 use engine::effect::{Application, Effect, Program, Socket, SystemError};
 use engine::plan::Plan;
-use engine::snapshot::{FileFact, FileKind, Group, Snapshot, User, parts};
+use engine::snapshot::{FileFact, FileKind, Group, NoPython, Python, Snapshot, User, parts};
 use nix::unistd::{Gid, Uid};
 use std::collections::BTreeSet;
 use std::ffi::CString;
@@ -25,8 +26,8 @@ pub fn people(users: &[String], groups: &[String], cwd: &Path) -> Result<Snapsho
     })
 }
 
-/// A number is a number first, then a name: as twistd reads it.
-fn user(text: &str) -> Option<User> {
+/// The entry of a user. A number is a number first, then a name: as twistd reads it.
+pub fn user(text: &str) -> Option<User> {
     let number = text.parse::<u32>().ok();
     let entry = match number {
         Some(uid) => nix::unistd::User::from_uid(Uid::from_raw(uid)),
@@ -98,6 +99,7 @@ pub fn places(snapshot: &mut Snapshot, plan: &Plan) {
                 paths.insert(path.clone());
             }
             Effect::Application(Application::Load(wanted)) => {
+                paths.extend(wanted.tac.clone());
                 if let Some((word, found)) = find(wanted) {
                     paths.extend(found.clone());
                     snapshot.programs.insert(word, found);
@@ -105,6 +107,10 @@ pub fn places(snapshot: &mut Snapshot, plan: &Plan) {
             }
             _ => {}
         }
+    }
+    for python in snapshot.pythons.values().flatten() {
+        paths.insert(python.executable.clone());
+        paths.extend(python.libraries.clone());
     }
     // A socket that nobody listens behind is replaced by whoever binds its name.
     for (_, effect) in plan.effects() {
@@ -123,6 +129,28 @@ pub fn places(snapshot: &mut Snapshot, plan: &Plan) {
             walk(snapshot, root, path);
         }
     }
+}
+
+/// The interpreters that a plan will host. For whoever is to judge or to run it: a wrapper script may
+/// have to be asked, which takes its time. Before [`places`], so that their files are looked at.
+pub fn pythons(snapshot: &mut Snapshot, plan: &Plan) {
+    for (_, effect) in plan.effects() {
+        if let Effect::Application(Application::Load(wanted)) = effect
+            && wanted.is_twisted()
+        {
+            let name = wanted.twisted.interpreter.clone();
+            let python = interpreter(name.as_deref());
+            snapshot.pythons.insert(name.unwrap_or_default(), python);
+        }
+    }
+}
+
+fn interpreter(name: Option<&str>) -> Result<Python, NoPython> {
+    let found = python::find(name).map_err(|e| NoPython { message: e.message, help: e.help })?;
+    let (major, minor) = found.version;
+    let installed = found.environment.map(|e| e.join(format!("lib/python{major}.{minor}/site-packages")));
+    let libraries = [found.stdlib].into_iter().chain(installed).collect();
+    Ok(Python { executable: found.program, libraries })
 }
 
 fn find(wanted: &Program) -> Option<(String, Option<PathBuf>)> {

@@ -5,6 +5,9 @@ pub mod child;
 pub mod identity;
 pub mod lock;
 pub mod process;
+pub mod shed;
+pub mod title;
+pub mod watch;
 
 use engine::effect::SystemError;
 use nix::errno::Errno;

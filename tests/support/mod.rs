@@ -227,10 +227,21 @@ pub fn normal(text: &str, world: &World) -> String {
     }
     let mut out = String::new();
     for line in text.split_inclusive('\n') {
-        out.push_str(&counted(line));
+        out.push_str(&any_python(&counted(line)));
     }
     if !out.is_empty() && !out.ends_with('\n') {
         out.push_str("[no newline]\n");
+    }
+    out
+}
+
+/// `/usr/lib/python3.11` is `/usr/lib/python3.[N]`.
+fn any_python(line: &str) -> String {
+    let mut parts = line.split("lib/python3.");
+    let mut out = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        out.push_str("lib/python3.[N]");
+        out.push_str(part.trim_start_matches(|c: char| c.is_ascii_digit()));
     }
     out
 }

@@ -83,12 +83,15 @@ fn serve_edges(graph: &mut Graph, nodes: &[Node]) {
 
 fn privilege_edges(graph: &mut Graph, request: &Request, nodes: &[Node], named: &[Option<usize>]) {
     let phases = &request.spec.phases;
-    let drops: Vec<usize> = (0..nodes.len()).filter(|n| nodes[*n].drop && !nodes[*n].down).collect();
+    let drops: Vec<usize> =
+        (0..nodes.len()).filter(|n| nodes[*n].drops_perhaps() && !nodes[*n].down).collect();
     // With --unchecked a declared privilege yields to the order that was asked for.
     let yields = |from: usize, to: usize| {
         request.unchecked && matches!((named[from], named[to]), (Some(f), Some(t)) if f > t)
     };
-    for (i, node) in nodes.iter().enumerate().filter(|(_, n)| n.skipped.is_none() && !n.down && !n.drop) {
+    for (i, node) in
+        nodes.iter().enumerate().filter(|(_, n)| n.skipped.is_none() && !n.down && !n.drops_perhaps())
+    {
         let at = Some(phases[i].privilege.at);
         for drop in &drops {
             let (from, to) = match phases[i].privilege.v {

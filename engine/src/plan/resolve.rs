@@ -2,8 +2,8 @@
 
 use super::Request;
 use crate::diagnostic::{At, Diagnostic, Place};
-use crate::effect::{Effect, Owner};
-use crate::kind::{Args, Context, Kind, Type};
+use crate::effect::{Application, Brought, Effect, Owner};
+use crate::kind::{Args, Context, Kind, Learns, Type};
 use crate::options;
 use crate::spec::{Given, OnFailure, Phase, Spec};
 use std::collections::HashMap;
@@ -21,6 +21,23 @@ pub struct Node {
     pub down: bool,
     /// it changes the uid away from the starting one
     pub drop: bool,
+    /// what it may still learn from the application that is to be loaded
+    pub learns: Option<Learns>,
+    /// it was found to have nothing to do, which it may have once the application is known
+    idle: bool,
+}
+
+impl Node {
+    /// True where it is ordered as a drop: it is one, or the application may make it one.
+    pub fn drops_perhaps(&self) -> bool {
+        self.drop || self.learns == Some(Learns::Credential)
+    }
+
+    /// True where it loads a Twisted application, which may bring something.
+    pub fn loads_twisted(&self) -> bool {
+        let twisted = |e: &Effect| matches!(e, Effect::Application(Application::Load(p)) if p.is_twisted());
+        self.effects.iter().any(twisted)
+    }
 }
 
 /// Resolves every phase, in the order of the file.
@@ -199,14 +216,8 @@ fn decide(request: &Request, nodes: &mut [Node], findings: &mut Vec<Diagnostic>)
 }
 
 fn fill_effects(request: &Request, nodes: &mut [Node], findings: &mut Vec<Diagnostic>) {
-    let mut context = Context {
-        dropped: None,
-        start_uid: request.snapshot.identity.uid[1],
-        start_gid: request.snapshot.identity.gid[1],
-    };
-    // Twice: the owner `dropped` is what the first reading finds.
-    context.dropped = dropped(request, nodes, &context);
-    for (phase, node) in request.spec.phases.iter().zip(nodes) {
+    let context = context(request, nodes, None);
+    for (phase, node) in request.spec.phases.iter().zip(nodes.iter_mut()) {
         let Some(kind) = request.catalogue.get(&phase.kind.v) else { continue };
         check_parameters(phase, kind, findings);
         if node.skipped.is_some() {
@@ -214,10 +225,144 @@ fn fill_effects(request: &Request, nodes: &mut [Node], findings: &mut Vec<Diagno
             continue;
         }
         match effects(request, phase, kind, &context) {
-            Ok(effects) if effects.is_empty() => node.skipped = Some("nothing to do".to_owned()),
             Ok(effects) => node.effects = effects,
             Err(found) => findings.extend(found),
         }
+    }
+    let twisted = nodes.iter().any(Node::loads_twisted);
+    for (phase, node) in request.spec.phases.iter().zip(nodes).filter(|(_, n)| n.skipped.is_none()) {
+        let learns = request.catalogue.get(&phase.kind.v).and_then(|k| k.learns);
+        node.learns = learns.filter(|_| twisted);
+        node.idle = node.effects.is_empty();
+        if node.idle && node.learns != Some(Learns::Credential) {
+            node.skipped = Some(NOTHING.to_owned());
+        }
+    }
+}
+
+const NOTHING: &str = "nothing to do";
+
+fn context(request: &Request, nodes: &[Node], brought: Option<&Brought>) -> Context {
+    let mut context = Context {
+        dropped: None,
+        start_uid: request.snapshot.identity.uid[1],
+        start_gid: request.snapshot.identity.gid[1],
+        brought: brought.cloned(),
+    };
+    // Twice: the owner `dropped` is what the first reading finds.
+    context.dropped = dropped(request, nodes, &context);
+    context
+}
+
+/// The application is to be loaded at this place of the order: what stands before it learns nothing.
+pub fn learn_nothing(request: &Request, nodes: &mut [Node], order: &[usize], findings: &mut Vec<Diagnostic>) {
+    let Some(load) = order.iter().position(|n| nodes[*n].loads_twisted()) else { return };
+    let loads = &request.spec.phases[order[load]].name;
+    for n in &order[..load] {
+        let (node, phase) = (&mut nodes[*n], &request.spec.phases[*n]);
+        let learnt = node.learns.take();
+        if node.idle && learnt == Some(Learns::Credential) {
+            node.skipped = Some(format!("nothing to do: `{}` comes later", loads.v));
+            findings.push(too_early(phase, loads, Diagnostic::note_finding));
+        }
+    }
+}
+
+fn too_early(
+    phase: &Phase,
+    loads: &At<String>,
+    make: impl Fn(&'static str, String) -> Diagnostic,
+) -> Diagnostic {
+    make(
+        "RSD0309",
+        format!("a user that the application names cannot be set: `{}` comes first", phase.name.v),
+    )
+    .at(phase.name.at, "would set it")
+    .with(loads.at, "the application is read only here")
+    .phase(&phase.name.v)
+    .phase(&loads.v)
+    .note("an application that names another user than the starting one is refused when it is read")
+    .help(format!("put `{}` behind `{}`, or say the user in the spec", phase.name.v, loads.v))
+}
+
+/// The effects once more, now that it is known what the application brings. The order stays.
+pub fn learn(
+    request: &Request,
+    nodes: &mut [Node],
+    order: &[usize],
+    brought: &Brought,
+    findings: &mut Vec<Diagnostic>,
+) {
+    let Some(load) = order.iter().position(|n| nodes[*n].loads_twisted()) else { return };
+    let context = context(request, nodes, Some(brought));
+    for n in &order[load + 1..] {
+        let (phase, node) = (&request.spec.phases[*n], &mut nodes[*n]);
+        let Some(kind) = request.catalogue.get(&phase.kind.v) else { continue };
+        if node.skipped.as_deref().is_some_and(|_| !node.idle) {
+            skipped_drop(request, phase, kind, &context, findings);
+            continue;
+        }
+        node.skipped = None;
+        match (node.learns.take(), &brought.logger) {
+            (Some(Learns::Log), Some(logger)) => {
+                node.effects.clear();
+                node.skipped = Some(format!("the application logs by itself: {logger}"));
+            }
+            (learns, _) => match effects(request, phase, kind, &context) {
+                Ok(effects) if effects.is_empty() => {
+                    node.effects = effects;
+                    node.skipped = Some(match learns {
+                        Some(Learns::Credential) => "the application names no user either".to_owned(),
+                        _ => NOTHING.to_owned(),
+                    });
+                }
+                Ok(effects) => node.effects = effects,
+                Err(found) => findings.extend(found),
+            },
+        }
+        mark_drop(request, phase, node, findings);
+    }
+    // A group that it names and nobody sets.
+    let groups = |e: &Effect| matches!(e, Effect::SetCredential { gid: Some(_), .. });
+    if let Some(gid) = brought.gid.filter(|gid| *gid != context.start_gid)
+        && brought.user.is_none()
+        && !nodes.iter().any(|n| n.effects.iter().any(groups))
+        && !findings.iter().any(Diagnostic::is_error)
+    {
+        let loads = &request.spec.phases[order[load]].name;
+        findings.push(
+            Diagnostic::error(
+                "RSD0309",
+                format!("the application names group {gid}, and no phase sets a group"),
+            )
+            .at(loads.at, "the application is read here")
+            .phase(&loads.v)
+            .note(format!("it would run with gid {}", context.start_gid))
+            .help("add a phase that switches the group behind it, or move the one there is"),
+        );
+    }
+    // A user that it names and nobody sets: it would run as the starting one.
+    let sets = |e: &Effect| matches!(e, Effect::SetCredential { uid: Some(_), .. });
+    if let Some(user) = brought.user.as_ref().filter(|u| u.uid != context.start_uid)
+        && !nodes.iter().any(|n| n.effects.iter().any(sets))
+        && !findings.iter().any(Diagnostic::is_error)
+    {
+        let loads = &request.spec.phases[order[load]].name;
+        let early = order[..load]
+            .iter()
+            .map(|n| &request.spec.phases[*n])
+            .find(|p| request.catalogue.get(&p.kind.v).is_some_and(|k| k.learns == Some(Learns::Credential)));
+        findings.push(match early {
+            Some(phase) => too_early(phase, loads, Diagnostic::error),
+            None => Diagnostic::error(
+                "RSD0309",
+                format!("the application names user {}, and no phase sets a user", user.name),
+            )
+            .at(loads.at, "the application is read here")
+            .phase(&loads.v)
+            .note(format!("it would run as uid {}", context.start_uid))
+            .help("add a phase that switches the user behind it"),
+        });
     }
 }
 
@@ -340,17 +485,17 @@ fn effects(
     if !found.is_empty() {
         return Err(found);
     }
-    (kind.effects)(&args, context).map_err(|why| {
+    (kind.effects)(&args, context).map_err(|unfit| {
         vec![
-            Diagnostic::error("RSD0113", format!("`{}`: {why}", phase.name.v))
+            Diagnostic::error("RSD0113", format!("`{}`: {}", phase.name.v, unfit.why))
                 .at(phase.name.at, "this phase")
-                .phase(&phase.name.v),
+                .phase(&phase.name.v)
+                .help(unfit.help),
         ]
     })
 }
 
 fn mark_drop_and_down(request: &Request, nodes: &mut [Node], findings: &mut Vec<Diagnostic>) {
-    let start = request.snapshot.identity.uid[1];
     let spec = request.spec;
     let one_of_a_kind = |effect: &Effect, what: &str, findings: &mut Vec<Diagnostic>| {
         let all: Vec<usize> = (0..nodes.len()).filter(|n| nodes[*n].effects.contains(effect)).collect();
@@ -385,21 +530,26 @@ fn mark_drop_and_down(request: &Request, nodes: &mut [Node], findings: &mut Vec<
         }
     }
     for (node, phase) in nodes.iter_mut().zip(&spec.phases) {
-        node.drop = node
-            .effects
-            .iter()
-            .any(|e| matches!(e, Effect::SetCredential { uid: Some(uid), .. } if *uid != start));
-        if node.drop && phase.on_failure.v == OnFailure::Continue {
-            findings.push(
-                Diagnostic::error(
-                    "RSD0305",
-                    format!("`{}` drops privileges and would go on if that failed", phase.name.v),
-                )
-                .at(phase.on_failure.at, "refused on a drop")
-                .with(phase.name.at, "this phase gives up the starting uid")
-                .phase(&phase.name.v)
-                .help("remove `on-failure: continue`: a failed drop must end the start"),
-            );
-        }
+        mark_drop(request, phase, node, findings);
+    }
+}
+
+fn mark_drop(request: &Request, phase: &Phase, node: &mut Node, findings: &mut Vec<Diagnostic>) {
+    let start = request.snapshot.identity.uid[1];
+    node.drop = node
+        .effects
+        .iter()
+        .any(|e| matches!(e, Effect::SetCredential { uid: Some(uid), .. } if *uid != start));
+    if node.drops_perhaps() && phase.on_failure.v == OnFailure::Continue {
+        findings.push(
+            Diagnostic::error(
+                "RSD0305",
+                format!("`{}` drops privileges and would go on if that failed", phase.name.v),
+            )
+            .at(phase.on_failure.at, "refused on a drop")
+            .with(phase.name.at, "this phase gives up the starting uid")
+            .phase(&phase.name.v)
+            .help("remove `on-failure: continue`: a failed drop must end the start"),
+        );
     }
 }

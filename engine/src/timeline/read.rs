@@ -1,38 +1,42 @@
 //! Reading a journal that may be cut, mixed with other lines, or newer than this rsd.
 
-use super::{Event, PhaseHeader, SCHEMA, What};
+use super::reduce::reduce_written;
+use super::store::Store;
+use super::{Event, PhaseHeader, SCHEMA, Timeline, What};
+use crate::effect::Identity;
 use crate::state;
 use serde::Deserialize;
 use serde_json::Value;
 use std::borrow::Cow;
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
+
+/// A line that begins no record is not kept further than this.
+const FOREIGN: usize = 4_096;
 
 /// The events of a journal, one JSON object a line, and sentences about what could not be read.
 /// With several runs in one file the last is kept.
 pub fn read(text: &[u8]) -> (Vec<Event>, Vec<String>) {
     let mut reader = Reader::default();
-    let mut rest = text;
-    while !rest.is_empty() {
-        let (line, whole) = match rest.iter().position(|b| *b == b'\n') {
-            Some(end) => (&rest[..end], true),
-            None => (rest, false),
-        };
-        rest = rest.get(line.len() + 1..).unwrap_or_default();
-        reader.lines += 1;
-        reader.line(line, whole);
-    }
-    let problems = reader.problems(text);
-    (reader.last_run(), problems)
+    reader.feed(text);
+    reader.last_line();
+    let problems = reader.problems();
+    reader.store.keep_last_run();
+    (reader.store.events(), problems)
 }
 
-#[derive(Default)]
-struct Reader {
+/// Reads a journal piece by piece, while it is written or because it is large.
+#[derive(Clone, Debug, Default)]
+pub struct Reader {
+    /// the beginning of a line whose end has not come yet
+    begun: Vec<u8>,
+    /// the rest of this line is not wanted
+    skipping: bool,
+    bytes: u64,
     lines: usize,
-    events: Vec<Event>,
-    /// where in `events` each run begins
-    runs: Vec<usize>,
+    store: Store,
     schema: Option<(u64, String)>,
     cut: bool,
+    nul: u64,
     /// lines that are no events: how many, and the first
     foreign: (usize, usize),
     /// events with something missing or wrong: how many, and the first
@@ -50,8 +54,81 @@ fn count(counter: &mut (usize, usize), line: usize) {
 }
 
 impl Reader {
+    /// Takes the next bytes; they may begin and end anywhere.
+    pub fn feed(&mut self, bytes: &[u8]) {
+        self.bytes = self.bytes.saturating_add(bytes.len() as u64);
+        let mut rest = bytes;
+        while let Some(end) = rest.iter().position(|b| *b == b'\n') {
+            let (line, after) = rest.split_at(end);
+            rest = after.get(1..).unwrap_or_default();
+            self.lines += 1;
+            if std::mem::take(&mut self.skipping) {
+                self.begun.clear();
+                count(&mut self.foreign, self.lines);
+            } else if self.begun.is_empty() {
+                self.line(line, true);
+            } else {
+                let mut whole = std::mem::take(&mut self.begun);
+                whole.extend_from_slice(line);
+                self.line(&whole, true);
+                // its room is kept, unless it is that of a large plan
+                if whole.capacity() < 1 << 20 {
+                    whole.clear();
+                    self.begun = whole;
+                }
+            }
+        }
+        if self.begun.is_empty() {
+            // zeroes without end are counted and not kept
+            let nuls = rest.iter().take_while(|b| **b == 0).count();
+            self.nul += nuls as u64;
+            rest = &rest[nuls..];
+        }
+        if !self.skipping {
+            self.begun.extend_from_slice(rest);
+            let start = self.begun.iter().find(|b| !b.is_ascii_whitespace());
+            self.skipping = self.begun.len() > FOREIGN && start != Some(&b'{');
+        }
+    }
+
+    /// When the last run in it began, on the clock that it is written by.
+    pub fn began(&self) -> Option<u64> {
+        let run = *self.store.runs.last()?;
+        Some(self.store.records.get(run)?.t)
+    }
+
+    /// What the journal says so far; a line that is being written is waited for.
+    pub fn so_far(&self) -> Timeline {
+        let mut timeline = reduce_written(self.store.clone());
+        timeline.problems.splice(0..0, self.problems());
+        timeline
+    }
+
+    /// What the journal says, now that no more comes.
+    pub fn end(mut self) -> Timeline {
+        self.last_line();
+        let problems = self.problems();
+        let mut timeline = reduce_written(self.store);
+        timeline.problems.splice(0..0, problems);
+        timeline
+    }
+
+    fn last_line(&mut self) {
+        let line = std::mem::take(&mut self.begun);
+        if !line.is_empty() {
+            self.lines += 1;
+            self.cut = true;
+            if !self.skipping {
+                self.line(&line, false);
+            }
+        }
+    }
+
     fn line(&mut self, line: &[u8], whole: bool) {
-        self.cut |= !whole;
+        // what a file system leaves where it lost what was written last
+        let nuls = line.iter().take_while(|b| **b == 0).count();
+        self.nul += nuls as u64;
+        let line = &line[nuls..];
         if line.iter().all(u8::is_ascii_whitespace) {
             return;
         }
@@ -63,10 +140,13 @@ impl Reader {
                 &lossy
             }
         };
-        match usual(text).map_or_else(|| serde_json::from_str(text), Ok) {
-            Ok(event) => self.event(event),
-            Err(_) if !whole => return,
-            Err(_) => self.odd(text),
+        match self.usual(text) {
+            Some(()) => {}
+            None => match serde_json::from_str(text) {
+                Ok(event) => self.event(event),
+                Err(_) if !whole => return,
+                Err(_) => self.odd(text),
+            },
         }
         if text.len() != line.len() || text.as_bytes() != line {
             self.not_utf8 += 1;
@@ -76,9 +156,8 @@ impl Reader {
     fn event(&mut self, event: Event) {
         if let What::Run { schema, version, .. } = &event.what {
             self.schema = Some((u64::from(*schema), version.clone()));
-            self.runs.push(self.events.len());
         }
-        self.events.push(event);
+        self.store.push(event);
     }
 
     /// A line that is no event of this version.
@@ -111,10 +190,10 @@ impl Reader {
         }
     }
 
-    fn problems(&self, text: &[u8]) -> Vec<String> {
+    fn problems(&self) -> Vec<String> {
         let mut problems = Vec::new();
         let mut say = |sentence: String| problems.push(sentence);
-        if text.is_empty() {
+        if self.bytes == 0 {
             say("the journal is empty".into());
             return problems;
         }
@@ -125,7 +204,7 @@ impl Reader {
                 "the journal is of format {schema} (rsd {version}); this rsd knows format {SCHEMA}, so something may be missing"
             ));
         }
-        match self.runs.len() {
+        match self.store.runs.len() {
             0 => say("the record of the run itself is missing: spec, plan and date are not known".into()),
             1 => {}
             n => say(format!("the journal holds {n} runs; the last is shown")),
@@ -155,29 +234,18 @@ impl Reader {
             let what = lines(self.not_utf8, "is", "are");
             say(format!("{what} not valid UTF-8; what cannot be read is shown as \u{fffd}"));
         }
+        if self.nul > 0 {
+            say(format!("the journal holds NUL bytes ({}): what was written there is lost", self.nul));
+        }
         if self.cut {
             say(format!("the journal is cut in line {}: what came after is missing", self.lines));
         }
         problems
     }
-
-    /// The events of the last run: an earlier run in the same file may still be writing.
-    fn last_run(mut self) -> Vec<Event> {
-        if let [.., last] = self.runs.as_slice()
-            && self.runs.len() > 1
-        {
-            let events = self.events.split_off(*last);
-            let own = events.first().map(|e| e.pid);
-            let others: HashSet<u32> =
-                self.events.iter().map(|e| e.pid).filter(|pid| Some(*pid) != own).collect();
-            return events.into_iter().filter(|e| !others.contains(&e.pid)).collect();
-        }
-        self.events
-    }
 }
 
-/// The three records that make up nearly all of a journal, read without the buffer that a tagged
-/// enum needs: the record of a large run would be held twice.
+/// The records that make up nearly all of a journal, read without the buffer that a tagged enum
+/// needs: the record of a large run would be held twice.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Usual<'a> {
@@ -185,8 +253,10 @@ struct Usual<'a> {
     pid: u32,
     #[serde(borrow)]
     ev: Cow<'a, str>,
-    phase: Option<String>,
+    #[serde(borrow)]
+    phase: Option<Name<'a>>,
     state: Option<state::Phase>,
+    identity: Option<Who>,
     schema: Option<u32>,
     spec: Option<String>,
     run: Option<String>,
@@ -195,23 +265,38 @@ struct Usual<'a> {
     phases: Option<Vec<PhaseHeader>>,
 }
 
-/// The event, if it is one of those; `None` says nothing about the line.
-fn usual(text: &str) -> Option<Event> {
-    let u: Usual = serde_json::from_str(text).ok()?;
-    let what = match &*u.ev {
-        "enter" => What::Enter { phase: u.phase? },
-        "exit" => What::Exit { phase: u.phase?, state: u.state?, error: None, why: None },
-        "run" => What::Run {
-            schema: u.schema?,
-            spec: u.spec?,
-            run: u.run?,
-            version: u.version?,
-            wall_ns: u.wall_ns?,
-            phases: u.phases?,
-        },
-        _ => return None,
-    };
-    Some(Event { t: u.t, pid: u.pid, what })
+#[derive(Deserialize)]
+struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
+
+#[derive(Deserialize)]
+struct Who(#[serde(with = "super::compact")] Box<Identity>);
+
+impl Reader {
+    /// Takes the event, if it is one of those; `None` says nothing about the line.
+    fn usual(&mut self, text: &str) -> Option<()> {
+        let u: Usual = serde_json::from_str(text).ok()?;
+        match &*u.ev {
+            "enter" => self.store.enter(u.t, u.pid, &u.phase?.0),
+            "exit" => self.store.exit(u.t, u.pid, &u.phase?.0, u.state?),
+            "identity" => {
+                let what = What::Identity { identity: u.identity?.0 };
+                self.event(Event { t: u.t, pid: u.pid, what });
+            }
+            "run" => {
+                let what = What::Run {
+                    schema: u.schema?,
+                    spec: u.spec?,
+                    run: u.run?,
+                    version: u.version?,
+                    wall_ns: u.wall_ns?,
+                    phases: u.phases?,
+                };
+                self.event(Event { t: u.t, pid: u.pid, what });
+            }
+            _ => return None,
+        }
+        Some(())
+    }
 }
 
 /// As much of a run's record as is there.

@@ -1,50 +1,91 @@
 //! Events to spans.
 
-use super::{Event, PhaseHeader, Span, Timeline, What};
+use super::store::{Short, Store};
+use super::{PhaseHeader, Span, Timeline, What, clock};
 use crate::effect::Identity;
 use crate::state::Phase;
 use std::collections::HashMap;
+use std::sync::Arc;
 
-#[derive(Default)]
-struct Reducer<'a> {
+struct Reducer {
     timeline: Timeline,
+    store: Store,
     /// the record of the run was seen
     begun: bool,
-    by_name: HashMap<String, usize>,
+    /// the span of each name, by its number
+    spans: Vec<Option<usize>>,
     /// how often each span was entered
     tries: Vec<u32>,
     /// who each process is by now
-    identities: HashMap<u32, &'a Identity>,
+    identities: HashMap<u32, Arc<Identity>>,
 }
 
-/// The phases as planned, from the first record of a run.
-pub(super) fn headers(events: &mut [Event]) -> Vec<PhaseHeader> {
-    let phases = events.iter_mut().find_map(|e| match &mut e.what {
-        What::Run { phases, .. } => Some(std::mem::take(phases)),
+/// The timeline of a journal: each process wrote its events in their order, whatever their times say.
+pub(super) fn reduce_written(mut store: Store) -> Timeline {
+    store.keep_last_run();
+    let begin = store.runs.first().and_then(|run| store.records.get(*run)).map(|r| r.t);
+    let mended = clock::mend(&mut store.records, begin);
+    let mut timeline = reduce(store);
+    if mended > 0 {
+        let times = if mended == 1 { "1 time".to_owned() } else { format!("{mended} times") };
+        timeline.problems.push(format!(
+            "{times} cannot be right, for the clock of a process never goes back: that of its event before is shown"
+        ));
+    }
+    timeline
+}
+
+/// The timeline of these events, in any order.
+pub(super) fn reduce(mut store: Store) -> Timeline {
+    store.keep_last_run();
+    let mut records = std::mem::take(&mut store.records);
+    let begin = match store.runs.first().and_then(|run| records.get(*run)) {
+        Some(run) => run.t,
+        None => records.iter().map(|r| r.t).min().unwrap_or(0),
+    };
+    if let Some(run) = store.runs.first().filter(|i| **i < records.len()) {
+        records[..=*run].rotate_right(1);
+    }
+    // the record of the run is first, whatever its clock says
+    let plan = usize::from(!store.runs.is_empty() && !records.is_empty());
+    records[plan..].sort_by_key(|r| r.t);
+
+    let planned = records.first().and_then(|r| match r.what {
+        Short::Other(i) => store.others.get_mut(i as usize),
         _ => None,
     });
-    phases.unwrap_or_default()
-}
-
-/// The timeline of these events, with the phases as planned (they may be taken out of the events,
-/// so that a large plan is not held twice).
-pub(super) fn reduce(events: &[Event], headers: Vec<PhaseHeader>) -> Timeline {
-    let run = events.iter().position(|e| matches!(e.what, What::Run { .. }));
-    let begin = match run {
-        Some(i) => events[i].t,
-        None => events.iter().map(|e| e.t).min().unwrap_or(0),
+    let headers = match planned {
+        Some(What::Run { phases, .. }) => std::mem::take(phases),
+        _ => Vec::new(),
     };
-    let mut order: Vec<usize> = (0..events.len()).collect();
-    order.sort_by_key(|i| (Some(*i) != run, events[*i].t));
-
-    let mut r = Reducer::default();
-    r.timeline.spans.reserve(headers.len());
+    let spans = vec![None; store.names()];
+    let mut r = Reducer {
+        timeline: Timeline::default(),
+        store,
+        begun: false,
+        spans,
+        tries: Vec::new(),
+        identities: HashMap::new(),
+    };
+    r.timeline.spans.reserve_exact(headers.len());
     for header in headers {
-        r.add(header);
+        let number = r.store.known(&header.name);
+        r.add(header, number);
     }
-    r.timeline.pid = order.first().map_or(0, |i| events[*i].pid);
-    for event in order.into_iter().map(|i| &events[i]) {
-        r.take(event, event.t.saturating_sub(begin));
+    r.timeline.pid = records.first().map_or(0, |r| r.pid);
+    for record in records {
+        let t = record.t.saturating_sub(begin);
+        r.timeline.end_ns = r.timeline.end_ns.max(t);
+        match record.what {
+            Short::Enter(name) => r.enter(t, record.pid, name),
+            Short::Exit(name, state) => r.exit(t, record.pid, name, state),
+            Short::Other(i) => {
+                if let Some(what) = r.store.others.get_mut(i as usize) {
+                    let what = std::mem::replace(what, What::Ready {});
+                    r.take(t, record.pid, what);
+                }
+            }
+        }
     }
     for (span, tries) in r.timeline.spans.iter_mut().zip(r.tries) {
         if tries > 1 {
@@ -54,71 +95,95 @@ pub(super) fn reduce(events: &[Event], headers: Vec<PhaseHeader>) -> Timeline {
     r.timeline
 }
 
-impl<'a> Reducer<'a> {
-    fn take(&mut self, event: &'a Event, t: u64) {
-        let pid = event.pid;
-        self.timeline.end_ns = self.timeline.end_ns.max(t);
-        match &event.what {
+impl Reducer {
+    fn enter(&mut self, t: u64, pid: u32, name: u32) {
+        let identity = self.identity(pid);
+        let i = self.find(name);
+        if let Some(tries) = self.tries.get_mut(i) {
+            *tries = tries.saturating_add(1);
+        }
+        let span = &mut self.timeline.spans[i];
+        if span.start_ns.is_none() {
+            span.start_ns = Some(t);
+            span.pid_start = Some(pid);
+            span.identity_before = identity;
+        }
+        span.state = Phase::Running;
+        span.skipped = None;
+        (span.end_ns, span.pid_end, span.identity_after, span.error) = (None, None, None, None);
+        (span.undo_ns, span.undone_ns, span.undone_by) = (None, None, None);
+        span.undo.clear();
+    }
+
+    fn exit(&mut self, t: u64, pid: u32, name: u32, state: Phase) {
+        let identity = self.identity(pid);
+        let i = self.find(name);
+        let span = &mut self.timeline.spans[i];
+        span.state = state;
+        if state == Phase::Skipped {
+            span.skipped.get_or_insert_default();
+            return;
+        }
+        span.end_ns = Some(t);
+        span.pid_end = Some(pid);
+        span.identity_after = identity;
+        span.error = (state == Phase::Failed).then(Default::default);
+    }
+
+    fn take(&mut self, t: u64, pid: u32, what: What) {
+        match what {
+            What::Enter { phase } => {
+                let name = self.number(&phase);
+                self.enter(t, pid, name);
+            }
+            What::Exit { phase, state, error, why } => {
+                let name = self.number(&phase);
+                self.exit(t, pid, name, state);
+                let span = self.span(&phase);
+                if state == Phase::Skipped {
+                    span.skipped = Some(why.unwrap_or_default());
+                } else if error.is_some() {
+                    span.error = error;
+                }
+            }
             What::Run { spec, run, version, wall_ns, .. } => {
                 // a second record of a run is not this run's
                 if !std::mem::replace(&mut self.begun, true) {
-                    self.timeline.spec.clone_from(spec);
-                    self.timeline.run.clone_from(run);
-                    self.timeline.version.clone_from(version);
-                    self.timeline.wall_ns = *wall_ns;
+                    let t = &mut self.timeline;
+                    (t.spec, t.run, t.version, t.wall_ns) = (spec, run, version, wall_ns);
                 }
             }
             What::Identity { identity } => {
-                self.identities.insert(pid, identity);
-            }
-            What::Enter { phase } => {
-                let identity = self.identity(pid);
-                let i = self.find(phase);
-                if let Some(tries) = self.tries.get_mut(i) {
-                    *tries = tries.saturating_add(1);
-                }
-                let span = &mut self.timeline.spans[i];
-                if span.start_ns.is_none() {
-                    span.start_ns = Some(t);
-                    span.pid_start = Some(pid);
-                    span.identity_before = identity;
-                }
-                span.state = Phase::Running;
-                span.skipped = None;
-                (span.end_ns, span.pid_end, span.identity_after, span.error) = (None, None, None, None);
-                (span.undo_ns, span.undone_ns, span.undone_by) = (None, None, None);
-                span.undo.clear();
-            }
-            What::Note { phase, note } => self.span(phase).notes.push(note.clone()),
-            What::Exit { phase, state, error, why } => {
-                let identity = self.identity(pid);
-                let span = self.span(phase);
-                span.state = *state;
-                if *state == Phase::Skipped {
-                    span.skipped = Some(why.clone().unwrap_or_default());
-                    return;
-                }
-                span.end_ns = Some(t);
-                span.pid_end = Some(pid);
-                span.identity_after = identity;
-                span.error.clone_from(error);
-                if *state == Phase::Failed && error.is_none() {
-                    span.error = Some(Default::default());
+                // a process that says again who it is is not kept twice
+                let known = self.identities.get(&pid).is_some_and(|known| **known == *identity);
+                if !known {
+                    self.identities.insert(pid, Arc::from(identity));
                 }
             }
+            What::Replan { phases } => {
+                for header in phases {
+                    let span = self.span(&header.name);
+                    if span.state == Phase::Pending || span.state == Phase::Skipped {
+                        span.state = if header.skipped.is_some() { Phase::Skipped } else { Phase::Pending };
+                        span.skipped.clone_from(&header.skipped);
+                    }
+                    span.phase = header;
+                }
+            }
+            What::Note { phase, note } => self.span(&phase).notes.push(note),
             What::Fork { parent, role, child } => {
                 let child = child.unwrap_or(pid);
-                if let Some(identity) = self.identities.get(parent).copied() {
+                if let Some(identity) = self.identities.get(&parent).cloned() {
                     self.identities.entry(child).or_insert(identity);
                 }
-                self.timeline.forks.push((t, *parent, child, role.clone()));
+                self.timeline.forks.push((t, parent, child, role));
             }
             What::Ready {} => {
                 self.timeline.ready_ns.get_or_insert(t);
             }
-            What::Signal { signal, then } => self.timeline.signals.push((t, signal.clone(), then.clone())),
+            What::Signal { signal, then } => self.timeline.signals.push((t, signal, then)),
             What::Undo { phase, what, state, error } => {
-                let span = self.span(phase);
+                let span = self.span(&phase);
                 span.undone_by = Some(pid);
                 span.undo_ns.get_or_insert(t);
                 match state {
@@ -127,12 +192,12 @@ impl<'a> Reducer<'a> {
                             span.state = Phase::Undone;
                             span.undone_ns = Some(t);
                         }
-                        span.undo.push((what.clone(), None));
+                        span.undo.push((what, None));
                     }
                     Phase::Stuck => {
                         span.state = Phase::Stuck;
                         span.undone_ns = None;
-                        span.undo.push((what.clone(), Some(error.clone().unwrap_or_default())));
+                        span.undo.push((what, Some(error.unwrap_or_default())));
                     }
                     _ => {
                         if span.state != Phase::Stuck {
@@ -141,38 +206,50 @@ impl<'a> Reducer<'a> {
                     }
                 }
             }
-            What::Divergence(divergence) => self.timeline.divergences.push(divergence.clone()),
+            What::Divergence(divergence) => self.timeline.divergences.push(divergence),
             What::End { outcome, code } => {
-                self.timeline.outcome = *outcome;
-                self.timeline.code = Some(*code);
+                self.timeline.outcome = outcome;
+                self.timeline.code = Some(code);
             }
         }
     }
 
-    fn identity(&self, pid: u32) -> Option<Identity> {
-        self.identities.get(&pid).copied().cloned()
+    fn identity(&self, pid: u32) -> Option<Arc<Identity>> {
+        self.identities.get(&pid).cloned()
+    }
+
+    fn number(&mut self, name: &str) -> u32 {
+        let number = self.store.number(name);
+        self.spans.resize(self.store.names(), None);
+        number
     }
 
     fn span(&mut self, name: &str) -> &mut Span {
+        let name = self.number(name);
         let i = self.find(name);
         &mut self.timeline.spans[i]
     }
 
     /// The phase of that name; one the plan did not have is appended.
-    fn find(&mut self, name: &str) -> usize {
-        match self.by_name.get(name) {
-            Some(i) => *i,
-            None => self.add(PhaseHeader { name: name.to_owned(), ..Default::default() }),
+    fn find(&mut self, name: u32) -> usize {
+        match self.spans.get(name as usize) {
+            Some(Some(i)) => *i,
+            _ => {
+                let header = PhaseHeader { name: self.store.name(name).to_owned(), ..Default::default() };
+                self.add(header, Some(name))
+            }
         }
     }
 
-    fn add(&mut self, header: PhaseHeader) -> usize {
+    fn add(&mut self, header: PhaseHeader, name: Option<u32>) -> usize {
         let i = self.timeline.spans.len();
-        let name = header.name.clone();
         let skipped = header.skipped.clone();
         let state = if skipped.is_some() { Phase::Skipped } else { Phase::Pending };
         self.timeline.spans.push(Span { phase: header, state, skipped, ..Default::default() });
         self.tries.push(0);
-        *self.by_name.entry(name).or_insert(i)
+        match name.and_then(|n| self.spans.get_mut(n as usize)) {
+            Some(span) => *span.get_or_insert(i),
+            None => i,
+        }
     }
 }

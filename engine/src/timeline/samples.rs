@@ -218,8 +218,10 @@ pub(crate) fn guarded() -> Vec<Event> {
     let guard = 3851;
     let drop =
         events.iter().position(|e| matches!(&e.what, What::Enter { phase } if phase == "switchUidGid"));
-    let at = events[drop.unwrap_or(0)].t - BASE;
-    events.push(event(at, guard, What::Fork { parent: 3850, role: "guard".into(), child: None }));
+    let drop = drop.unwrap_or(0);
+    let at = events[drop].t - BASE;
+    let fork = What::Fork { parent: 3850, role: "guard".into(), child: None };
+    events.insert(drop, event(at, guard, fork));
     for e in &mut events {
         match &mut e.what {
             What::Enter { phase } if phase == "removePIDFile" => e.pid = guard,
@@ -277,6 +279,85 @@ pub(crate) fn foreground() -> Vec<Event> {
     events.push(event(t + 50 * MS, 10, done("startApplication")));
     events.push(event(t + 51 * MS, 10, What::Ready {}));
     events.push(event(t + 52 * MS, 10, enter("startReactor")));
+    events
+}
+
+/// Three branches at once as three identities: root migrates a database, a user without anything warms
+/// a cache, a user that kept one capability binds ports. What joins them waits for the slowest.
+pub(crate) fn parallel() -> Vec<Event> {
+    let (launcher, db, cache, net) = (500, 501, 502, 503);
+    let port = CapabilitySet(1 << 10);
+    let nobody = Identity {
+        uid: [65534; 3],
+        gid: [65534; 3],
+        caps: CapabilitySet::EMPTY,
+        permitted: CapabilitySet::EMPTY,
+        ..root()
+    };
+    let binder = Identity { uid: [1000; 3], gid: [1000; 3], caps: port, permitted: port, ..root() };
+    let group = |group: &str, name: &str, needs: &[&str], detail: &str| PhaseHeader {
+        groups: vec![group.into()],
+        ..header(name, needs, detail)
+    };
+    let phases = vec![
+        group("begin", "readConfig", &[], "/etc/shop.yaml"),
+        group("begin", "fork", &["readConfig"], "fork×3"),
+        group("database", "connect", &["fork"], ""),
+        group("database", "migrate", &["connect"], "v41 → v42"),
+        group("cache", "becomeNobody", &["fork"], "65534:65534"),
+        group("cache", "warmCache", &["becomeNobody"], "12 000 keys"),
+        group("net", "keepBindService", &["fork"], "1000:1000"),
+        group("net", "bind80", &["keepBindService"], ":80"),
+        group("net", "bind443", &["keepBindService"], ":443"),
+        group("end", "join", &["migrate", "warmCache", "bind80", "bind443"], ""),
+        PhaseHeader { serves: true, ..group("end", "serve", &["join"], "") },
+    ];
+    let mut events = vec![event(0, launcher, run("shop", "3b1d", phases)), event(0, launcher, is(&root()))];
+    let mut did = |from: u64, to: u64, pid: u32, phase: &str| {
+        events.push(event(from, pid, enter(phase)));
+        events.push(event(to, pid, done(phase)));
+    };
+    did(MS, 4 * MS, launcher, "readConfig");
+    did(4 * MS, 6 * MS, launcher, "fork");
+    did(7 * MS, 30 * MS, db, "connect");
+    did(30 * MS, 210 * MS, db, "migrate");
+    did(7 * MS, 8 * MS, cache, "becomeNobody");
+    did(8 * MS, 120 * MS, cache, "warmCache");
+    did(7 * MS, 9 * MS, net, "keepBindService");
+    did(9 * MS, 11 * MS, net, "bind80");
+    did(11 * MS, 60 * MS, net, "bind443");
+    did(211 * MS, 215 * MS, launcher, "join");
+    for (k, child) in [db, cache, net].into_iter().enumerate() {
+        let role = ["database", "cache", "net"][k].to_owned();
+        events.push(event(5 * MS + k as u64, child, What::Fork { parent: launcher, role, child: None }));
+    }
+    events.push(event(8 * MS - US, cache, is(&nobody)));
+    events.push(event(9 * MS - US, net, is(&binder)));
+    events.push(event(216 * MS, launcher, What::Ready {}));
+    events.push(event(217 * MS, launcher, enter("serve")));
+    // each process writes its own in the order of time
+    events.sort_by_key(|e| e.t);
+    events
+}
+
+/// The same, but one branch fails while the others run.
+pub(crate) fn parallel_failed() -> Vec<Event> {
+    let mut events = parallel();
+    let at = BASE + 60 * MS;
+    events.retain(|e| e.t <= at);
+    let error = Failure {
+        errno: Some(98),
+        message: "bind tcp:0.0.0.0:443: Address already in use".into(),
+        why: Some("0.0.0.0:443 is held by nginx (pid 2210)".into()),
+        help: Some("stop nginx, or give another port".into()),
+        ..Failure::default()
+    };
+    for e in &mut events {
+        if matches!(&e.what, What::Exit { phase, .. } if phase == "bind443") {
+            e.what = fails("bind443", error.clone());
+        }
+    }
+    events.push(event(61 * MS, 500, What::End { outcome: Outcome::Unwound, code: 1 }));
     events
 }
 

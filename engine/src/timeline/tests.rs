@@ -75,9 +75,59 @@ fn the_critical_path_is_what_the_loop_waited_for() {
     assert!(critical(&Timeline::default()).is_empty());
 }
 
+fn named(t: &Timeline, path: &[Link]) -> Vec<String> {
+    path.iter().map(|l| t.spans[l.span].phase.name.clone()).collect()
+}
+
+#[test]
+fn branches_at_once_have_one_critical_path_and_slack() {
+    let t = Timeline::from_events(&parallel());
+    let path = chain(&t);
+    assert_eq!(named(&t, &path), ["readConfig", "fork", "connect", "migrate", "join"]);
+    let waits: Vec<_> = path.iter().map(|l| l.wait_ns / MS).collect();
+    assert_eq!(waits, [1, 0, 1, 0, 1]);
+    let slack = slack(&t);
+    let of = |name: &str| slack[t.spans.iter().position(|s| s.phase.name == name).expect("a phase")];
+    assert_eq!((of("migrate"), of("warmCache"), of("bind443")), (Some(0), Some(90 * MS), Some(150 * MS)));
+    assert_eq!((of("bind80"), of("becomeNobody")), (Some(150 * MS), Some(90 * MS)));
+    assert_eq!(of("serve"), None, "ready did not wait for it");
+
+    let own = own(&t, 216 * MS);
+    assert_eq!(own.own_ns.iter().sum::<u64>() + own.gap_ns, 216 * MS);
+    assert_eq!(own.gap_ns, 4 * MS, "before the first, after the fork, before and after join");
+    let of = |name: &str| own.own_ns[t.spans.iter().position(|s| s.phase.name == name).expect("a phase")];
+    assert_eq!(of("join"), 4 * MS);
+    assert_eq!(of("migrate") / MS, 10 + 30 + 90, "a third, a half, all of it");
+}
+
+#[test]
+fn what_runs_inside_a_phase_is_not_its_own() {
+    let events = [
+        event(0, 1, run("s", "r", vec![header("outer", &[], ""), header("inner", &[], "")])),
+        event(0, 1, enter("outer")),
+        event(10, 1, enter("inner")),
+        event(40, 1, done("inner")),
+        event(100, 1, done("outer")),
+    ];
+    let t = Timeline::from_events(&events);
+    assert_eq!(own(&t, 120), Own { own_ns: vec![70, 30], gap_ns: 20 });
+    assert_eq!(own(&t, 20), Own { own_ns: vec![10, 10], gap_ns: 0 });
+}
+
+#[test]
+fn a_start_under_way_waits_for_what_runs() {
+    let mut events = served();
+    events.truncate(4);
+    events.push(event(900 * MS, 3798, What::Note { phase: "checkPID".into(), note: "slow".into() }));
+    let t = Timeline::from_events(&events[..]);
+    assert_eq!(named(&t, &chain(&t)), ["checkPID"]);
+}
+
 #[test]
 fn a_journal_reads_as_it_was_written() {
-    for events in [served(), unwound(), stuck(), foreground(), guarded(), many(50)] {
+    for events in
+        [served(), unwound(), stuck(), foreground(), guarded(), parallel(), parallel_failed(), many(50)]
+    {
         let (read, problems) = read(journal(&events).as_bytes());
         assert_eq!(read, events);
         assert!(problems.is_empty(), "{problems:?}");
@@ -144,7 +194,7 @@ fn what_cannot_be_read_is_said() {
     assert_eq!(t.problems, ["the journal holds 2 runs; the last is shown"]);
     assert_eq!(
         said(b"\0\0\0"),
-        "the record of the run itself is missing: spec, plan and date are not known; the journal is cut in line 1: what came after is missing"
+        "the record of the run itself is missing: spec, plan and date are not known; the journal holds NUL bytes (3): what was written there is lost"
     );
 }
 
@@ -174,8 +224,20 @@ proptest! {
             e
         }).collect();
         let t = Timeline::from_events(&events);
-        for (i, share) in critical(&t) {
-            prop_assert!(i < t.spans.len() && share >= 0.0);
+        let path = chain(&t);
+        let spare = slack(&t);
+        for link in &path {
+            prop_assert!(link.span < t.spans.len() && link.share >= 0.0);
+            prop_assert_eq!(spare[link.span], Some(0));
+        }
+        if let Some(last) = path.last() {
+            let end = t.spans[last.span].end_ns.unwrap_or(t.end_ns);
+            let sum: u64 = path.iter().map(|l| l.own_ns + l.wait_ns).sum();
+            prop_assert_eq!(sum, end, "the chain accounts for all the time to its end");
+        }
+        for until in [0, t.end_ns / 2, t.end_ns] {
+            let own = own(&t, until);
+            prop_assert_eq!(own.own_ns.iter().sum::<u64>() + own.gap_ns, until);
         }
         crate::view::text::render(&t, &crate::view::text::TextStyle::default());
         crate::view::json::render(&t);

@@ -1,8 +1,40 @@
-//! The balanced axis: to scale, but every step wide enough to be seen.
+//! Where time lies on a picture.
 //!
-//! Time is cut at every begin and end. Each piece in which something ran gets at least a minimum,
-//! the rest is shared in proportion to time, until no piece is below its minimum: order, overlap
-//! and big ratios stay true. With too many pieces it is linear.
+//! Time is cut at every begin and end. On the balanced axis each piece in which something ran gets at
+//! least a minimum, the rest is shared in proportion to time, until no piece is below its minimum:
+//! order, overlap and big ratios stay true. With too many pieces it is linear.
+
+/// How width is given to time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Scale {
+    /// to scale
+    Time,
+    /// to scale, but every step wide enough to be seen
+    #[default]
+    Balanced,
+    /// every step as wide as any other: for order and identity, not for time
+    Steps,
+}
+
+impl Scale {
+    /// Every scale with its name, in the order of how true it is to time.
+    pub const ALL: [(Scale, &'static str); 3] =
+        [(Scale::Time, "time"), (Scale::Balanced, "balanced"), (Scale::Steps, "steps")];
+
+    /// Its name, as on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Scale::Time => "time",
+            Scale::Balanced => "balanced",
+            Scale::Steps => "steps",
+        }
+    }
+
+    /// The scale of that name.
+    pub fn by_name(name: &str) -> Option<Scale> {
+        Scale::ALL.iter().find(|(_, n)| *n == name).map(|(scale, _)| *scale)
+    }
+}
 
 /// Where moments lie on a column.
 #[derive(Clone, Debug, PartialEq)]
@@ -15,6 +47,8 @@ pub struct Axis {
     widened: Vec<bool>,
     /// at least this wide is a bar
     min: u32,
+    /// how width was given in the end
+    scale: Scale,
 }
 
 /// Where one bar lies.
@@ -29,45 +63,69 @@ pub struct Bar {
 }
 
 impl Axis {
-    /// An axis from 0 to `end` over `width` units, for these intervals. A busy piece of time gets at
-    /// least `min` units, a gap `min_gap`.
+    /// A balanced axis from 0 to `end` over `width` units, for these intervals. A busy piece of time
+    /// gets at least `min` units, a gap `min_gap`.
     pub fn new(intervals: &[(u64, u64)], end: u64, width: u32, min: u32, min_gap: u32) -> Axis {
+        Axis::with_scale(Scale::Balanced, intervals, end, width, min, min_gap)
+    }
+
+    /// An axis from 0 to `end` over `width` units, for these intervals.
+    ///
+    /// Balanced: a busy piece of time gets at least `min` units, a gap `min_gap`; if that were more
+    /// than half the width, the axis is to scale. Steps: busy pieces share the width equally, gaps get
+    /// `min_gap` where there is room. In every scale a bar is at least `min` wide.
+    pub fn with_scale(
+        scale: Scale,
+        intervals: &[(u64, u64)],
+        end: u64,
+        width: u32,
+        min: u32,
+        min_gap: u32,
+    ) -> Axis {
         let end = end.max(1);
-        let mut marks: Vec<(u64, i64)> = Vec::with_capacity(intervals.len() * 2 + 2);
-        marks.extend([(0, 0), (end, 0)]);
-        for (from, to) in intervals {
-            let from = (*from).min(end - 1);
-            marks.extend([(from, 1), ((*to).clamp(from + 1, end), -1)]);
+        let to_scale = || Axis {
+            cuts: vec![0, end],
+            edges: vec![0, width],
+            widened: vec![false],
+            min: min.min(width),
+            scale: Scale::Time,
+        };
+        if scale == Scale::Time {
+            return to_scale();
         }
-        marks.sort_unstable();
-        let (mut cuts, mut busy, mut open) = (Vec::new(), Vec::new(), 0);
-        for (t, change) in marks {
-            if cuts.last() != Some(&t) {
-                if !cuts.is_empty() {
-                    busy.push(open > 0);
-                }
-                cuts.push(t);
+        let (cuts, busy) = pieces(intervals, end);
+        let (widths, widened) = if scale == Scale::Steps {
+            steps(&busy, width, min_gap)
+        } else {
+            let least: Vec<u32> = busy.iter().map(|b| if *b { min } else { min_gap }).collect();
+            let needed: u64 = least.iter().map(|n| u64::from(*n)).sum();
+            if needed > u64::from(width / 2) {
+                return to_scale();
             }
-            open += change;
-        }
-        let least: Vec<u32> = busy.iter().map(|b| if *b { min } else { min_gap }).collect();
-        let needed: u64 = least.iter().map(|n| u64::from(*n)).sum();
-        if needed > u64::from(width / 2) {
-            return Axis { cuts: vec![0, end], edges: vec![0, width], widened: vec![false], min };
-        }
-        let lengths: Vec<u64> = cuts.windows(2).map(|w| w[1] - w[0]).collect();
-        let (widths, widened) = share(&lengths, &least, width);
+            let lengths: Vec<u64> = cuts.windows(2).map(|w| w[1] - w[0]).collect();
+            share(&lengths, &least, width)
+        };
         let mut edges = vec![0];
         edges.extend(widths.iter().scan(0, |at, w| {
             *at += w;
             Some(*at)
         }));
-        Axis { cuts, edges, widened, min }
+        Axis { cuts, edges, widened, min: min.min(width), scale }
+    }
+
+    /// The scale that was taken: to scale where a balanced axis has too many pieces.
+    pub fn scale(&self) -> Scale {
+        self.scale
+    }
+
+    /// The width of the whole.
+    pub fn width(&self) -> u32 {
+        self.edges.last().copied().unwrap_or(0)
     }
 
     /// True if the whole is simply to scale.
     pub fn linear(&self) -> bool {
-        self.widened.len() <= 1
+        self.scale == Scale::Time || (self.scale == Scale::Balanced && self.widened.len() <= 1)
     }
 
     /// True if some piece is wider than its time.
@@ -101,10 +159,47 @@ impl Axis {
         }
         Bar { from: left, to: right, widened: raised || narrow }
     }
+}
 
-    fn width(&self) -> u32 {
-        self.edges.last().copied().unwrap_or(0)
+/// Time cut at every begin and end, and in which pieces something ran.
+fn pieces(intervals: &[(u64, u64)], end: u64) -> (Vec<u64>, Vec<bool>) {
+    let mut marks: Vec<(u64, i64)> = Vec::with_capacity(intervals.len() * 2 + 2);
+    marks.extend([(0, 0), (end, 0)]);
+    for (from, to) in intervals {
+        let from = (*from).min(end - 1);
+        marks.extend([(from, 1), ((*to).clamp(from + 1, end), -1)]);
     }
+    marks.sort_unstable();
+    let (mut cuts, mut busy, mut open) = (Vec::new(), Vec::new(), 0);
+    for (t, change) in marks {
+        if cuts.last() != Some(&t) {
+            if !cuts.is_empty() {
+                busy.push(open > 0);
+            }
+            cuts.push(t);
+        }
+        open += change;
+    }
+    (cuts, busy)
+}
+
+/// `width` in pieces: gaps get `gap` if together they leave half of it, busy pieces share the rest
+/// equally, to one unit. None is said to be widened: nothing is to scale.
+fn steps(busy: &[bool], width: u32, gap: u32) -> (Vec<u32>, Vec<bool>) {
+    let all = busy.len() as u64;
+    let many = busy.iter().filter(|b| **b).count() as u64;
+    let gap = if (all - many) * u64::from(gap) > u64::from(width / 2) { 0 } else { gap };
+    // without a single busy piece the gaps are the steps
+    let (many, gaps) = if many == 0 { (all, 0) } else { (many, (all - many) * u64::from(gap)) };
+    let (room, mut k) = (u64::from(width) - gaps, 0u64);
+    let widths = busy.iter().map(|b| {
+        if !*b && many != all {
+            return gap;
+        }
+        k += 1;
+        (room * k / many - room * (k - 1) / many) as u32
+    });
+    (widths.collect(), vec![false; busy.len()])
 }
 
 /// `width` in pieces: each at least its minimum, else in proportion to its length. Their sum is
@@ -167,16 +262,21 @@ mod tests {
         })
     }
 
+    fn any_scale() -> impl Strategy<Value = Scale> {
+        prop_oneof![Just(Scale::Time), Just(Scale::Balanced), Just(Scale::Steps)]
+    }
+
     proptest! {
         #[test]
-        fn sums_order_and_minima((spans, end) in intervals(), cells in 1u32..120, gap in 0u32..4) {
+        fn sums_order_and_minima(
+            scale in any_scale(), (spans, end) in intervals(), cells in 1u32..120, gap in 0u32..4,
+        ) {
             let (width, min) = (cells * 8, 8);
-            let axis = Axis::new(&spans, end, width, min, gap);
-            prop_assert_eq!(axis.edges[0], 0);
-            prop_assert_eq!(axis.width(), width);
+            let axis = Axis::with_scale(scale, &spans, end, width, min, gap);
+            prop_assert_eq!((axis.edges[0], axis.width()), (0, width), "the sum is exact");
             prop_assert_eq!(axis.cuts.len(), axis.edges.len());
             prop_assert_eq!(axis.widened.len() + 1, axis.edges.len());
-            prop_assert!(axis.cuts.is_sorted() && axis.edges.is_sorted());
+            prop_assert!(axis.cuts.is_sorted() && axis.edges.is_sorted(), "monotone");
             for (a, b) in &spans {
                 let bar = axis.place(*a, *b);
                 prop_assert!(bar.to - bar.from >= min, "{:?}", bar);
@@ -184,13 +284,28 @@ mod tests {
                 prop_assert!(*a >= end || bar.from <= axis.at(*a));
             }
             for (a, b) in spans.iter().zip(spans.iter().skip(1)) {
-                prop_assert_eq!(axis.at(a.0) <= axis.at(b.0) || a.0 > b.0, true);
+                prop_assert!(axis.at(a.0) <= axis.at(b.0) || a.0 > b.0, "order is kept");
+                let (left, right) = (axis.place(a.0, a.1), axis.place(b.0, b.1));
+                prop_assert!(left.from <= right.from || a.0 > b.0, "order of bars is kept");
             }
-            if !axis.linear() {
-                for (a, b) in &spans {
+            match axis.scale() {
+                Scale::Time => {
+                    prop_assert_ne!(scale, Scale::Steps);
+                    let exact = u128::from(width) * u128::from(end.max(1) / 3) / u128::from(end.max(1));
+                    prop_assert_eq!(u128::from(axis.at(end.max(1) / 3)), exact);
+                }
+                Scale::Balanced => for (a, b) in &spans {
                     if *a + 1 < end && *b > *a {
                         prop_assert!(axis.at((*b).min(end)) - axis.at(*a) >= min);
                     }
+                }
+                Scale::Steps => {
+                    let (cuts, busy) = pieces(&spans, end.max(1));
+                    prop_assert_eq!(&cuts, &axis.cuts);
+                    let pieces = axis.edges.windows(2).map(|w| w[1] - w[0]).zip(&busy);
+                    let wide: Vec<_> = pieces.filter(|(_, b)| **b).map(|(w, _)| w).collect();
+                    let (least, most) = (wide.iter().min(), wide.iter().max());
+                    prop_assert!(least.zip(most).is_none_or(|(l, m)| m - l <= 1), "{:?}", wide);
                 }
             }
         }

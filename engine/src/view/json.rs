@@ -92,8 +92,8 @@ impl Serialize for One<'_> {
         map.serialize_entry("pid_start", &s.pid_start)?;
         map.serialize_entry("pid_end", &s.pid_end)?;
         map.serialize_entry("process", s.phase.process.name())?;
-        map.serialize_entry("identity_before", &s.identity_before.as_ref().map(Who))?;
-        map.serialize_entry("identity_after", &s.identity_after.as_ref().map(Who))?;
+        map.serialize_entry("identity_before", &s.identity_before.as_deref().map(Who))?;
+        map.serialize_entry("identity_after", &s.identity_after.as_deref().map(Who))?;
         map.serialize_entry("error", &s.error)?;
         map.serialize_entry("skipped", &s.skipped)?;
         map.serialize_entry("notes", &s.notes)?;

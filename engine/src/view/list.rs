@@ -50,7 +50,8 @@ pub fn render(rows: &[ListRow]) -> String {
     let known = |text: &str| if text.is_empty() { "?".to_owned() } else { clean(text).into_owned() };
     for row in rows {
         let lasted = match row.outcome {
-            Outcome::Running => "-".to_owned(),
+            // how long it lived after its last word, nobody knows
+            Outcome::Running | Outcome::Vanished => "-".to_owned(),
             _ => duration(row.end_ns),
         };
         table.push([
@@ -111,5 +112,7 @@ mod tests {
             .collect();
         assert!(at.iter().all(|a| *a == at[0] && a.is_some()), "{text}");
         assert!(text.contains("2026-11-22 05:26:50Z  running  487 ms       -"), "{text}");
+        let gone = render(&[row("7f3a", "twistd", Outcome::Vanished, Some(24_000_000))]);
+        assert!(gone.contains("vanished  24 ms       -  /var"), "{gone}");
     }
 }

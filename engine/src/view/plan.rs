@@ -31,6 +31,8 @@ struct StepJson<'a> {
     identity: Option<&'a Identity>,
     identity_after: Option<&'a Identity>,
     effects: Vec<String>,
+    /// what only the application can tell, once it is loaded
+    open: Option<&'static str>,
     down: bool,
     drop: bool,
     /// how the model says it will fail
@@ -76,6 +78,7 @@ impl Serialize for Steps<'_> {
                 identity: identity_before(predicted, i),
                 identity_after: identity_after(predicted, i),
                 effects: s.effects.iter().map(ToString::to_string).collect(),
+                open: s.learns.map(|l| l.open()),
                 down: s.down,
                 drop: s.drop,
                 fails: predicted.spans.get(i).and_then(|s| s.error.as_ref()).map(|e| e.message.as_str()),
@@ -86,17 +89,17 @@ impl Serialize for Steps<'_> {
 
 /// A skipped phase has no identity of its own: it is that of the last one before it.
 fn identity_before(predicted: &Timeline, i: usize) -> Option<&Identity> {
-    predicted.spans.get(i)?.identity_before.as_ref().or_else(|| {
+    predicted.spans.get(i)?.identity_before.as_deref().or_else(|| {
         predicted.spans[..i]
             .iter()
             .rev()
-            .find_map(|s| s.identity_after.as_ref())
-            .or_else(|| predicted.spans.iter().find_map(|s| s.identity_before.as_ref()))
+            .find_map(|s| s.identity_after.as_deref())
+            .or_else(|| predicted.spans.iter().find_map(|s| s.identity_before.as_deref()))
     })
 }
 
 fn identity_after(predicted: &Timeline, i: usize) -> Option<&Identity> {
-    predicted.spans.get(i)?.identity_after.as_ref().or_else(|| identity_before(predicted, i))
+    predicted.spans.get(i)?.identity_after.as_deref().or_else(|| identity_before(predicted, i))
 }
 
 fn who(identity: &Identity) -> String {
@@ -141,8 +144,7 @@ pub fn text(plan: &Plan, predicted: &Timeline) -> String {
         let what = match &step.skipped {
             Some(why) => format!("skipped: {}", clean(why)),
             None => {
-                let effects: Vec<_> =
-                    step.effects.iter().map(|e| clean(&e.to_string()).into_owned()).collect();
+                let effects: Vec<_> = step.shown().iter().map(|e| clean(e).into_owned()).collect();
                 effects.join("; ")
             }
         };

@@ -1,19 +1,26 @@
 //! The timeline for a terminal.
 
+mod bars;
 mod below;
+mod blame;
+mod chain;
 mod columns;
-mod fold;
 mod frame;
-mod line;
+mod gaps;
+mod head;
+pub(in crate::view) mod line;
+mod order;
 mod rows;
 mod undone;
 
-use super::axis::Axis;
-use super::utc;
-use crate::state::Phase;
-use crate::text::duration;
-use crate::timeline::{Outcome, Span, Timeline, critical};
-use line::{BAD_BOLD, BOLD, DIM, GOOD_BOLD, Line, PLAIN, Paint};
+use super::axis::{Axis, Scale};
+use super::fold::Folds;
+use super::zones::{Part, Window, Zone, Zones};
+use crate::timeline::{Timeline, critical};
+use gaps::Gaps;
+use line::Line;
+use order::Order;
+use std::collections::{HashMap, HashSet};
 
 /// Shares of the time to ready below this are not marked as critical.
 const CRITICAL: f64 = 0.05;
@@ -29,11 +36,37 @@ pub struct TextStyle {
     pub ascii: bool,
     /// rows before unremarkable ones are folded
     pub rows: usize,
+    /// what is told
+    pub shown: Shown,
+    /// how width is given to time
+    pub scale: Scale,
+    /// which part of the run has rows
+    pub window: Window,
+}
+
+/// What of a timeline is told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Shown {
+    /// every phase with its bar, in the order of the plan
+    #[default]
+    Timeline,
+    /// own times, the longest first; with the gaps they are the whole
+    Blame,
+    /// what ready waited for, in the order of time; and what had time to spare
+    Chain,
 }
 
 impl Default for TextStyle {
     fn default() -> Self {
-        TextStyle { width: 80, color: false, ascii: false, rows: 60 }
+        TextStyle {
+            width: 80,
+            color: false,
+            ascii: false,
+            rows: 60,
+            shown: Shown::default(),
+            scale: Scale::default(),
+            window: Window::All,
+        }
     }
 }
 
@@ -45,7 +78,11 @@ pub fn render(timeline: &Timeline, style: &TextStyle) -> String {
     page.header(&mut out);
     if !timeline.spans.is_empty() {
         out.push('\n');
-        page.rows(&mut out);
+        match style.shown {
+            Shown::Timeline => page.rows(&mut out),
+            Shown::Blame => page.blame(&mut out),
+            Shown::Chain => page.chain(&mut out),
+        }
     }
     page.below(&mut out);
     out
@@ -54,15 +91,24 @@ pub fn render(timeline: &Timeline, style: &TextStyle) -> String {
 struct Page<'a> {
     timeline: &'a Timeline,
     style: &'a TextStyle,
+    zones: Zones,
     /// critical path, spans with their share
     path: Vec<(usize, f64)>,
+    /// the same, to be asked
+    critical: HashSet<usize>,
+    by_name: HashMap<&'a str, usize>,
     /// time from the begin to ready, or to where the start ended
     zone: u64,
     axis: Axis,
+    /// the axis of STOP, from where it begins
+    stop: Option<Axis>,
     columns: Columns,
-    folds: fold::Folds,
-    /// when the first undo began
-    undo_from: u64,
+    folds: Folds,
+    gaps: Gaps,
+    /// what began before the first undo
+    order: Order,
+    /// what began after it
+    late: Vec<usize>,
 }
 
 /// Columns of the table, from 0.
@@ -73,109 +119,75 @@ struct Columns {
     took: usize,
     /// where the bars begin
     bar: usize,
-    /// how many columns bars may take
+    /// how many columns bars of START-UP may take
     cells: usize,
+    /// how many RUN takes, without its line; 0 if there is none
+    run: usize,
+    /// how many STOP takes, without its line; 0 if there is none
+    stop: usize,
     /// no room for bars, only for words
     narrow: bool,
 }
 
-/// A span that failed; its state may have gone on to undone or stuck.
-fn failed(span: &Span) -> bool {
-    span.error.is_some() || span.state == Phase::Failed
-}
-
 impl<'a> Page<'a> {
     fn new(timeline: &'a Timeline, style: &'a TextStyle) -> Self {
+        let spans = &timeline.spans;
         let path: Vec<_> = critical(timeline).into_iter().filter(|(_, share)| *share >= CRITICAL).collect();
-        let undo_from = timeline.spans.iter().filter_map(|s| s.undo_ns).min().unwrap_or(u64::MAX);
-        let last =
-            timeline.spans.iter().filter_map(|s| s.end_ns.filter(|_| s.start_ns < Some(undo_from))).max();
-        let zone = match (timeline.ready_ns, timeline.outcome) {
-            (Some(ready), _) => ready,
-            (None, Outcome::Running | Outcome::Vanished) => timeline.end_ns,
-            (None, _) => last.unwrap_or(timeline.end_ns),
+        let zones = Zones::new(timeline);
+        let zone = zones.ready();
+        let folds = Folds::new(timeline, path.iter().map(|(i, _)| *i), style.rows);
+        let columns = Columns::new(timeline, style, &folds, &zones);
+        let axis = |part: Option<Part>, cells: usize| {
+            let part = part?;
+            let bars = spans.iter().filter_map(|s| {
+                let from = s.start_ns.filter(|t| *t < part.to)?.max(part.from);
+                let to = s.end_ns.unwrap_or(part.to).min(part.to);
+                (to >= from).then(|| (from - part.from, to - part.from))
+            });
+            let bars: Vec<_> = bars.collect();
+            let width = u32::try_from(cells).unwrap_or(1).max(1) * 8;
+            Some(Axis::with_scale(style.scale, &bars, part.took(), width, 8, 0))
         };
-        let bars = timeline.spans.iter().filter_map(|s| {
-            let from = s.start_ns.filter(|t| *t < zone)?;
-            Some((from, s.end_ns.unwrap_or(zone).min(zone)))
-        });
-        let bars: Vec<_> = bars.collect();
-        let folds = fold::Folds::new(timeline, &path, style.rows);
-        let columns = Columns::new(timeline, style, &folds);
-        let cells = u32::try_from(columns.cells).unwrap_or(1).max(1);
-        let axis = Axis::new(&bars, zone, cells * 8, 8, 0);
-        Page { timeline, style, path, zone, axis, columns, folds, undo_from }
+        let stop = axis(zones.part(Zone::Stop), columns.stop);
+        let start = axis(zones.part(Zone::Start), columns.cells);
+        let shown = |i: &usize| style.window == Window::All || zones.of[*i] == Zone::Start;
+        let (late, planned) = (0..spans.len())
+            .filter(shown)
+            .partition(|i| zones.of[*i] == Zone::Undo && spans[*i].start_ns.is_some());
+        Page {
+            timeline,
+            style,
+            critical: path.iter().map(|(i, _)| *i).collect(),
+            by_name: spans.iter().enumerate().rev().map(|(i, s)| (s.phase.name.as_str(), i)).collect(),
+            path,
+            zone,
+            axis: start.unwrap_or_else(|| Axis::new(&[], 1, 8, 8, 0)),
+            stop,
+            columns,
+            folds,
+            gaps: Gaps::new(timeline, zone),
+            order: Order::new(timeline, planned),
+            late,
+            zones,
+        }
+    }
+
+    /// True if processes ran phases at once.
+    fn parallel(&self) -> bool {
+        self.order.parallel()
     }
 
     fn line(&self) -> Line<'a> {
         Line::new(self.style)
     }
+}
 
-    fn header(&self, out: &mut String) {
-        let t = self.timeline;
-        let mut said: Vec<(Paint, String)> = Vec::new();
-        let first_failed = t.spans.iter().find(|s| failed(s));
-        match (t.ready_ns, t.outcome) {
-            (Some(ready), _) => said.push((GOOD_BOLD, format!("ready in {}", duration(ready)))),
-            (None, Outcome::Running) => {
-                said.push((GOOD_BOLD, format!("starting, {} so far", duration(t.end_ns))))
-            }
-            (None, Outcome::Completed) => said.push((BOLD, "completed".into())),
-            (None, outcome) => said.push(match first_failed {
-                Some(s) => {
-                    let at = s.end_ns.map_or(String::new(), |end| format!(", {}", duration(end)));
-                    (BAD_BOLD, format!("failed at {}{at}", s.phase.name))
-                }
-                None if outcome == Outcome::Vanished => (BAD_BOLD, "not ready".into()),
-                None => (BAD_BOLD, "failed".into()),
-            }),
-        }
-        let failed: Vec<_> = t.spans.iter().filter(|s| failed(s)).collect();
-        match (t.ready_ns, failed.as_slice()) {
-            (Some(_), [one]) => said.push((BAD_BOLD, format!("{} failed", one.phase.name))),
-            (Some(_), [_, ..]) => said.push((BAD_BOLD, format!("{} phases failed", failed.len()))),
-            _ => {}
-        }
-        match t.outcome {
-            Outcome::Running if t.ready_ns.is_some() => said.push((PLAIN, "running".into())),
-            Outcome::Completed if t.ready_ns.is_some() && failed.is_empty() => {
-                said.push((PLAIN, "completed".into()));
-            }
-            Outcome::Failed if failed.is_empty() && t.ready_ns.is_some() => {
-                said.push((BAD_BOLD, "failed".into()));
-            }
-            Outcome::Unwound => said.push((PLAIN, "unwound".into())),
-            Outcome::Stuck => said.push((BAD_BOLD, "stuck".into())),
-            Outcome::Vanished => said.push((BAD_BOLD, "vanished".into())),
-            _ => {}
-        }
-        let spec = if t.spec.is_empty() { "unknown spec" } else { &t.spec };
-        let date = if t.wall_ns == 0 { String::new() } else { utc(t.wall_ns) };
-        let run = if t.run.is_empty() { String::new() } else { format!("run {}", t.run) };
-        let right = [format!("{run}  {date}"), run];
-
-        let mut line = self.line();
-        line.put_in(BOLD, spec, self.style.width / 3).put(PLAIN, "  ");
-        for (i, (paint, text)) in said.iter().enumerate() {
-            line.put(DIM, if i > 0 { " · " } else { "" }).put(*paint, text);
-        }
-        if t.outcome == Outcome::Unwound && line.width() + 22 + 2 + line::width(&right[1]) <= self.style.width
-        {
-            line.put(PLAIN, ", nothing left behind");
-        }
-        let fitting = right.iter().map(|r| r.trim()).find(|r| {
-            let text = line::plain(r, self.style);
-            line.width() + 2 + line::width(&text) <= self.style.width
-        });
-        match fitting {
-            Some(text) => {
-                line.right(DIM, text, self.style.width).finish(out);
-            }
-            None => {
-                line.finish(out);
-                self.line().right(DIM, right[0].trim(), self.style.width).finish(out);
-            }
-        }
+fn percent(share: f64) -> String {
+    match share * 100.0 {
+        // not all of it, if it is not
+        p if p > 99.0 && p < 100.0 => format!("{:.1}%", p.min(99.9)),
+        p if p < 0.95 => format!("{p:.1}%"),
+        p => format!("{p:.0}%"),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::program::{self, Found};
 use super::spawn::{Child, arguments, failed};
-use super::{Application, Around, Served, Started, explain};
+use super::{Application, Around, Loaded, Served, Started, explain};
 use crate::keeper::{self, Kept, Taken};
 use engine::effect::{ErrorKind, Program, SystemError};
 use nix::errno::Errno;
@@ -34,12 +34,12 @@ impl Command {
 }
 
 impl Application for Command {
-    fn load(&mut self) -> Result<Vec<String>, SystemError> {
+    fn load(&mut self, _around: &mut Around) -> Result<Loaded, SystemError> {
         let found = program::find(&self.program)?;
         let notes = found.notes.clone();
         self.found = Some(found);
         self.null = open("/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty()).ok();
-        Ok(notes)
+        Ok(Loaded { notes, brought: None })
     }
 
     fn start(&mut self, around: &mut Around) -> Result<(Option<Started>, Vec<String>), SystemError> {

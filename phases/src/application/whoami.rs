@@ -4,7 +4,7 @@
 //! used but the method and the path.
 
 use super::http::{Answer, Asked, HEAD_LIMIT, parse};
-use super::{Application, Around, Listening, ReadTimeline, Served, Started, facts};
+use super::{Application, Around, Listening, Loaded, ReadTimeline, Served, Started, facts};
 use crate::keeper::{self, Taken};
 use crate::log::stamp;
 use engine::effect::{Socket, SystemError};
@@ -41,8 +41,8 @@ impl Whoami {
 }
 
 impl Application for Whoami {
-    fn load(&mut self) -> Result<Vec<String>, SystemError> {
-        Ok(vec!["no program was named: the built-in whoami runs".into()])
+    fn load(&mut self, _around: &mut Around) -> Result<Loaded, SystemError> {
+        Ok(Loaded { notes: vec!["no program was named: the built-in whoami runs".into()], brought: None })
     }
 
     fn start(&mut self, around: &mut Around) -> Result<(Option<Started>, Vec<String>), SystemError> {
@@ -124,7 +124,7 @@ impl Application for Whoami {
 
 /// What a signal means here; true if it is the end.
 fn stops(taken: Taken, around: &mut Around) -> bool {
-    let log = around.log.as_deref_mut();
+    let log = around.log;
     let then = match taken.signal {
         Signal::SIGTERM | Signal::SIGINT => "stopping".to_owned(),
         Signal::SIGHUP => keeper::reopen(log),
@@ -283,7 +283,7 @@ fn answer(asked: Asked, peer: &str, timeline: ReadTimeline, around: &mut Around)
         }
         Asked::More => ("-".to_owned(), Answer::error(400, "the request was cut", false)),
     };
-    if let Some(log) = around.log.as_deref_mut() {
+    if let Some(log) = around.log {
         let line = engine::text::clean(&line);
         let size = answer.bytes.len();
         log.write(format!("{} {peer} \"{line}\" {} {size}\n", stamp(), answer.status).as_bytes());

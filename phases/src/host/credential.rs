@@ -9,6 +9,11 @@ use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Gid, Uid, setgroups, setresgid, setresuid};
 use std::os::fd::OwnedFd;
 
+/// What the three ids are to become: all of them, or only the effective one.
+fn wanted_ids(now: [u32; 3], id: u32, effective: bool) -> [u32; 3] {
+    if effective { [now[0], id, now[2]] } else { [id; 3] }
+}
+
 /// "leave it as it is" for setresuid(2) and setresgid(2).
 const SAME: u32 = u32::MAX;
 
@@ -18,6 +23,7 @@ impl Host {
         uid: Option<u32>,
         gid: Option<u32>,
         groups: Option<&[u32]>,
+        effective: bool,
     ) -> Result<Done, SystemError> {
         let before = self.read_identity()?;
         let denied = |error: Errno, what: String, capability| {
@@ -37,15 +43,22 @@ impl Host {
             let list: Vec<Gid> = wanted.iter().map(|g| Gid::from_raw(*g)).collect();
             setgroups(&list).map_err(|e| denied(e, format!("setgroups {wanted:?}"), Capability::Setgid))?;
         }
-        if let Some(id) = gid.filter(|g| before.gid != [*g; 3]) {
-            let gid = Gid::from_raw(id);
-            setresgid(gid, gid, gid).map_err(|e| denied(e, format!("setresgid {id}"), Capability::Setgid))?;
+        let kind = if effective { "e" } else { "res" };
+        let uids = uid.map_or(before.uid, |id| wanted_ids(before.uid, id, effective));
+        let gids = gid.map_or(before.gid, |id| wanted_ids(before.gid, id, effective));
+        let others = |id: u32| if effective { SAME } else { id };
+        if let Some(id) = gid.filter(|_| before.gid != gids) {
+            let (gid, other) = (Gid::from_raw(id), Gid::from_raw(others(id)));
+            setresgid(other, gid, other)
+                .map_err(|e| denied(e, format!("set{kind}gid {id}"), Capability::Setgid))?;
         }
-        if let Some(id) = uid.filter(|u| before.uid != [*u; 3]) {
-            let uid = Uid::from_raw(id);
-            setresuid(uid, uid, uid).map_err(|e| denied(e, format!("setresuid {id}"), Capability::Setuid))?;
+        if let Some(id) = uid.filter(|_| before.uid != uids) {
+            let (uid, other) = (Uid::from_raw(id), Uid::from_raw(others(id)));
+            setresuid(other, uid, other)
+                .map_err(|e| denied(e, format!("set{kind}uid {id}"), Capability::Setuid))?;
         }
-        if before.uid.contains(&0) && uid.is_some_and(|u| u != 0) && !before.inheritable.is_empty() {
+        let left_root = before.uid.contains(&0) && !uids.contains(&0);
+        if left_root && !before.inheritable.is_empty() {
             // They would come back with a file that has them too (CVE-2022-24769).
             let none = rustix::thread::CapabilitySet::empty();
             let sets = rustix::thread::CapabilitySets { effective: none, permitted: none, inheritable: none };
@@ -53,7 +66,7 @@ impl Host {
                 failed(Errno::from_raw(e.raw_os_error()), "clear the inheritable capabilities")
             })?;
         }
-        self.verify(uid, gid, wanted.as_deref(), before.uid.contains(&0), before.gid)?;
+        self.verify(uids, gids, wanted.as_deref(), left_root, before.gid)?;
         Ok(Done::with(Undo::EndsWithProcess))
     }
 
@@ -101,7 +114,12 @@ impl Host {
         let Some(drop) = self.drop.as_ref().filter(|_| self.distrusted.contains(&handle.0)) else {
             return process::signal(pidfd, signal);
         };
-        match process::fork()? {
+        let forked = match self.application {
+            // It holds what is its own and goes on; the child makes system calls only.
+            Some(_) => process::fork_beside_threads(),
+            None => process::fork(),
+        };
+        match forked? {
             ForkResult::Child => {
                 let groups: Vec<Gid> = drop.groups.iter().map(|g| Gid::from_raw(*g)).collect();
                 let (uid, gid) = (Uid::from_raw(drop.uid), Gid::from_raw(drop.gid));
@@ -126,10 +144,10 @@ impl Host {
     /// Reads everything back and proves that the old ids are out of reach (PEERS.md 2.3, rule 4).
     fn verify(
         &self,
-        uid: Option<u32>,
-        gid: Option<u32>,
+        uids: [u32; 3],
+        gids: [u32; 3],
         groups: Option<&[u32]>,
-        had_root: bool,
+        left_root: bool,
         old_gid: [u32; 3],
     ) -> Result<(), SystemError> {
         let now = self.read_identity()?;
@@ -138,17 +156,19 @@ impl Host {
                 .why(format!("the kernel says uid {:?} gid {:?} groups {:?}, {} capabilities", now.uid, now.gid, now.groups, now.caps.len()))
                 .help("securebits, a user namespace or a security module may be in the way; nothing was started"))
         };
-        if uid.is_some_and(|u| now.uid != [u; 3]) {
+        if now.uid != uids {
             return wrong("the user ids differ from those asked for");
         }
-        if gid.is_some_and(|g| now.gid != [g; 3]) {
+        if now.gid != gids {
             return wrong("the group ids differ from those asked for");
         }
         if groups.is_some_and(|g| now.groups != g) {
             return wrong("the supplementary groups differ from those asked for");
         }
-        let dropped = had_root && uid.is_some_and(|u| u != 0);
-        if !dropped {
+        if uids[1] != 0 && uids.contains(&0) && !now.caps.is_empty() {
+            return wrong("effective capabilities are left");
+        }
+        if !left_root {
             return Ok(());
         }
         if [now.caps, now.permitted, now.ambient, now.inheritable]
@@ -162,7 +182,7 @@ impl Host {
             return wrong("root could be regained");
         }
         let (same, back) = (Gid::from_raw(SAME), Gid::from_raw(old_gid[1]));
-        if gid.is_some_and(|g| !old_gid.contains(&g)) && setresgid(same, back, same).is_ok() {
+        if !gids.contains(&old_gid[1]) && setresgid(same, back, same).is_ok() {
             return wrong("the old group could be regained");
         }
         Ok(())

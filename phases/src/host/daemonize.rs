@@ -13,9 +13,13 @@ impl Host {
         // The daemon becomes a child of this process until it exits: its end can be told exactly.
         process::become_subreaper().map_err(|e| failed(e, "become the reaper of the daemon"))?;
         let launcher = getpid();
-        match process::fork().map_err(|e| failed(e, "fork"))? {
+        match self.fork().map_err(|e| failed(e, "fork"))? {
             ForkResult::Parent { child } => {
                 drop(theirs);
+                if self.application.is_some() {
+                    // Threads of the application are here too, and stand still for good.
+                    process::stops_to_first_thread().map_err(|e| failed(e, "take the signals"))?;
+                }
                 // The middle process exits at once. Reaping it here keeps it from being a zombie.
                 let _ = waitpid(child, None);
                 self.role = Role::Holder { peer: child, channel: ours, ours: true };
@@ -26,10 +30,10 @@ impl Host {
                 self.role = Role::Runner { channel: theirs, holder: None };
                 self.speaks = false;
                 let middle = getpid();
-                let leader = setsid().and_then(|_| process::fork());
+                let leader = setsid().and_then(|_| process::fork_beside_threads());
                 match leader {
                     Ok(ForkResult::Parent { .. }) => process::exit_now(0),
-                    Ok(ForkResult::Child) => {}
+                    Ok(ForkResult::Child) => self.forked(true),
                     Err(error) => return Err(failed(error, "setsid and fork")),
                 }
                 self.tell_pid();

@@ -17,17 +17,21 @@ impl Host {
         // and the guard does nothing. The daemon itself has no way to speak to the guard.
         let (launcher, alive) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC)
             .map_err(|e| failed(e, "make the guard's pipe"))?;
-        match process::fork().map_err(|e| failed(e, "fork the guard"))? {
+        match self.fork().map_err(|e| failed(e, "fork the guard"))? {
             ForkResult::Child => {
                 drop(alive);
                 self.let_go_of_the_daemons_things();
                 self.role = Role::Guard { daemon, launcher };
-                process::standard_descriptors_to(&self.null)
-                    .map_err(|e| failed(e, "point the guard's standard descriptors at the null device"))?;
+                self.close_all_but_ours();
+                if process::standard_descriptors_to(&self.null).is_err() {
+                    // An error from here would be taken for one of the daemon, which goes on.
+                    process::exit_now(1);
+                }
                 say(What::Fork { parent: me.as_raw() as u32, role: "guard".to_owned(), child: None });
                 Ok(Performed::Guard)
             }
             ForkResult::Parent { child } => {
+                self.forked(false);
                 let pidfd = process::pidfd(child).map_err(|e| {
                     // Our own child, not reaped yet: the number cannot mean another process.
                     let _ = nix::sys::signal::kill(child, Signal::SIGKILL);
@@ -44,12 +48,33 @@ impl Host {
     /// The locked PID file above all: the lock must go with the daemon.
     fn let_go_of_the_daemons_things(&mut self) {
         self.listening.clear();
-        self.log = None;
+        self.close_log();
         self.application = None;
         for pid_file in &mut self.pid_files {
             pid_file.lock = None;
         }
         self.held.retain(|_, held| matches!(held, Held::File { .. }));
+    }
+
+    /// What a hosted application has opened would stay open here: a port that it closes would be in
+    /// use still, the other end of a pipe would never see its end.
+    fn close_all_but_ours(&self) {
+        let mut ours = vec![self.signals.as_fd(), self.null.as_fd()];
+        if let Role::Guard { daemon, launcher } = &self.role {
+            ours.extend([daemon.as_fd(), launcher.as_fd()]);
+        }
+        ours.extend(self.journal.as_ref().map(|journal| journal.as_fd()));
+        for held in self.held.values() {
+            match held {
+                Held::File { dir, .. } => ours.push(dir.as_fd()),
+                Held::Process { pidfd, alive, .. } => {
+                    ours.push(pidfd.as_fd());
+                    ours.extend(alive.as_ref().map(|alive| alive.as_fd()));
+                }
+            }
+        }
+        // Where it cannot be done the guard does its work all the same.
+        let _ = process::close_all_but(&ours);
     }
 
     pub(super) fn wait_for_the_end(&mut self) -> bool {

@@ -1,18 +1,32 @@
 //! The holder of the undo: the launcher, or in the foreground a child that is forked for it.
 
 use super::protocol::{Held, HeldAs, Message};
-use super::{Host, Role, say};
+use super::{DropStep, Host, Role, say};
 use crate::sys::channel;
 use crate::sys::{failed, process};
 use engine::effect::{Done, Effect, End, ErrorKind, News, Performed, SystemError, Undo, Undoer, Verdict};
 use engine::timeline::{Failure, What};
+use nix::errno::Errno;
 use nix::sys::signal::Signal;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
 
 /// How long a daemon that was told to end has before it is killed.
 const PATIENCE_MS: i32 = 1_000;
+
+/// Takes the status of the holder, which ends as soon as it hears of ready: an application that waits
+/// for any child of its own must not meet this one.
+fn dismiss(holder: Pid) {
+    const STEP: Duration = Duration::from_micros(200);
+    for _ in 0..(PATIENCE_MS as u128 * 1_000 / STEP.as_micros()) {
+        match waitpid(holder, Some(WaitPidFlag::WNOHANG)) {
+            Ok(WaitStatus::StillAlive) => std::thread::sleep(STEP),
+            _ => return,
+        }
+    }
+}
 
 impl Host {
     /// In the foreground nobody stays behind by itself: a child is forked that holds the undo until
@@ -43,6 +57,19 @@ impl Host {
     fn send(&self, message: &Message, fds: &[BorrowedFd]) -> bool {
         let Role::Runner { channel, .. } = &self.role else { return false };
         serde_json::to_vec(message).is_ok_and(|data| channel.send(&data, fds).is_ok())
+    }
+
+    /// Tells the holder who will drop, and when: it distrusts what comes behind that step. It must
+    /// have arrived, unless nobody is there any more.
+    pub(super) fn tell_drop(&self) -> Result<(), SystemError> {
+        let Role::Runner { channel, .. } = &self.role else { return Ok(()) };
+        let what = "tell the holder of the undo who the daemon will be";
+        let data = serde_json::to_vec(&Message::Learned(self.drop.clone()))
+            .map_err(|e| SystemError::new(format!("{what}: {e}")))?;
+        match channel.send(&data, &[]) {
+            Ok(()) | Err(Errno::EPIPE | Errno::ECONNRESET | Errno::ENOTCONN | Errno::ECONNREFUSED) => Ok(()),
+            Err(error) => Err(failed(error, what)),
+        }
     }
 
     pub(super) fn tell_step(&self, step: usize, timeout: Option<u64>) {
@@ -87,10 +114,10 @@ impl Host {
 
     pub(super) fn tell_holder(&mut self, news: &News) -> Undoer {
         let sent = match news {
-            News::Ready => self.send(&Message::Ready, &[]),
+            News::Ready => self.send(&Message::Ready(process::monotonic()), &[]),
             News::Failed { step, failure } => {
                 // Its lock must be free for the one that takes an empty log back.
-                self.log = None;
+                self.close_log();
                 self.send(&Message::Failed { step: *step, failure: short(failure) }, &[])
             }
         };
@@ -98,6 +125,9 @@ impl Host {
         let holder = *holder;
         if matches!(news, News::Ready) {
             self.role = Role::Alone;
+            if let Some(child) = holder {
+                dismiss(child);
+            }
             return Undoer::Me;
         }
         if !sent {
@@ -137,8 +167,10 @@ impl Host {
             let ms = watch.deadline.map_or(-1, |d| {
                 (d.saturating_sub(process::monotonic()) / 1_000_000).min(i32::MAX as u64) as i32 + 1
             });
-            let ready = process::wait_readable([channel.as_fd(), self.signals.as_fd()], ms);
-            let [news, signal] = match ready {
+            // A child of the daemon may have the channel open for longer than the daemon lives.
+            let life = watch.pidfd.as_ref().map_or(channel.as_fd(), |pidfd| pidfd.as_fd());
+            let ready = process::wait_readable([channel.as_fd(), self.signals.as_fd(), life], ms);
+            let [news, signal, over] = match ready {
                 Ok(ready) => ready,
                 Err(error) => break gone(watch.step, format!("waiting for the daemon: {error}")),
             };
@@ -156,10 +188,15 @@ impl Host {
             } else if signal {
                 while let Ok(Some(_)) = self.signals.read_signal() {}
             }
-            if !news {
-                continue;
-            }
-            match channel.receive() {
+            let over = over && watch.pidfd.is_some();
+            // What it sent before its end is read first, also what came while we looked.
+            let news = news || over && process::wait_readable([channel.as_fd()], 0).is_ok_and(|[news]| news);
+            let received = match (news, over) {
+                (true, _) => channel.receive(),
+                (false, true) => Ok(None),
+                (false, false) => continue,
+            };
+            match received {
                 Ok(Some((data, fds))) => {
                     if let Some(end) = self.take(&data, fds, &mut watch, &mut held) {
                         break match watch.called_off {
@@ -232,7 +269,19 @@ impl Host {
                 }
                 held.push((step, undo));
             }
-            Ok(Message::Ready) => return Some(End::Ready),
+            // Who has dropped cannot name another user to be trusted as.
+            Ok(Message::Learned(drop)) => {
+                let begun = |d: &DropStep| watch.step.is_some_and(|step| step >= d.step);
+                if watch.dropped || self.drop.as_ref().is_some_and(begun) || drop.as_ref().is_some_and(begun)
+                {
+                    return Some(gone(watch.step, "the daemon named its user after the drop".to_owned()));
+                }
+                self.drop = drop;
+            }
+            Ok(Message::Ready(at)) => {
+                self.ready_at = Some(at);
+                return Some(End::Ready);
+            }
             Ok(Message::Failed { step, failure }) => return Some(End::Failed { step, failure }),
             Err(error) => {
                 return Some(gone(watch.step, format!("the daemon's message cannot be read: {error}")));
@@ -415,6 +464,25 @@ mod tests {
         says(&mut host, &mut watch, &Message::Pid(first));
         says(&mut host, &mut watch, &Message::Pid(second));
         assert_eq!((host.daemon, watch.peer), (Some(Pid::from_raw(first)), Pid::from_raw(first)));
+    }
+
+    #[test]
+    fn the_drop_is_learned_until_it_was_begun() {
+        let (mut host, mut watch) = holder();
+        let drop = |uid| Message::Learned(Some(DropStep { step: 3, uid, gid: uid, groups: vec![uid] }));
+        says(&mut host, &mut watch, &Message::Step(1, None));
+        assert!(says(&mut host, &mut watch, &drop(7)).0.is_none());
+        assert_eq!(host.drop.as_ref().map(|d| d.uid), Some(7));
+        says(&mut host, &mut watch, &Message::Step(3, None));
+        for late in [drop(0), Message::Learned(None)] {
+            assert!(matches!(says(&mut host, &mut watch, &late).0, Some(End::Gone { .. })), "{late:?}");
+            assert_eq!(host.drop.as_ref().map(|d| d.uid), Some(7));
+        }
+        // Nor by going back to an earlier step.
+        says(&mut host, &mut watch, &Message::Step(4, None));
+        says(&mut host, &mut watch, &Message::Step(1, None));
+        assert!(matches!(says(&mut host, &mut watch, &drop(0)).0, Some(End::Gone { .. })));
+        assert_eq!(host.drop.as_ref().map(|d| d.uid), Some(7));
     }
 
     #[test]

@@ -195,6 +195,7 @@ impl Host {
             }
         };
         let handle = self.keep(Held::File { dir, name, dev: stat.st_dev, ino: stat.st_ino });
+        lock::go_with_this_process(&file);
         self.pid_files.push(PidFile { path: path.to_owned(), handle, lock: Some(file) });
         let undo = Effect::Remove { handle, path: path.to_owned(), only_if_empty: false };
         Ok(Done::with(Undo::Effect(Box::new(undo))))
@@ -209,7 +210,11 @@ impl Host {
                     if let Some(facts) = self.facts_of(handle, path) {
                         error.why = Some(facts);
                     }
-                    error.help = Some("see `rsd explain RSD0402`".to_owned());
+                    error.help = Some(
+                        "give its directory to the user that serves, or keep a guard and declare \
+                         `privilege: privileged` on this phase (`rsd explain RSD0402`)"
+                            .to_owned(),
+                    );
                     error
                 })
             }

@@ -1,5 +1,6 @@
 //! What the runner of the phases tells the holder of the undo.
 
+use super::DropStep;
 use engine::effect::Undo;
 use engine::timeline::Failure;
 use serde::{Deserialize, Serialize};
@@ -22,8 +23,11 @@ pub enum Message {
         /// what the handle stands for
         handle: Option<(u32, HeldAs)>,
     },
+    /// the application named who the daemon will be: the step that drops, and to whom
+    Learned(Option<DropStep>),
     /// every phase before serve is done
-    Ready,
+    /// at this time on CLOCK_MONOTONIC
+    Ready(u64),
     /// a phase failed
     Failed {
         /// its place in the plan

@@ -11,5 +11,6 @@ pub const KIND: Kind = Kind {
     details: "The path is seen inside the root at that time. Where it stands behind the drop, the directory \
               must be one that the dropped user may enter.",
     params: &[required("path", Type::Path, "the new working directory")],
+    learns: None,
     effects: |args, _| Ok(args.path("path").map(|path| Effect::Chdir { path }).into_iter().collect()),
 };

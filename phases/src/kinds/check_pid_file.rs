@@ -12,5 +12,6 @@ pub const KIND: Kind = Kind {
               an empty file or garbage do not block a start. A symbolic link or anything that is no regular \
               file is refused. If the lock is held the start ends with exit code 5.",
     params: &[required("path", Type::Path, "the PID file")],
+    learns: None,
     effects: |args, _| Ok(args.path("path").map(|path| Effect::CheckPidFile { path }).into_iter().collect()),
 };

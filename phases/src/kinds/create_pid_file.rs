@@ -18,6 +18,7 @@ pub const KIND: Kind = Kind {
         optional("owner", Type::Owner, None, "who it is given to: `dropped`, a user, or USER:GROUP"),
         optional("mode", Type::Mode, Some("0644"), "permission bits, before the umask"),
     ],
+    learns: None,
     effects: |args, _| {
         let Some(path) = args.path("path") else { return Ok(Vec::new()) };
         Ok(vec![Effect::CreatePidFile {

@@ -17,6 +17,7 @@ pub const KIND: Kind = Kind {
         default: None,
         help: "addresses: tcp:HOST:PORT, udp:HOST:PORT or unix:PATH",
     }],
+    learns: None,
     effects: |args, _| {
         let mut effects: Vec<_> =
             args.sockets("listen").into_iter().map(|socket| Effect::Bind { socket }).collect();

@@ -12,5 +12,6 @@ pub const KIND: Kind = Kind {
               matter. Who runs this phase needs write permission on that directory: after a drop that is often \
               not so (twisted/twisted#5297), which the check tells before the start.",
     params: &[required("path", Type::Path, "the PID file, as `create-pid-file` has it")],
+    learns: None,
     effects: |args, _| Ok(args.path("path").map(|path| Effect::RemovePidFile { path }).into_iter().collect()),
 };

@@ -7,7 +7,9 @@
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc::{self, flock};
-use std::os::fd::AsFd;
+use nix::sys::stat::fstat;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::sync::Mutex;
 
 const EXCLUDES: i64 = 0;
 const NAMES: i64 = 1;
@@ -34,6 +36,34 @@ pub fn exclude(file: impl AsFd) -> Result<bool, Errno> {
 /// Puts this process's number on the naming lock. A fork does not hand it down.
 pub fn name_self(file: impl AsFd) -> Result<(), Errno> {
     fcntl(file, FcntlArg::F_SETLK(&one_byte(NAMES))).map(drop)
+}
+
+/// Locked descriptors that a fork is not to keep, and which file each of them is.
+static OWN: Mutex<Vec<(RawFd, (u64, u64))>> = Mutex::new(Vec::new());
+
+/// The lock is to go with this process: see [`let_go_in_fork`].
+pub fn go_with_this_process(file: impl AsFd) {
+    let fd = file.as_fd();
+    if let (Ok(stat), Ok(mut own)) = (fstat(fd), OWN.lock()) {
+        own.push((fd.as_raw_fd(), (stat.st_dev, stat.st_ino)));
+    }
+}
+
+/// In a process that the application has forked by itself: it lives on as what it likes, and is not
+/// the daemon that the PID file is of. What the number does not lead to any more is left alone.
+///
+/// Never waits. For a process that does not come back to the owner of the descriptor.
+pub fn let_go_in_fork() {
+    let Ok(own) = OWN.try_lock() else { return };
+    for (fd, file) in own.iter() {
+        // SAFETY: only borrowed for fstat(2); a number that is not open gives EBADF.
+        let stat = fstat(unsafe { BorrowedFd::borrow_raw(*fd) });
+        if stat.is_ok_and(|stat| (stat.st_dev, stat.st_ino) == *file) {
+            // SAFETY: the descriptor is that of the file. Its owner is a value that this process never
+            // drops: it runs the application's code until it ends.
+            unsafe { libc::close(*fd) };
+        }
+    }
 }
 
 /// Who holds the locks of a PID file.

@@ -5,8 +5,8 @@ use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::unistd::{ForkResult, Pid};
 use std::fs::File;
-use std::os::fd::AsFd;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 /// The signals that are taken through a descriptor instead of a handler.
@@ -40,12 +40,67 @@ pub fn take_signals() -> Result<SignalFd, Errno> {
             continue;
         }
         // SAFETY: the default disposition runs no code of ours.
-        unsafe { nix::sys::signal::sigaction(signal, &default) }?;
+        let before = unsafe { nix::sys::signal::sigaction(signal, &default) }?;
+        if signal == Signal::SIGINT {
+            let ignored = matches!(before.handler(), nix::sys::signal::SigHandler::SigIgn);
+            INTERRUPT_IGNORED.store(ignored, Ordering::Relaxed);
+        }
     }
     let mut set = SigSet::empty();
     TAKEN.iter().for_each(|s| set.add(*s));
     sigprocmask(SigmaskHow::SIG_SETMASK, Some(&set), None)?;
     SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
+}
+
+/// Signals that ask to stop come to the descriptor also where a thread that is not ours was given them:
+/// it does not block them, and the kernel takes any thread that does not.
+///
+/// For a process whose first thread reads the descriptor and blocks them, and in which nobody else
+/// handles them any more. What is ignored stays ignored.
+pub fn stops_to_first_thread() -> Result<(), Errno> {
+    extern "C" fn pass_on(signal: nix::libc::c_int) {
+        // SAFETY: three system calls, which signal-safety(7) allows; pending for the first thread, it is
+        // read from the descriptor.
+        unsafe {
+            let (process, thread) = (nix::libc::getpid(), nix::libc::gettid());
+            if process != thread {
+                nix::libc::syscall(nix::libc::SYS_tgkill, process, process, signal);
+            }
+        }
+    }
+    let handler = nix::sys::signal::SigAction::new(
+        nix::sys::signal::SigHandler::Handler(pass_on),
+        nix::sys::signal::SaFlags::SA_RESTART,
+        SigSet::empty(),
+    );
+    for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGQUIT] {
+        // SAFETY: the handler does what a handler may do, see above.
+        let before = unsafe { nix::sys::signal::sigaction(signal, &handler) }?;
+        if matches!(before.handler(), nix::sys::signal::SigHandler::SigIgn) {
+            // SAFETY: as it was.
+            unsafe { nix::sys::signal::sigaction(signal, &before) }?;
+        }
+    }
+    Ok(())
+}
+
+static INTERRUPT_IGNORED: AtomicBool = AtomicBool::new(false);
+
+/// Whether the caller had SIGINT ignored, as a shell does for a job in the background.
+pub fn interrupt_was_ignored() -> bool {
+    INTERRUPT_IGNORED.load(Ordering::Relaxed)
+}
+
+/// fork(2) with an application in this process that may have threads of its own. They must be kept
+/// from holding any lock of ours meanwhile.
+pub fn fork_beside_threads() -> Result<ForkResult, Errno> {
+    // SAFETY: the other threads are Python's. They run code of ours only with the interpreter lock,
+    // which the caller holds, or the child makes nothing but system calls and ends.
+    let forked = unsafe { nix::unistd::fork() }?;
+    if forked.is_child() {
+        PID.store(0, Ordering::Relaxed);
+    }
+    Ok(forked)
 }
 
 /// fork(2), allowed only while this process has one thread.
@@ -83,11 +138,56 @@ pub fn exit_now(code: i32) -> ! {
     unsafe { nix::libc::_exit(code) }
 }
 
-/// Closes every descriptor above 2 that the caller left open.
-pub fn close_inherited() -> Result<(), Errno> {
+/// More sockets than anybody hands over.
+const MOST_HANDED: u32 = 1024;
+
+/// How many sockets, from descriptor 3 up, were handed to this very process: `LISTEN_FDS` of
+/// sd_listen_fds(3), where `LISTEN_PID` is this process.
+pub fn handed_sockets() -> u32 {
+    let number = |name| std::env::var(name).ok().and_then(|v: String| v.parse::<u32>().ok());
+    match (number("LISTEN_PID"), number("LISTEN_FDS")) {
+        (Some(pid), Some(count)) if pid == std::process::id() => {
+            // SAFETY: fcntl(2) with F_GETFD takes plain numbers.
+            let open = |fd: i32| unsafe { nix::libc::fcntl(fd, nix::libc::F_GETFD) } != -1;
+            (0..count.min(MOST_HANDED)).take_while(|nth| open(3 + *nth as i32)).count() as u32
+        }
+        _ => 0,
+    }
+}
+
+/// Closes every descriptor above 2 that the caller left open, but for that many from 3 up.
+pub fn close_inherited(but: u32) -> Result<(), Errno> {
     // SAFETY: nothing of ours is open above 2 yet; close_range(2) takes plain numbers.
-    let result = unsafe { nix::libc::syscall(nix::libc::SYS_close_range, 3u32, u32::MAX, 0u32) };
+    let result = unsafe { nix::libc::syscall(nix::libc::SYS_close_range, 3 + but, u32::MAX, 0u32) };
     Errno::result(result).map(drop)
+}
+
+/// Closes every descriptor above 2 but these, whoever has opened it.
+///
+/// For a process that was forked from one with foreign code in it: nobody here uses the others.
+pub fn close_all_but(keep: &[BorrowedFd]) -> Result<(), Errno> {
+    let mut keep: Vec<u32> = keep.iter().filter_map(|fd| u32::try_from(fd.as_raw_fd()).ok()).collect();
+    keep.retain(|fd| *fd > 2);
+    keep.sort_unstable();
+    keep.dedup();
+    let mut first = 3u32;
+    for last in keep.into_iter().map(|fd| Some(fd - 1)).chain([None]) {
+        let until = last.unwrap_or(u32::MAX);
+        if first <= until {
+            // SAFETY: plain numbers; every descriptor that a value of ours owns is kept by the caller.
+            Errno::result(unsafe { nix::libc::syscall(nix::libc::SYS_close_range, first, until, 0u32) })?;
+        }
+        first = until.saturating_add(2);
+    }
+    Ok(())
+}
+
+/// Closes that many descriptors from 3 up: sockets that nobody will take over.
+pub fn close_handed(count: u32) {
+    for fd in 3..3 + count as i32 {
+        // SAFETY: they were handed to this process by its starter, and nothing of ours is there.
+        unsafe { nix::libc::close(fd) };
+    }
 }
 
 /// What std's runtime would have done before `main`: descriptors 0 to 2 are open (a file opened later

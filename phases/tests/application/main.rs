@@ -5,6 +5,7 @@
 
 mod command;
 mod log;
+mod tac;
 mod whoami;
 mod world;
 
@@ -25,7 +26,7 @@ fn main() {
             a => filter = Some(a.to_owned()),
         }
     }
-    let tests = [log::TESTS, command::TESTS, whoami::TESTS].concat();
+    let tests = [log::TESTS, command::TESTS, whoami::TESTS, tac::TESTS].concat();
     let mut failed = Vec::new();
     for (name, test) in tests {
         if filter.as_ref().is_some_and(|f| !name.contains(f.as_str())) {

@@ -6,7 +6,7 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Gid, Pid, Uid, fork};
 use phases::application::{Around, Listening, make};
-use phases::log::Log;
+use phases::log::{Log, Shared};
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::net::TcpListener;
@@ -68,6 +68,8 @@ pub struct Setup {
     pub journal: Option<File>,
     /// in the daemon, between load and start
     pub before: Option<fn(&Path)>,
+    /// fork between load and start; the parent waits for the child
+    pub fork: bool,
     pub identity: Identity,
 }
 
@@ -126,28 +128,45 @@ impl Setup {
         sigprocmask(SigmaskHow::SIG_BLOCK, Some(&set), None).expect("block");
         let signals =
             SignalFd::with_flags(&set, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC).expect("signalfd");
-        let mut log = match self.log {
-            true => Some(Log::open(&dir.join("logs/d.log"), None, 0o644, None)?.0),
+        let log = match self.log {
+            true => Some(Shared::new(Log::open(&dir.join("logs/d.log"), None, 0o644, None)?.0)),
             false => None,
         };
         let mut application = make(&self.program, |bytes| serde_json::json!({ "bytes": bytes.len() }))?;
-        application.load()?;
-        if let Some(before) = self.before.take() {
-            before(dir);
-        }
         let mut told = report.try_clone().expect("clone");
         let mut on_signal = |signal: &str, then: &str| {
             writeln!(told, "signal {signal}: {then}").expect("report");
         };
         let mut around = Around {
             listening: &self.listening,
-            log: log.as_mut(),
+            log: log.as_ref(),
             signals: &signals,
             deadline: None,
             journal: self.journal.as_ref(),
             identity: &self.identity,
+            drop_ahead: false,
             on_signal: &mut on_signal,
         };
+        let loaded = application.load(&mut around)?;
+        report.write_all(format!("loaded {loaded:?}\n").as_bytes()).expect("report");
+        if self.fork {
+            application.before_fork();
+            // SAFETY: whatever has threads here was told to hold still.
+            match unsafe { fork() }.expect("fork") {
+                ForkResult::Child => application.after_fork(true),
+                ForkResult::Parent { child } => {
+                    report.write_all(format!("forked {child}\n").as_bytes()).expect("report");
+                    while waitpid(child, None).is_err() {}
+                    // SAFETY: _exit has no precondition.
+                    unsafe { libc::_exit(0) }
+                }
+            }
+        }
+        if let Some(before) = self.before.take() {
+            before(dir);
+        }
+        let notes = application.privileged_start(&mut around)?;
+        report.write_all(format!("privileged {notes:?}\n").as_bytes()).expect("report");
         let (started, notes) = application.start(&mut around)?;
         let line = format!("started {} {notes:?}\n", started.map_or(0, |s| s.pid));
         report.write_all(line.as_bytes()).expect("report");

@@ -94,4 +94,47 @@ was rotated, made under the new umask, by its owner only.",
         fix: "put the umask first: `order: [umask, checkPID]`. Or give the file
 its mode: `with: { mode: '0600' }`.",
     },
+    Page {
+        code: "RSD0405",
+        title: "the log stays outside the new root",
+        story: "
+A log that is opened before the root is changed is written to through its
+descriptor, wherever the root is. Its path means another file by then. twistd
+rotates by the path, so under --chroot it never does, and does not say so
+(the third trap, which the essay does not name). rsd keeps the log's directory
+by a handle and rotates and reopens it there. What goes by the path (an
+application with a log of its own, a person in the jail) finds another file.",
+        spec: "
+rsd: 1
+name: demo
+extends: twistd",
+        args: &["--spec", "spec.yaml", "--chroot", "/usr", "--pidfile=", "-l", "/var/log/a.log"],
+        starter: Root,
+        failure: "no call of rsd fails. An application that opens
+/var/log/a.log by itself gets ENOENT, or a second log inside the root.",
+        fix: "put the log behind `chroot`: `order: [chdir, startLogger]`, and
+give its path as it is inside. Or say that it is meant to stay outside, and
+whose it is: `startLogger: { with: { owner: dropped } }`.",
+    },
+    Page {
+        code: "RSD0406",
+        title: "the PID file that is checked is not the one that is made",
+        story: "
+twistd looks at the PID file before it changes its root and writes it
+afterwards, by the same path (twisted/twisted#3473, open since 2008). Two
+daemons then run side by side, and the second overwrites the file of the
+first. In rsd the making refuses, too, while another daemon holds the file's
+lock. But that is later, when the application was read and has done what it
+does when it is read; and a stale file outside is not the one inside.",
+        spec: "
+rsd: 1
+name: demo
+extends: twistd",
+        args: &["--spec", "spec.yaml", "--chroot", "/usr", "--pidfile", "/share/demo.pid"],
+        starter: Root,
+        failure: "with a daemon running, the check finds nothing, and the start
+fails only where the file is made (exit code 5).",
+        fix: "make the file before the root is changed; then one path is one
+file. The spec twistd-safe does, and has no separate check.",
+    },
 ];

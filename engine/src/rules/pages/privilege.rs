@@ -2,7 +2,7 @@
 
 use super::{
     Page,
-    Starter::{Root, User},
+    Starter::{Anyone, Root, User},
 };
 
 pub(super) const PAGES: &[Page] = &[
@@ -142,5 +142,50 @@ extends: twistd",
         failure: "none that the kernel reports: the daemon comes up as uid 0.",
         fix: "leave `--uid` and `--gid` away if the daemon is meant to keep the
 starting credential; otherwise do not skip the phase.",
+    },
+    Page {
+        code: "RSD0308",
+        title: "the drop can be taken back",
+        story: "
+`effective: true` (twistd's `--euid`) sets the effective ids and leaves the
+real and the saved ones at root. That hides root from a mistake, not from an
+attacker: seteuid(0) is allowed to whoever has a real or saved uid of 0
+(setresuid(2)), and the effective capabilities come back with it. A program
+that is started inherits the real uid. CVE-2006-2607 and the ping of many
+systems were drops of this half kind.",
+        spec: "
+rsd: 1
+name: demo
+extends: twistd",
+        args: &["--spec", "spec.yaml", "--uid", "nobody", "--euid"],
+        starter: Root,
+        failure: "no call fails, and that is the failure: in the daemon
+seteuid(0) answers 0, and the process is root again.",
+        fix: "leave `--euid` away. What needs root later belongs to the phases
+before the drop, or to a guard (kind `keep-guard`).",
+    },
+    Page {
+        code: "RSD0309",
+        title: "a user that the application names cannot be set",
+        story: "
+A Twisted application may say in its TAC whom it is to run as:
+`Application(name, uid=, gid=)`. That is known only once it is loaded. If the
+phase that switches the user comes before that, or there is none, the user
+could not be set any more. At check time this is a note, because most
+applications name nobody. When one does, the phase that loads it fails with
+this code, and nothing of it is started.",
+        spec: "
+rsd: 1
+name: demo
+phases:
+  drop:  { kind: switch-user }
+  load:  { kind: load-application, needs: [drop], with: { tac: demo.tac } }
+  serve: { kind: serve, needs: [load] }",
+        args: &["--spec", "spec.yaml"],
+        starter: Anyone,
+        failure: "none that the kernel reports: twistd would run it as the user
+it was started with. rsd ends the start in the phase that loads, exit code 1.",
+        fix: "let the phase that switches the user follow the one that loads,
+or name the user in the spec: `--uid`.",
     },
 ];

@@ -48,4 +48,48 @@ phases:
 `(unreachable)/…`, and open(\"../etc/passwd\") may find the real one.",
         fix: "a phase of kind `chdir` that needs the chroot.",
     },
+    Page {
+        code: "RSD0503",
+        title: "code of the application runs as root",
+        story: "
+A TAC is a program. twistd evaluates it before the drop, so all it does when it
+is read (imports, opening its own logs, starting threads) is done as root, and
+what it makes belongs to root: its own log cannot be rotated later. Whoever may
+change the TAC, or what it imports, is root at the next start. If that is the
+user whom the daemon serves as, the drop protects from nothing.",
+        spec: "
+rsd: 1
+name: demo
+extends: twistd",
+        args: &["--spec", "spec.yaml", "--uid", "nobody", "--python", "demo.tac"],
+        starter: Root,
+        failure: "no call fails. A TAC with LogFile.fromFullPath in it leaves a
+log of root's, and rotating it as the user answers EACCES.",
+        fix: "let root own the TAC and its directory, and open files in a
+service's startService, which runs after the drop. An application that must
+bind its own ports needs this; say so, and the note goes:
+  readTacFile: { privilege: privileged }",
+    },
+    Page {
+        code: "RSD0504",
+        title: "Python's library is out of reach once the daemon serves",
+        story: "
+A Twisted application runs in the Python that is loaded into the daemon. What
+it imports later is read from the interpreter's library then, by the user that
+serves and inside the root that it has. Many modules are imported late: codecs,
+name resolvers, what a first request needs. Behind chroot the library is not
+there unless somebody put it there; an interpreter below a home directory that
+is closed to others (/root/.pyenv) cannot be read after the drop.",
+        spec: "
+rsd: 1
+name: demo
+extends: twistd-safe",
+        args: &["--spec", "spec.yaml", "--chroot", "/usr/share", "--pidfile=", "--python", "app.tac"],
+        starter: Root,
+        failure: "a later `import` raises ModuleNotFoundError or
+PermissionError, in the middle of serving.",
+        fix: "use a Python that everybody may read, such as Debian's; for a
+chroot, mount its library inside (mount --bind), or import in the TAC all that
+will be needed.",
+    },
 ];

@@ -1,8 +1,10 @@
 //! What is said below the table: where the time went, why it failed, what to do.
 
 use super::line::{BAD_BOLD, BOLD, DIM, PLAIN, Paint, plain, width, wrap};
-use super::{Page, failed};
-use crate::text::duration;
+use super::{Page, Shown, percent};
+use crate::text::{clean, duration};
+use crate::timeline::Outcome;
+use crate::view::fold::failed;
 
 /// At most so many failures, and so many notes, are told in full.
 const MANY: usize = 12;
@@ -11,7 +13,9 @@ const INDENT: usize = 6;
 impl Page<'_> {
     pub(super) fn below(&self, out: &mut String) {
         let mut said = String::new();
-        self.time(&mut said);
+        if self.style.shown == Shown::Timeline {
+            self.time(&mut said);
+        }
         self.why(&mut said);
         self.notes(&mut said);
         if !said.is_empty() {
@@ -30,45 +34,32 @@ impl Page<'_> {
             .iter()
             .filter_map(|(i, share)| {
                 let took = duration(spans[*i].took()?);
-                Some(format!("{} {took} ({})", spans[*i].phase.name, percent(*share)))
+                Some(format!("{} {took} ({})", clean(&spans[*i].phase.name), percent(*share)))
             })
             .collect();
         let mut text = String::new();
-        if !told.is_empty() {
+        if told.len() > 1 {
             text = format!("◆ critical: {}", told.join(", "));
         }
-        let gap = self.unaccounted();
+        let gap = self.gaps.sum;
         let share = gap as f64 / self.zone.max(1) as f64;
         if share >= 0.01 && self.zone > 0 {
             let sep = if text.is_empty() { "" } else { " · " };
-            text.push_str(&format!("{sep}between phases {} ({})", duration(gap), percent(share)));
+            let sign = if self.gaps.drawn.get() { "░ " } else { "" };
+            text.push_str(&format!("{sep}{sign}between phases {} ({})", duration(gap), percent(share)));
+            if let Some((i, ns)) = self.gaps.longest().filter(|(_, ns)| *ns < gap && *ns * 2 > gap) {
+                text.push_str(&format!(", {} of it before {}", duration(ns), clean(&spans[i].phase.name)));
+            }
         }
         self.say("time", PLAIN, "", &[&text], out);
     }
 
-    /// Time in the zone in which no phase ran.
-    fn unaccounted(&self) -> u64 {
-        let mut busy: Vec<_> = self
-            .timeline
-            .spans
-            .iter()
-            .filter_map(|s| Some((s.start_ns?, s.end_ns.unwrap_or(self.zone).min(self.zone))))
-            .collect();
-        busy.sort_unstable();
-        let (mut gap, mut until) = (0, 0);
-        for (from, to) in busy {
-            gap += from.min(self.zone).saturating_sub(until);
-            until = until.max(to);
-        }
-        gap + self.zone.saturating_sub(until)
-    }
-
     fn why(&self, out: &mut String) {
-        let all: Vec<_> = self.timeline.spans.iter().filter(|s| failed(s)).collect();
-        for span in all.iter().take(MANY) {
+        let all: Vec<_> = self.timeline.spans.iter().enumerate().filter(|(_, s)| failed(s)).collect();
+        for (i, span) in all.iter().take(MANY) {
             let Some(error) = &span.error else { continue };
             let mut why = Vec::new();
-            if error.why.is_none() || !self.fits(span, error) {
+            if error.why.is_none() || !self.fits(*i, error) {
                 why.push(error.message.as_str());
             }
             why.extend(error.why.as_deref());
@@ -77,6 +68,15 @@ impl Page<'_> {
         }
         if all.len() > MANY {
             self.say("why", PLAIN, "", &[&format!("{} more phases failed", all.len() - MANY)], out);
+        }
+        if self.timeline.outcome == Outcome::Vanished {
+            let of = self.timeline.stayed();
+            let seen = duration(self.timeline.end_ns);
+            let text = format!(
+                "process {of} is gone and left no record of its end; its last one is of {seen}. It was killed \
+                 (SIGKILL, want of memory), or the machine went down"
+            );
+            self.say("why", BAD_BOLD, "", &[&text], out);
         }
         let stuck = self.timeline.spans.iter().flat_map(|s| s.undo.iter().map(move |(what, e)| (s, what, e)));
         for (span, what, error) in stuck.filter_map(|(s, w, e)| Some((s, w, e.as_ref()?))).take(MANY) {
@@ -100,11 +100,8 @@ impl Page<'_> {
         for (at, signal, then) in t.signals.iter().rev().take(3).rev() {
             notes.push((format!("{signal} after {}", duration(*at)), then.clone()));
         }
-        let folded = self.folds.count();
-        if folded > 0 {
-            let all = t.spans.len();
-            let said = format!("{folded} of {all} phases are folded into … rows; --format json has them all");
-            notes.push((String::new(), said));
+        if let Some(said) = self.folds.said() {
+            notes.push((String::new(), format!("{said}; --all shows them one by one")));
         }
         let count = notes.len();
         for (head, note) in notes.iter().take(MANY) {
@@ -146,12 +143,5 @@ impl Page<'_> {
             };
             line.put(PLAIN, rest).finish(out);
         }
-    }
-}
-
-pub(super) fn percent(share: f64) -> String {
-    match share * 100.0 {
-        p if p < 0.95 => format!("{p:.1}%"),
-        p => format!("{p:.0}%"),
     }
 }

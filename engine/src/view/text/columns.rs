@@ -1,14 +1,15 @@
 //! Where the columns of the table lie.
 
-use super::fold::Folds;
 use super::line::{plain, width};
 use super::{Columns, TextStyle};
 use crate::state::Phase;
 use crate::text::duration;
 use crate::timeline::{Outcome, Span, Timeline};
+use crate::view::fold::Folds;
+use crate::view::zones::{Zone, Zones};
 
 impl Columns {
-    pub(super) fn new(timeline: &Timeline, style: &TextStyle, folds: &Folds) -> Columns {
+    pub(super) fn new(timeline: &Timeline, style: &TextStyle, folds: &Folds, zones: &Zones) -> Columns {
         let shown = timeline.spans.iter().enumerate().filter(|(i, _)| !folds.hides(*i)).map(|(_, s)| s);
         let (mut name, mut took) = (14, 7);
         for span in shown {
@@ -16,20 +17,26 @@ impl Columns {
             name = name.max(width(&plain(&span.phase.name, style)) + detail);
             took = took.max(width(&plain(&took_label(timeline, span), style)));
         }
-        for fold in folds.rows.values() {
+        for (_, fold) in folds.rows() {
             name = name.max(width(&plain(&fold.label(), style)));
         }
         let name = 4 + name.min((style.width - 16) * 2 / 5);
         let took = name + if style.width < 70 { 1 } else { 2 } + took;
         let bar = took + 4;
-        let tail = match timeline.ready_ns {
-            Some(ready) if timeline.spans.iter().any(|s| s.start_ns >= Some(ready)) => 4,
-            Some(_) => 1,
-            None => 0,
-        };
         let narrow = style.width < 70;
-        let cells = style.width.saturating_sub(bar + if narrow { 0 } else { tail });
-        Columns { name, took, bar, cells, narrow }
+        let part = |zone: Zone, short: usize, long: usize| match zones.part(zone) {
+            None => 0,
+            Some(_) if timeline.ready_ns.is_none() || narrow => 0,
+            Some(_) if style.width < 100 => short,
+            Some(part) => width(&format!("{} {}", zone.title(), duration(part.took()))).max(long),
+        };
+        let (run, stop) = (part(Zone::Run, 3, 6), part(Zone::Stop, 4, style.width / 8));
+        let tail = match (timeline.ready_ns, narrow) {
+            (None, _) | (_, true) => 0,
+            _ => 1 + run + if stop > 0 { stop + 1 } else { 0 },
+        };
+        let cells = style.width.saturating_sub(bar + tail);
+        Columns { name, took, bar, cells, run, stop, narrow }
     }
 }
 

@@ -1,9 +1,10 @@
 //! Who the process is, as a frame down the left side and bands across.
 
 use super::Page;
-use super::line::{BOLD, KEPT, Line, PLAIN, Paint, ROOT, USER, plain, width};
-use crate::effect::{CapabilitySet, Identity};
+use super::line::{BOLD, DIM, KEPT, Line, PLAIN, Paint, ROOT, USER, plain, width};
+use crate::effect::Identity;
 use crate::timeline::{Span, Timeline};
+use crate::view::words::{capabilities, ids};
 
 /// The three identities that are told apart by sign and colour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,6 +15,8 @@ pub(super) enum Frame {
     User,
     /// not uid 0, but with capabilities
     Kept,
+    /// nothing was recorded
+    Unknown,
 }
 
 impl Frame {
@@ -21,7 +24,8 @@ impl Frame {
         match identity {
             Some(i) if i.uid[1] == 0 => Frame::Root,
             Some(i) if !i.caps.is_empty() || !i.permitted.is_empty() => Frame::Kept,
-            _ => Frame::User,
+            Some(_) => Frame::User,
+            None => Frame::Unknown,
         }
     }
     pub(super) fn paint(self) -> Paint {
@@ -29,22 +33,23 @@ impl Frame {
             Frame::Root => ROOT,
             Frame::User => USER,
             Frame::Kept => KEPT,
+            Frame::Unknown => DIM,
         }
     }
     pub(super) fn side(self) -> &'static str {
-        ["║", "│", "┃"][self as usize]
+        ["║", "│", "┃", "┆"][self as usize]
     }
     fn first(self) -> &'static str {
-        ["╔", "┌", "┏"][self as usize]
+        ["╔", "┌", "┏", "┆"][self as usize]
     }
     pub(super) fn next(self) -> &'static str {
-        ["╟", "├", "┣"][self as usize]
+        ["╟", "├", "┣", "┆"][self as usize]
     }
     fn last(self) -> &'static str {
-        ["╚══", "└──", "┗━━"][self as usize]
+        ["╚══", "└──", "┗━━", "└──"][self as usize]
     }
     fn across(self) -> &'static str {
-        ["═", "─", "━"][self as usize]
+        ["═", "─", "━", "─"][self as usize]
     }
 }
 
@@ -61,29 +66,11 @@ impl<'a> Told<'a> {
     }
 }
 
-fn all(caps: CapabilitySet) -> bool {
-    caps.0.trailing_ones() == caps.len() && caps.len() >= 37
-}
-
-fn capabilities(caps: CapabilitySet) -> String {
-    match caps.len() {
-        0 => "no capabilities".into(),
-        1..=2 => caps.iter().map(|c| c.name()).collect::<Vec<_>>().join(", "),
-        _ if all(caps) => "all capabilities".into(),
-        n => format!("{n} capabilities"),
-    }
-}
-
-fn ids(ids: [u32; 3]) -> String {
-    match ids {
-        [r, e, s] if r == e && e == s => e.to_string(),
-        [r, e, s] => format!("{r}/{e}/{s}"),
-    }
-}
-
 fn process(timeline: &Timeline, pid: u32) -> String {
-    match timeline.role(pid) {
-        Some(role) if !timeline.forks.is_empty() => format!("pid {pid} ({})", role.name()),
+    let forked = timeline.forks.iter().rev().find(|(_, _, child, _)| *child == pid);
+    match (timeline.role(pid), forked) {
+        (Some(role), _) if !timeline.forks.is_empty() => format!("pid {pid} ({})", role.name()),
+        (None, Some((.., role))) => format!("pid {pid} ({role})"),
         _ => format!("pid {pid}"),
     }
 }
@@ -165,15 +152,17 @@ fn dropped(before: &Identity, after: &Identity, capabilities: &str) -> String {
 impl<'a> Page<'a> {
     /// What must be said before the row of a span: who runs it, if that is news. Changes are saved
     /// up while one phase after the other makes them, for their rows say it themselves.
-    pub(super) fn band(&self, told: &mut Told<'a>, span: &'a Span, out: &mut String) {
-        let Some(identity) = span.identity_before.as_ref() else { return };
+    pub(super) fn band(&self, told: &mut Told<'a>, i: usize, span: &'a Span, out: &mut String) {
+        let Some(identity) = span.identity_before.as_deref() else { return };
         let pid = span.pid_start;
         let frame = Frame::of(Some(identity));
         let new_frame = match told.identity {
             None => true,
+            // processes that ran at once have a frame each
+            Some(_) if self.order.at_once(i) && told.pid != pid => true,
             Some(old) => old.uid[1] != identity.uid[1] || Frame::of(Some(old)) != frame,
         };
-        let uid_changes = span.identity_after.as_ref().is_some_and(|after| after.uid != identity.uid);
+        let uid_changes = span.identity_after.as_deref().is_some_and(|after| after.uid != identity.uid);
         let (sign, parts) = if new_frame {
             (frame.first(), whole(self.timeline, identity, pid))
         } else {
@@ -231,8 +220,8 @@ impl<'a> Page<'a> {
     /// Who that process last was, as far as the spans tell.
     pub(super) fn identity_of(&self, pid: u32) -> Option<&'a Identity> {
         self.timeline.spans.iter().rev().find_map(|s| match (s.pid_start, s.pid_end) {
-            (_, Some(end)) if end == pid => s.identity_after.as_ref(),
-            (Some(start), _) if start == pid => s.identity_before.as_ref(),
+            (_, Some(end)) if end == pid => s.identity_after.as_deref(),
+            (Some(start), _) if start == pid => s.identity_before.as_deref(),
             _ => None,
         })
     }

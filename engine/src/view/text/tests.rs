@@ -1,6 +1,6 @@
 use super::*;
 use crate::timeline::samples::*;
-use crate::timeline::{Event, Failure, PhaseHeader, What};
+use crate::timeline::{Event, Failure, Outcome, PhaseHeader, What};
 use unicode_width::UnicodeWidthStr;
 
 fn show(events: &[Event], style: &TextStyle) -> String {
@@ -13,7 +13,19 @@ fn row<'a>(text: &'a str, name: &str) -> &'a str {
 }
 
 fn samples() -> Vec<Vec<Event>> {
-    vec![served(), unwound(), stuck(), running(), foreground(), guarded(), many(90), hostile(), vec![]]
+    vec![
+        served(),
+        unwound(),
+        stuck(),
+        running(),
+        foreground(),
+        guarded(),
+        parallel(),
+        parallel_failed(),
+        many(90),
+        hostile(),
+        vec![],
+    ]
 }
 
 /// Names that try to get out, are too long, or are wide.
@@ -51,28 +63,26 @@ fn hostile() -> Vec<Event> {
 }
 
 #[test]
-fn look() {
-    println!("{}", show(&served(), &TextStyle::default()));
-    println!("{}", show(&unwound(), &TextStyle::default()));
-}
-
-#[test]
 fn a_run_that_served() {
     let text = show(&served(), &TextStyle::default());
     let line = |n: usize| text.lines().nth(n).unwrap_or_default();
     assert!(line(0).starts_with("twistd  ready in 488 ms · removePIDFile failed "), "{text}");
     assert!(line(0).ends_with("run 7f3a  2026-11-22 05:26:50Z"), "{text}");
-    assert_eq!(line(3), "╔ root 0:0 · all capabilities · pid 3798 (launcher) · / · umask 022");
+    assert_eq!(line(1), "91% of the time to ready was readTacFile. Root for 455 ms, then uid 1000.");
+    assert!(line(3).ends_with("0 START-UP  ▪ widened     488 ms┊RUN┊STOP"), "{text}");
+    assert_eq!(line(4), "╔ root 0:0 · all capabilities · pid 3798 (launcher) · / · umask 022");
     assert!(text.contains("\n╟ pid 3798 → 3849 → 3850 · root /jail · cwd /srv · umask 027\n║ ✓ openPIDFile"));
     assert!(text.contains(
         "\n╚══ privileges dropped: uid 0 → 1000, gid 0 → 1000, capabilities 41 → 0 ════════\n│ ✓ startApp"
     ));
     assert!(
-        row(&text, "readTacFile").contains("443 ms ◆   ███") && row(&text, "readTacFile").contains("91%")
+        row(&text, "✓ readTacFile").contains("443 ms ◆   ███") && row(&text, "✓ readTacFile").contains("91%")
     );
-    assert!(row(&text, "✓ startReactor").ends_with("┊▶▶"), "{text}");
-    assert!(row(&text, "✗ removePIDFile").ends_with("EACCES Permission denied             ┊  ✗"), "{text}");
-    assert!(row(&text, "● ready").ends_with('●'));
+    assert!(row(&text, "✓ startReactor").ends_with("┊▶▶▶┊"), "{text}");
+    assert!(row(&text, "✗ removePIDFile").ends_with("EACCES Permission denied        ┊   ┊ ✗"), "{text}");
+    assert!(row(&text, "● ready").ends_with("●   ┊"));
+    let wide = show(&served(), &TextStyle { width: 132, ..Default::default() });
+    assert!(row(&wide, "START-UP").contains("┊RUN 3 d 4 h┊STOP 53 µs"), "{wide}");
     assert!(text.contains("why   removePIDFile: remove /run/d.pid: Permission denied\n"));
     assert_eq!(text.matches("╟").count(), 1, "one band for all that changed");
 }
@@ -114,6 +124,143 @@ fn a_guard_and_a_kept_capability() {
 }
 
 #[test]
+fn branches_at_once_have_a_frame_each_and_three_signs() {
+    let text = show(&parallel(), &TextStyle::default());
+    let has = |what: &str| assert!(text.contains(what), "no {what:?} in\n{text}");
+    has("Branches at once, as root, uid 65534 and\nuid 1000 with cap_net_bind_service.");
+    has("\n╔ root 0:0 · all capabilities · pid 501 (database) · / · umask 022\n║ ✓ connect");
+    has("\n╔ root 0:0 · all capabilities · pid 502 (cache) · / · umask 022\n║ ✓ becomeNobody");
+    has("capabilities 41 → 0 ══════\n│ ✓ warmCache");
+    has("capabilities 41 → 1 ════════\n┃ ✓ bind80");
+    has("\n╔ root 0:0 · all capabilities · pid 500 (daemon) · / · umask 022\n║ ✓ join");
+    let order: Vec<_> = ["fork", "connect", "migrate", "becomeNobody", "warmCache", "bind443", "join"]
+        .iter()
+        .map(|name| text.find(&format!("✓ {name}")))
+        .collect();
+    assert!(order.is_sorted() && order.iter().all(Option::is_some), "{text}");
+    let text = show(&parallel_failed(), &TextStyle::default());
+    assert!(row(&text, "! migrate").contains("no end"), "{text}");
+    assert!(text.contains("┃ · join                       not run    needs bind443"), "{text}");
+}
+
+#[test]
+fn interleaved_branches_are_grouped_by_process() {
+    let mut events = parallel();
+    if let What::Run { phases, .. } = &mut events[0].what {
+        // as a plan may have them: one of each branch in turn
+        phases.swap(3, 4);
+        phases.swap(5, 7);
+    }
+    let text = show(&events, &TextStyle::default());
+    assert_eq!(text.matches("(database)").count(), 1, "{text}");
+    assert_eq!(text.matches("(cache)").count(), 1, "{text}");
+    assert_eq!(text.matches("(net)").count(), 1, "{text}");
+}
+
+#[test]
+fn nothing_known_of_the_identity_is_no_drop() {
+    let mut events = served();
+    events.retain(|e| !matches!(e.what, What::Identity { .. }));
+    let text = show(&events, &TextStyle::default());
+    assert!(text.contains("\n┆ ✓ checkPID") && !text.contains(['│', '║']), "{text}");
+    assert!(!text.contains("Root"), "{text}");
+}
+
+#[test]
+fn blame_is_the_whole_time() {
+    let style = TextStyle { shown: Shown::Blame, ..Default::default() };
+    let text = show(&served(), &style);
+    let rows: Vec<_> = text.lines().skip_while(|l| !l.contains("own time")).skip(1).collect();
+    assert!(rows[0].starts_with("║     443 ms    91%  readTacFile"), "{text}");
+    assert!(rows[1].starts_with("│      31 ms     6%  startApplication"), "{text}");
+    assert!(text.contains("\n·     2.5 ms   0.5%  between phases, when none ran\n"), "{text}");
+    assert!(text.contains("\n=     488 ms   100%  together: the time to ready\n"), "{text}");
+    assert!(!text.contains("startReactor"), "what served is no part of the start\n{text}");
+    assert!(text.contains("why   removePIDFile"), "{text}");
+    let text = show(&parallel(), &style);
+    assert!(text.contains("║     130 ms    60%  migrate of 180 ms "), "{text}");
+    assert!(show(&unwound(), &style).contains("✗ privilegedStartService"));
+    assert!(show(&many(5000), &style).contains("4940 more phases (--all shows them)"));
+    let start = events_of(&served(), 4);
+    assert!(show(&start, &style).contains("together: the start so far"), "{}", show(&start, &style));
+}
+
+fn events_of(events: &[Event], n: usize) -> Vec<Event> {
+    events[..n].to_vec()
+}
+
+#[test]
+fn the_chain_is_in_the_order_of_time() {
+    let style = TextStyle { shown: Shown::Chain, ..Default::default() };
+    let text = show(&served(), &style);
+    let has = |text: &str, what: &str| assert!(text.contains(what), "no {what:?} in\n{text}");
+    has(&text, "\n║     399 µs   443 ms    91%  readTacFile\n");
+    has(&text, "  startLogger → chroot → chdir → umask\n");
+    has(&text, "\n│     457 ms    31 ms     6%  startApplication\n●     488 ms                  ready\n");
+    has(&text, "2.5 ms   0.5%  in shorter waits, together\n");
+    has(&text, "none had time to spare");
+    let all = show(&served(), &TextStyle { rows: usize::MAX, ..style.clone() });
+    has(&all, "  chroot /jail\n");
+    let text = show(&parallel(), &style);
+    has(&text, "\n│     120 ms    90 ms         warmCache 12 000 keys\n");
+    has(&text, "\n┃      60 ms   150 ms         bind443 :443\n");
+    has(&show(&unwound(), &style), "✗ privilegedStartService");
+    assert!(show(&many(5000), &style).lines().count() < 100);
+}
+
+#[test]
+fn time_between_phases_is_drawn_and_told() {
+    let mut events = served();
+    let from = events.iter().position(|e| matches!(&e.what, What::Enter { phase } if phase == "openPIDFile"));
+    for e in &mut events[from.unwrap_or(0)..] {
+        e.t += 400 * MS;
+    }
+    let text = show(&events, &TextStyle::default());
+    assert!(row(&text, "✓ openPIDFile").contains("░░░░▪"), "{text}");
+    assert!(text.contains("45% lay between phases"), "{text}");
+    assert!(text.contains("░ between phases 403 ms (45%), 400 ms of it before openPIDFile"), "{text}");
+    assert!(!row(&text, "✓ chroot").contains('░'), "{text}");
+    // too short for a column of its own: the sign is explained only where it stands
+    for e in &mut events[from.unwrap_or(0)..] {
+        e.t -= 394 * MS;
+    }
+    let text = show(&events, &TextStyle::default());
+    assert!(text.contains(" between phases 8.5 ms (2%)") && !text.contains('░'), "{text}");
+}
+
+#[test]
+fn a_process_that_vanished_says_where() {
+    let mut events = served();
+    events.truncate(10);
+    let mut t = Timeline::from_events(&events);
+    t.vanished();
+    let open = t.spans.iter().find(|s| s.start_ns.is_some() && s.end_ns.is_none()).map(|s| &s.phase.name);
+    assert_eq!(open.map(String::as_str), Some("chroot"));
+    let text = render(&t, &TextStyle::default());
+    assert!(text.starts_with("twistd  not ready · vanished in chroot"), "{text}");
+    assert!(text.contains("\n99.2% of the time was readTacFile."), "{text}");
+    assert!(row(&text, "! chroot").contains("no end"), "{text}");
+    assert!(row(&text, "· chdir").contains("the process vanished before"), "{text}");
+    let said = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(
+        said.contains("why process 3798 is gone and left no record of its end; its last one is of"),
+        "{text}"
+    );
+    let text = render(&t, &TextStyle { shown: Shown::Chain, ..Default::default() });
+    assert!(text.contains("  ! chroot /jail\n"), "{text}");
+}
+
+#[test]
+fn scales_say_what_they_are() {
+    let head = |scale| row(&show(&served(), &TextStyle { scale, ..Default::default() }), "phase").to_owned();
+    assert!(head(Scale::Time).contains("to scale"), "{}", head(Scale::Time));
+    assert!(head(Scale::Balanced).contains("▪ widened"));
+    assert!(head(Scale::Steps).contains("equal steps"));
+    let text = show(&served(), &TextStyle { window: Window::Startup, ..Default::default() });
+    assert!(text.contains("● ready") && !text.contains("✗ removePIDFile"), "{text}");
+}
+
+#[test]
 fn nothing_ran() {
     let phases = vec![
         PhaseHeader { skipped: Some("nodaemon is set".into()), ..header("a", &[], "") },
@@ -134,8 +281,12 @@ fn nothing_ran() {
 fn every_line_fits_and_nothing_escapes() {
     for events in samples() {
         for width in (60..=120).filter(|w| w % 3 == 0 || *w < 82) {
-            for (color, ascii) in [(false, false), (false, true), (true, false)] {
-                let text = show(&events, &TextStyle { width, color, ascii, rows: 60 });
+            let looks = [(false, false), (false, true), (true, false)];
+            let views = [Shown::Timeline, Shown::Blame, Shown::Chain];
+            for ((color, ascii), shown) in looks.iter().flat_map(|l| views.map(|v| (*l, v))) {
+                let scale = [Scale::Time, Scale::Balanced, Scale::Steps][width % 3];
+                let text =
+                    show(&events, &TextStyle { width, color, ascii, shown, scale, ..Default::default() });
                 let plain = strip(&text);
                 assert!(color || plain == text, "an ESC without colour");
                 for line in plain.lines() {
@@ -177,6 +328,7 @@ fn many_phases_are_folded_and_said_so() {
     assert!(text.contains("✗ phase2500"), "{text}");
     assert!(text.contains("phases of group3"), "{text}");
     assert!(text.contains("of 5000 phases are folded"), "{text}");
+    assert!(row(&text, "phases of group3").contains('▁'), "{text}");
     let all = show(&events, &TextStyle { rows: usize::MAX, ..Default::default() });
     assert!(all.lines().count() > 5000);
 }

@@ -1,0 +1,1 @@
+from twisted.application.service import Application; application = Application("t")
