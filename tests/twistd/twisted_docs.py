@@ -76,8 +76,8 @@ def answer(port):
             stream.settimeout(1.0)
             while some := stream.recv(4096):
                 said += some
-    except TimeoutError:
-        pass
+    except (TimeoutError, ConnectionResetError):
+        pass  # closed with or without our line read: which is chance
     except OSError as error:
         said += type(error).__name__.encode()
     text = said.decode("latin-1")
