@@ -3,6 +3,7 @@
 mod application;
 pub mod pages;
 mod root;
+mod settings;
 
 use crate::diagnostic::Diagnostic;
 use crate::effect::{Capability, Effect, Identity};
@@ -32,6 +33,9 @@ pub fn judge(plan: &Plan, snapshot: &Snapshot) -> (Simulation, Vec<Diagnostic>) 
     findings.extend(judge.pid_file_checked_elsewhere());
     findings.extend(judge.code_read_as_root());
     findings.extend(judge.library_out_of_reach());
+    findings.extend(judge.capabilities_cleared_by_the_drop());
+    findings.extend(judge.set_behind_the_start());
+    findings.extend(judge.set_id_without_effect());
     findings.sort_by_key(|f| std::cmp::Reverse(f.severity));
     (simulation, findings)
 }
@@ -394,5 +398,6 @@ impl Judge<'_> {
 /// True for effects that make up what a spec declares of the daemon: identity, root, cwd, umask,
 /// ports, its PID file. Without one of them it is not up as declared.
 fn declares(effect: &Effect) -> bool {
-    effect.changes_identity() || matches!(effect, Effect::Bind { .. } | Effect::CreatePidFile { .. })
+    effect.changes_identity()
+        || matches!(effect, Effect::Bind { .. } | Effect::CreatePidFile { .. } | Effect::Process(_))
 }
