@@ -43,7 +43,7 @@ rsd: 1
 name: demo
 extends: twistd
 phases:
-  limits: { kind: limits, with: { core: 0 } }
+  limits: { kind: limits, with: { nofile: 99 } }
 order: [startApplication, limits]",
         args: &["--spec", "spec.yaml", "--", "sleep", "60"],
         starter: Anyone,
