@@ -10,6 +10,7 @@ pub mod pages;
 mod privilege;
 mod process;
 mod root;
+mod settings;
 
 use crate::diagnostic::Diagnostic;
 use crate::effect::{Effect, Identity};
@@ -34,6 +35,9 @@ const RULES: &[(&[&str], Rule)] = &[
     (&["RSD0406"], |judge| judge.pid_file_checked_elsewhere()),
     (&["RSD0503"], |judge| judge.code_read_as_root()),
     (&["RSD0504"], |judge| judge.library_out_of_reach()),
+    (&["RSD0316"], |judge| judge.capabilities_cleared_by_the_drop()),
+    (&["RSD0510"], |judge| judge.set_behind_the_start()),
+    (&["RSD0511"], |judge| judge.set_id_without_effect()),
 ];
 
 /// Judges a plan on the machine that the snapshot shows.
