@@ -5,8 +5,10 @@
 //! rsd changes anything, so simulating, running, undoing and explaining are readings of one list.
 
 mod identity;
+mod touches;
 
 pub use identity::{Capability, CapabilitySet, Identity, Ids};
+pub use touches::{State, Touch};
 
 use crate::plan::Plan;
 use crate::snapshot::User;
