@@ -22,7 +22,7 @@ use touched::Touched;
 /// So many orders are tried for one plan.
 const ORDERS: usize = 256;
 /// And so many steps simulated for that, in all of them together.
-const STEPS: usize = 100_000;
+const STEPS: usize = 40_000;
 
 /// An order to start from: the pairs that are exchanged in it.
 type Exchanged = BTreeSet<(usize, usize)>;
@@ -96,7 +96,12 @@ impl Search<'_, '_> {
             for (a, b) in meetings.keys() {
                 earlier.entry(*b).or_default().push(*a);
             }
-            for pair in self.loose(&meetings) {
+            let loose = self.loose(&meetings);
+            for (n, pair) in loose.iter().copied().enumerate() {
+                if self.orders == ORDERS || self.steps + order.len() > STEPS {
+                    self.untried += loose.len() - n;
+                    return findings.into_values().collect();
+                }
                 let mut next = exchanged.clone();
                 let in_file = (pair.0.min(pair.1), pair.0.max(pair.1));
                 if !next.remove(&in_file) {
@@ -106,10 +111,6 @@ impl Search<'_, '_> {
                     continue;
                 }
                 let Some(other) = self.between.exchange(&order, &earlier, pair) else { continue };
-                if self.orders == ORDERS || self.steps + other.len() > STEPS {
-                    self.untried += 1;
-                    continue;
-                }
                 known.insert(next.clone());
                 match self.finding(&other, in_file, &exchanged) {
                     Some(finding) => {
