@@ -6,9 +6,11 @@
 
 mod identity;
 mod setting;
+mod touches;
 
 pub use identity::{Capability, CapabilitySet, Identity, Ids};
 pub use setting::{IoPriority, Limits, Policy, Resource, SecureBits, Setting, Settings, Unit};
+pub use touches::{State, Touch};
 
 use crate::plan::Plan;
 use crate::snapshot::User;

@@ -11,6 +11,7 @@ mod privilege;
 mod process;
 mod root;
 mod settings;
+mod ties;
 
 use crate::diagnostic::Diagnostic;
 use crate::effect::{Effect, Identity};
@@ -47,12 +48,8 @@ pub fn judge(plan: &Plan, snapshot: &Snapshot) -> (Simulation, Vec<Diagnostic>) 
     drop(stage);
     let _stage = tracing::info_span!(target: "rsd", "rules").entered();
     let judge = Judge { plan, snapshot, simulation: &simulation };
-    let mut findings = Vec::new();
-    for (codes, rule) in RULES {
-        let found = rule(&judge);
-        debug_assert!(found.iter().all(|f| codes.contains(&f.code)), "a code that its row does not name");
-        findings.extend(found);
-    }
+    let mut findings = judge.found();
+    findings.extend(judge.ties(&findings));
     findings.sort_by_key(|f| std::cmp::Reverse(f.severity));
     (simulation, findings)
 }
@@ -65,6 +62,17 @@ struct Judge<'a> {
 }
 
 impl Judge<'_> {
+    /// What the rules find in this one order.
+    fn found(&self) -> Vec<Diagnostic> {
+        let mut findings = Vec::new();
+        for (codes, rule) in RULES {
+            let found = rule(self);
+            debug_assert!(found.iter().all(|f| codes.contains(&f.code)), "a code that its row does not name");
+            findings.extend(found);
+        }
+        findings
+    }
+
     /// The steps that are not skipped, with their places in the plan.
     fn steps(&self) -> impl Iterator<Item = (usize, &Step)> {
         self.plan.steps().iter().enumerate().filter(|(_, s)| s.skipped.is_none())
