@@ -123,7 +123,26 @@ impl Files {
         }
     }
 
+    /// The names that are looked up on the way of a path, each with its directory, links on the way
+    /// followed, as far as it goes.
+    pub fn way(&self, who: &Identity, path: &Path, follow_last: bool) -> Vec<(PathBuf, PathBuf)> {
+        let mut seen = Vec::new();
+        let mut look = |dir: &Path, name: &Path| seen.push((dir.to_owned(), name.to_owned()));
+        let _ = self.walk_seen(who, path, follow_last, &mut look);
+        seen
+    }
+
     fn walk(&self, who: &Identity, path: &Path, follow_last: bool) -> Result<PathBuf, Refusal> {
+        self.walk_seen(who, path, follow_last, &mut |_, _| {})
+    }
+
+    fn walk_seen(
+        &self,
+        who: &Identity,
+        path: &Path,
+        follow_last: bool,
+        seen: &mut dyn FnMut(&Path, &Path),
+    ) -> Result<PathBuf, Refusal> {
         let start = if path.is_absolute() { who.root.clone() } else { self.join(&who.root, &who.cwd) };
         let mut here = start;
         let mut todo: Vec<PathBuf> = parts(path);
@@ -145,6 +164,7 @@ impl Files {
                     ));
                 }
             }
+            seen(&here, &part);
             let next = here.join(&part);
             match self.get(&next).map(|n| &n.kind) {
                 Some(FileKind::Symlink(target)) if follow_last || !todo.is_empty() => {

@@ -138,4 +138,110 @@ fails only where the file is made (exit code 5).",
         fix: "make the file before the root is changed; then one path is one
 file. The spec twistd-safe does, and has no separate check.",
     },
+    Page {
+        code: "RSD0407",
+        title: "root makes or enters a name that somebody else controls",
+        story: "
+Whoever may write a directory chooses what the names in it lead to. rsd never
+follows a link in the last place of a path and gives a file away through its
+descriptor. But the directories above are looked up by the kernel, links and
+all: if one of them stands in a directory of the daemon's user, that user puts
+a link there, and at the next start root makes the file where the link leads,
+and gives it away where `owner` says so. So logs in the hands of their daemon
+became ways to root: CVE-2016-1247 (nginx), CVE-2016-9566 (Nagios). With a new
+root it is the jail itself. Where only the last directory is a stranger's, it
+is a note: the stranger can keep the daemon from starting.",
+        spec: "
+rsd: 1
+name: demo
+extends: twistd-safe",
+        args: &["--spec", "spec.yaml", "--uid", "nobody", "-l", "/tmp/demo.log", "--pidfile="],
+        starter: Root,
+        failure: "with a directory of that name in /tmp the start fails. With
+a link to /etc/cron.d in place of `logs` in the log's path home/logs/log, where
+`home` is the user's, /etc/cron.d/log is the user's after the next start.",
+        fix: "let every directory above the last belong to root and give the
+user the last one only: install -d -o svc /var/log/demo",
+    },
+    Page {
+        code: "RSD0408",
+        title: "the daemon's user may rewrite the PID file",
+        story: "
+A PID file says which process to signal, and it is root that signals: an init
+script, `kill $(cat FILE)`, what runs after a log was rotated. Where the file
+belongs to the daemon's user (`owner: dropped`, or made after the drop),
+whoever takes the daemon over has root end any process: CVE-2017-11747
+(tinyproxy), CVE-2017-14159 (slapd), CVE-2018-16888 (systemd's PIDFile=). `rsd
+stop` believes the lock on the file, not the number in it.",
+        spec: "
+rsd: 1
+name: demo
+extends: twistd
+phases:
+  openPIDFile: { with: { owner: dropped } }",
+        args: &["--spec", "spec.yaml", "--uid", "nobody", "--pidfile", "/run/demo.pid"],
+        starter: Root,
+        failure: "no call fails. Root's `kill $(cat /run/demo.pid)` ends
+another process than the daemon.",
+        fix: "leave the file to root and let the guard remove it, as the spec
+twistd-safe does.",
+    },
+    Page {
+        code: "RSD0409",
+        title: "the daemon may not use its working directory",
+        story: "
+chdir(2) asks for the right to enter a directory once, when it is called. Done
+as root it succeeds for a directory that the daemon's user may not enter, and
+stays there over the drop. systemd changes directory as the user for that
+reason. The same is true of the directory a start was made from, such as /root,
+where no phase changes it.",
+        spec: "
+rsd: 1
+name: demo
+extends: twistd",
+        args: &["--spec", "spec.yaml", "--uid", "nobody", "--rundir", "/root", "-l", "/var/log/a"],
+        starter: Root,
+        failure: "no call of the start fails. Each open(2) of a relative path
+by the application answers EACCES.",
+        fix: "name a directory that the user may enter (`--rundir /`), or let
+it: chmod o+x.",
+    },
+    Page {
+        code: "RSD0410",
+        title: "a path that exists outside and not inside the new root",
+        story: "
+After chroot(2) every path begins at the new root. A phase behind it names a
+path that is there on this machine and is not there in the jail: the directory
+of a PID file or a log, a program, the place of a socket. What was opened
+before stays open, so a phase that only needs the old path can come first.",
+        spec: "
+rsd: 1
+name: demo
+extends: twistd",
+        args: &["--spec", "spec.yaml", "--chroot", "/usr", "--pidfile", "/run/demo.pid"],
+        starter: Root,
+        failure: "open(2) answers ENOENT in the jail; the start is given up.",
+        fix: "put the phase before the chroot, as the spec twistd-safe does, or
+make the directory inside: install -d /usr/run.",
+    },
+    Page {
+        code: "RSD0411",
+        title: "a file that everybody may write",
+        story: "
+The mode of a new file is what the phase asks for, less the umask: 0666 under a
+umask of 0 is a file that any user of the machine may write. A daemon that
+clears its umask and leaves the mode to others makes them (daemonize(1) and
+busybox's start-stop-daemon do: PID files of mode 0666).",
+        spec: "
+rsd: 1
+name: demo
+extends: twistd
+phases:
+  openPIDFile: { with: { mode: '0666' } }",
+        args: &["--spec", "spec.yaml", "--uid", "nobody", "--umask", "0", "--pidfile", "/run/a.pid"],
+        starter: Anyone,
+        failure: "no call fails. Any user writes a number into the PID file,
+and root's `kill $(cat /run/a.pid)` signals that process.",
+        fix: "mode 0644 (which is the default), or a umask of 022.",
+    },
 ];
