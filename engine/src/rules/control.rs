@@ -2,30 +2,10 @@
 
 use super::Judge;
 use crate::diagnostic::Diagnostic;
-use crate::effect::{Effect, Identity, Owner, Socket};
-use crate::model::{Files, Node};
+use crate::effect::{Effect, Identity, Socket};
+use crate::model::Node;
 use crate::plan::Step;
-use std::path::Path;
-
-/// What an effect makes or enters by a path, as far as a link on the way matters.
-struct Made<'a> {
-    path: &'a Path,
-    owner: Option<Owner>,
-    /// the last name is followed, too: a directory that is entered
-    enters: bool,
-}
-
-fn made(effect: &Effect) -> Option<Made<'_>> {
-    let (path, owner, enters) = match effect {
-        Effect::OpenLog { path, owner, .. } | Effect::CreatePidFile { path, owner, .. } => {
-            (path, *owner, false)
-        }
-        Effect::Bind { socket: Socket::Unix(path) } => (path, None, false),
-        Effect::Chroot { path } => (path, None, true),
-        _ => return None,
-    };
-    Some(Made { path, owner, enters })
-}
+use std::path::{Path, PathBuf};
 
 /// Who can make a name lead elsewhere.
 enum Controller {
@@ -65,87 +45,94 @@ fn controller(dir: &Node, entry: Option<&Node>, actor: &Identity, server: &Ident
 }
 
 impl Judge<'_> {
-    /// Root opens or makes a name on a way, or in a directory, that somebody else can change.
+    /// Root enters a new root, or makes a name, on a way that somebody else can change. Where it makes
+    /// one, no link of a stranger is followed, so the stranger can do no more than be in the way.
     pub(super) fn made_where_others_rule(&self) -> Vec<Diagnostic> {
         let Some(server) = self.serving() else { return Vec::new() };
-        let files = self.simulation.model.files();
         let mut found = Vec::new();
         for (i, step, effect) in self.effects() {
-            let (Some(made), Some(actor)) = (made(effect), self.before(i)) else { continue };
-            if actor.uid[1] != 0 {
-                continue;
-            }
-            let there = match made.enters {
-                true => files.directory(actor, made.path),
-                false => files.parent(actor, made.path),
+            let Some(actor) = self.before(i).filter(|actor| actor.uid[1] == 0) else { continue };
+            let finding = match effect {
+                Effect::Chroot { path } => self.root_of_others(step, path, actor, server),
+                Effect::OpenLog { path, .. }
+                | Effect::CreatePidFile { path, .. }
+                | Effect::Bind { socket: Socket::Unix(path) } => {
+                    self.name_of_others(step, path, actor, server)
+                }
+                _ => None,
             };
-            if there.is_err() {
-                continue; // it fails, which is another finding
-            }
-            let way = files.way(actor, made.path, made.enters);
-            let Some(((dir, _), above)) = way.split_last() else { continue };
-            // Inside a root of its own the daemon's user can lead root to no other place than that.
-            let confined = |who: &Controller| {
-                actor.root != Path::new("/") && matches!(who, Controller::Uid(u) if *u == server.uid[1])
-            };
-            let on_the_way = if made.enters { &way[..] } else { above };
-            let theirs = on_the_way.iter().find_map(|(dir, name)| {
-                let who = controller(files.get(dir)?, files.get(&dir.join(name)), actor, server)?;
-                (!confined(&who)).then_some((dir, name, who))
-            });
-            if let Some((dir, name, who)) = theirs {
-                found.push(self.way_of_others(step, &made, (files, dir, name, &who)));
-                continue;
-            }
-            let Some(node) = files.get(dir).filter(|_| !made.enters) else { continue };
-            let owner = made.owner.map_or(0, |o| o.uid);
-            let who = match controller(node, None, actor, server) {
-                Some(Controller::Uid(uid)) if uid == server.uid[1] || uid == owner => continue,
-                Some(Controller::Group(_)) | None => continue,
-                Some(who) => who,
-            };
-            found.push(
-                Diagnostic::note_finding(
-                    "RSD0407",
-                    format!("`{}` makes {} in a directory that {who} may write", step.phase, made.path.display()),
-                )
-                .at(step.at, "made here as root")
-                .phase(&step.phase)
-                .note(format!(
-                    "{}: {who} can make that name first, as a directory or a link, and the daemon does not start{}",
-                    owned(dir, node),
-                    if node.mode & 0o1000 != 0 { "" } else { "; or put another file in its place later" }
-                ))
-                .help(format!("use a directory that belongs to root, or to uid {}", server.uid[1])),
-            );
+            found.extend(finding);
         }
         found
     }
 
-    fn way_of_others(
+    fn root_of_others(
         &self,
         step: &Step,
-        made: &Made,
-        (files, dir, name, who): (&Files, &Path, &Path, &Controller),
-    ) -> Diagnostic {
-        let last = made.path.file_name().unwrap_or_default().to_string_lossy();
-        let (verb, then) = if made.enters {
-            ("enters", "the new root is whatever directory that leads to, `/` too".to_owned())
-        } else {
-            let given =
-                made.owner.map_or_else(String::new, |o| format!(" and gives it to {}:{}", o.uid, o.gid));
-            ("makes", format!("root then makes `{last}` in whatever directory that leads to{given}"))
-        };
-        let node = files.get(dir).map_or_else(|| dir.display().to_string(), |node| owned(dir, node));
-        Diagnostic::warning(
-            "RSD0407",
-            format!("`{}` {verb} {} as root, on a way that {who} controls", step.phase, made.path.display()),
+        path: &Path,
+        actor: &Identity,
+        server: &Identity,
+    ) -> Option<Diagnostic> {
+        let files = self.simulation.model.files();
+        files.directory(actor, path).ok()?;
+        let (dir, name, node, who) = files.way(actor, path).into_iter().find_map(|(dir, name)| {
+            let node = files.get(&dir)?;
+            let who = controller(node, files.get(&dir.join(&name)), actor, server)?;
+            Some((dir.clone(), name, node, who))
+        })?;
+        Some(
+            Diagnostic::warning("RSD0407", format!("{who} decides what `{}` makes the root", step.phase))
+                .at(step.at, format!("enters {} as root", path.display()))
+                .phase(&step.phase)
+                .note(format!(
+                    "{}: {who} can put a symbolic link in place of `{}`",
+                    owned(&dir, node),
+                    name.display()
+                ))
+                .note("at the next start the root is whatever directory that leads to, `/` too")
+                .help(format!(
+                    "let root own {}, and nobody else write it; what is below {} may be the user's",
+                    dir.display(),
+                    path.display()
+                )),
         )
-        .at(step.at, format!("follows {} as root", dir.join(name).display()))
-        .phase(&step.phase)
-        .note(format!("{node}: {who} can put a symbolic link in place of `{}`", name.display()))
-        .note(format!("at the next start {then} (CVE-2016-1247, CVE-2016-9566)"))
-        .help("let every directory above the last belong to root, and to nobody else to write: /var/log/NAME, /run/NAME")
+    }
+
+    fn name_of_others(
+        &self,
+        step: &Step,
+        path: &Path,
+        actor: &Identity,
+        server: &Identity,
+    ) -> Option<Diagnostic> {
+        let files = self.simulation.model.files();
+        let at = files.parent(actor, path).ok()?;
+        let last = (at.parent()?.to_owned(), PathBuf::from(at.file_name()?));
+        let way = files.way(actor, path.parent()?).into_iter();
+        let (dir, node, who) = way.chain([last.clone()]).find_map(|(dir, name)| {
+            let node = files.get(&dir)?;
+            // What was made is not there before the start.
+            let entry = if (&dir, &name) == (&last.0, &last.1) { None } else { files.get(&dir.join(&name)) };
+            match controller(node, entry, actor, server)? {
+                Controller::Group(_) => None,
+                Controller::Uid(uid) if uid == server.uid[1] => None,
+                who => Some((dir.clone(), node, who)),
+            }
+        })?;
+        let in_place = if node.mode & 0o1000 != 0 { "" } else { ", or take away what was made" };
+        Some(
+            Diagnostic::note_finding(
+                "RSD0407",
+                format!("{who} can keep `{}` from making {}", step.phase, path.display()),
+            )
+            .at(step.at, "made here as root")
+            .phase(&step.phase)
+            .note(format!(
+                "{}: {who} can put a directory or a link there first{in_place}; a link is not followed, and the daemon does not start",
+                owned(&dir, node)
+            ))
+            .help(format!("use a directory that belongs to root, or to uid {}, all the way", server.uid[1])),
+        )
     }
 
     /// The number in the PID file is chosen by whom it is to be used against.

@@ -142,26 +142,25 @@ file. The spec twistd-safe does, and has no separate check.",
         code: "RSD0407",
         title: "root makes or enters a name that somebody else controls",
         story: "
-Whoever may write a directory chooses what the names in it lead to. rsd never
-follows a link in the last place of a path and gives a file away through its
-descriptor. But the directories above are looked up by the kernel, links and
-all: if one of them stands in a directory of the daemon's user, that user puts
-a link there, and at the next start root makes the file where the link leads,
-and gives it away where `owner` says so. So logs in the hands of their daemon
-became ways to root: CVE-2016-1247 (nginx), CVE-2016-9566 (Nagios). With a new
-root it is the jail itself. Where only the last directory is a stranger's, it
-is a note: the stranger can keep the daemon from starting.",
+Whoever may write a directory chooses what the names in it lead to. Logs in the
+hands of their daemon became ways to root: CVE-2016-1247 (nginx), CVE-2016-9566
+(Nagios). Where rsd makes a file as root it follows no link of a stranger's, so
+the stranger can do no more than be in the way: a note, and none where the
+stranger is the daemon's own user. A new root is entered as chroot(2) does,
+links and all. If a directory above the jail is not root's alone, its owner
+chooses the jail, and that is a warning.",
         spec: "
 rsd: 1
 name: demo
 extends: twistd-safe",
         args: &["--spec", "spec.yaml", "--uid", "nobody", "-l", "/tmp/demo.log", "--pidfile="],
         starter: Root,
-        failure: "with a directory of that name in /tmp the start fails. With
-a link to /etc/cron.d in place of `logs` in the log's path home/logs/log, where
-`home` is the user's, /etc/cron.d/log is the user's after the next start.",
-        fix: "let every directory above the last belong to root and give the
-user the last one only: install -d -o svc /var/log/demo",
+        failure: "somebody makes the directory /tmp/demo.log, and the start
+fails with EISDIR. With `--chroot home/jail`, and `home` the daemon's user's, a
+link in place of `jail` makes the next start run in the root of the machine.",
+        fix: "let every directory above the jail belong to root, and keep logs
+and PID files out of directories that everybody may write:
+install -d -o svc /var/log/demo",
     },
     Page {
         code: "RSD0408",
