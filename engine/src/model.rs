@@ -327,7 +327,15 @@ impl Model {
 
     fn start_application(&mut self) -> Result<Done, SystemError> {
         let program = self.loaded("start the application")?;
-        let Some(word) = program.command.first() else { return Ok(Done::with(Undo::Nothing)) };
+        let Some(word) = program.command.first() else {
+            let answers = self.listening.iter().any(|s| !matches!(s, Socket::Udp(_)));
+            if !program.is_twisted() && !answers {
+                return Err(SystemError::new("start whoami: there is no address to serve").why(
+                    "it serves TCP and unix sockets that a phase before it has bound, and there is none",
+                ));
+            }
+            return Ok(Done::with(Undo::Nothing));
+        };
         if let Some(Some(path)) = self.programs.get(word) {
             let what = format!("execute {}", path.display());
             let path = path.clone();

@@ -104,6 +104,10 @@ pub fn places(snapshot: &mut Snapshot, plan: &Plan) {
             }
             Effect::Application(Application::Load(wanted)) => {
                 paths.extend(wanted.tac.clone());
+                // Where it is not in the root, it is worth knowing that it is outside.
+                let word =
+                    wanted.command.first().filter(|word| word.starts_with('/') && wanted.root.is_some());
+                paths.extend(word.map(PathBuf::from));
                 if let Some((word, found)) = find(wanted) {
                     paths.extend(found.clone());
                     snapshot.programs.insert(word, found);
