@@ -9,7 +9,7 @@ pub use files::{Access, Files, Node};
 
 use crate::effect::{
     Application, Brought, Capability, CapabilitySet, Done, Effect, Handle, Identity, News, Owner, Performed,
-    Program, Socket, System, SystemError, Undo, Undoer, Verdict,
+    Program, Socket, Standing, System, SystemError, Undo, Undoer, Verdict,
 };
 use crate::plan::Plan;
 use crate::snapshot::{FileKind, NoPython, Python, Snapshot};
@@ -409,6 +409,10 @@ impl System for Model {
 
     fn identity(&mut self) -> Result<Identity, SystemError> {
         Ok(self.identity.clone())
+    }
+
+    fn standing(&mut self) -> Result<Standing, SystemError> {
+        Ok(Standing { pid: self.ids.pid, sid: self.ids.sid, no_new_privs: false, securebits: 0 })
     }
 
     fn now(&mut self) -> u64 {
