@@ -83,7 +83,8 @@ pub fn observe(world: &World, order: &[&str], unchecked: bool, binary: &Path, sa
         look(world, order, launcher, sandbox, &mut seen);
     }
     let up = seen.not_up.is_empty();
-    if !sandbox.until(|s| s.alone) {
+    let ends = up || seen.not_up.iter().all(|why| why.starts_with("the start failed"));
+    if ends && !sandbox.until(|s| s.alone) {
         seen.left.extend(processes());
     }
     seen.code = sandbox.ended.get(&launcher).copied();
@@ -141,7 +142,6 @@ fn look(world: &World, order: &[&str], launcher: i32, sandbox: &mut Sandbox, see
     let daemon = field(program, "PPid").and_then(|t| t.parse().ok()).unwrap_or(0);
     if daemon <= 1 {
         seen.not_up.push("the application has lost the daemon's process over it".to_owned());
-        let _ = kill(Pid::from_raw(-1), Signal::SIGTERM);
         return;
     }
     seen.story.push(format!("launcher {launcher}, daemon {daemon}, application {program}"));
@@ -166,7 +166,9 @@ fn look(world: &World, order: &[&str], launcher: i32, sandbox: &mut Sandbox, see
         }
     }
     let _ = kill(Pid::from_raw(daemon), Signal::SIGTERM);
-    sandbox.until(|s| s.alone);
+    if seen.not_up.is_empty() {
+        sandbox.until(|s| s.alone);
+    }
     if pid_file.is_some_and(|file| file.symlink_metadata().is_ok()) {
         seen.broken.insert(Promise::PidFileGone);
     }
@@ -407,9 +409,18 @@ fn left_behind(world: &World, before: &BTreeSet<PathBuf>, was_up: bool, seen: &m
     if seen.broken.contains(&Promise::PidFileGone) {
         allowed.extend(both("run/t.pid"));
     }
-    for path in listing().difference(before).filter(|p| !allowed.contains(p)) {
-        seen.left.push(path.display().to_string());
-    }
+    // What cannot be undone any more is said, with its path as it is in the root of whoever made it.
+    let told = |path: &Path| {
+        let inside = path.strip_prefix(JAIL).map_or_else(|_| path.to_owned(), |p| Path::new("/").join(p));
+        seen.said.lines().any(|l| {
+            (l.contains("LEFT BEHIND") && seen.code == Some(7) || l.trim_start().starts_with("kept: "))
+                && l.contains(&*inside.to_string_lossy())
+        })
+    };
+    let silent = |p: &&PathBuf| !allowed.contains(p) && (was_up || !told(p));
+    let found: Vec<String> =
+        listing().difference(before).filter(silent).map(|p| p.display().to_string()).collect();
+    seen.left.extend(found);
     for (port, _) in listeners() {
         seen.left.push(format!("a listener on port {port}"));
     }

@@ -3,10 +3,10 @@
 use crate::draw::{factorial, order};
 use crate::inside::{Job, Judged};
 use crate::line::Line;
-use crate::tally::{Row, Tally, complaint};
+use crate::tally::{Row, Tally, Wrong, complaint};
 use crate::worlds::{EIGHT, WORLDS, World, among};
 use nix::sched::{CloneFlags, setns, unshare};
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
-/// More than this is not shown one by one.
+/// More kinds of disagreement than this are not shown one by one.
 const SHOWN: usize = 20;
 
 /// Everything.
@@ -208,6 +208,8 @@ fn earlier(line: &Line) -> (Vec<Row>, Option<File>) {
 
 struct Progress {
     tally: Tally,
+    /// kinds of disagreement that were shown: the first of each is
+    kinds: BTreeSet<Wrong>,
     done: usize,
     file: Option<File>,
     said: Instant,
@@ -225,10 +227,14 @@ fn try_many(line: &Line, probe: &Path) -> ExitCode {
         .map(|(world, order)| Job::Run { world, order, bin: line.bin.clone(), probe: probe.to_owned() })
         .collect();
     let (start, total) = (Instant::now(), jobs.len());
-    let progress = Mutex::new(Progress { tally, done: 0, file, said: Instant::now() });
+    let progress =
+        Mutex::new(Progress { tally, kinds: BTreeSet::new(), done: 0, file, said: Instant::now() });
     all(line, &jobs, |_, row: Row| {
         let mut p = progress.lock().expect("the counts");
-        if !row.wrong.is_empty() && p.tally.wrong < SHOWN {
+        if !row.wrong.is_empty()
+            && row.wrong.iter().any(|w| p.kinds.insert(w.clone()))
+            && p.kinds.len() <= SHOWN
+        {
             print!("{}", complaint(&row));
         }
         p.tally.add(&row);
