@@ -9,6 +9,7 @@ mod network;
 pub mod pages;
 mod privilege;
 mod process;
+mod program;
 mod root;
 
 use crate::diagnostic::Diagnostic;
@@ -34,6 +35,9 @@ const RULES: &[(&[&str], Rule)] = &[
     (&["RSD0406"], |judge| judge.pid_file_checked_elsewhere()),
     (&["RSD0503"], |judge| judge.code_read_as_root()),
     (&["RSD0504"], |judge| judge.library_out_of_reach()),
+    (&["RSD0402"], |judge| judge.pid_file_unknown_to_the_guard()),
+    (&["RSD0520"], |judge| judge.started_as_another()),
+    (&["RSD0521"], |judge| judge.started_before_the_log()),
 ];
 
 /// Judges a plan on the machine that the snapshot shows.

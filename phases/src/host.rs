@@ -265,7 +265,12 @@ impl Host {
     }
 
     fn load(&mut self, program: &Program) -> Result<Done, SystemError> {
-        self.application = Some(application::make(program, self.timeline)?);
+        let mut program = program.clone();
+        if program.root.as_ref() == Some(&self.root) {
+            // The root it is to run in is the present one already.
+            program.root = None;
+        }
+        self.application = Some(application::make(&program, self.timeline)?);
         let loaded = self.hosted("load the application", |h, around| h.load(around))?;
         let mut done = noted(Undo::EndsWithProcess, loaded.notes);
         done.learned.brought = loaded.brought.map(Box::new);

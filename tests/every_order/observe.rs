@@ -2,7 +2,7 @@
 //! application that tries to be root again. Nothing here asks rsd how it went.
 
 use crate::sandbox::{Line, Sandbox};
-use crate::worlds::{EXTRA, JAIL, Jail, START, SVC, TOP, UMASK, World};
+use crate::worlds::{EXTRA, JAIL, Jail, START, SVC, TOP, World};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
@@ -153,8 +153,12 @@ fn look(world: &World, order: &[&str], launcher: i32, sandbox: &mut Sandbox, see
     identity(world, "the daemon", daemon, seen);
     identity(world, "the application", program, seen);
     port(world, daemon, program, seen);
-    let pid_file = pid_file(daemon, seen);
+    let pid_file = pid_file(world, daemon, seen);
     let log = world.log.then(|| log(world, order, daemon, seen)).flatten();
+    if !seen.not_up.is_empty() {
+        // It is no daemon that could be waited for.
+        return;
+    }
     regain(world, program, sandbox, seen);
     if let Some(log) = &log {
         rotation(log, daemon, program, sandbox, seen);
@@ -266,13 +270,13 @@ fn both(name: &str) -> [PathBuf; 2] {
     [Path::new(TOP).join(name), Path::new(JAIL).join("mnt").join(name)]
 }
 
-fn pid_file(daemon: i32, seen: &mut Seen) -> Option<PathBuf> {
+fn pid_file(world: &World, daemon: i32, seen: &mut Seen) -> Option<PathBuf> {
     let says = |f: &PathBuf| fs::read_to_string(f).unwrap_or_default() == format!("{daemon}\n");
     let found = both("run/t.pid").into_iter().find(says);
     match &found {
         None => seen.not_up.push("no PID file names the daemon".to_owned()),
         Some(file) => {
-            if fs::metadata(file).is_ok_and(|m| m.mode() & UMASK != 0) {
+            if fs::metadata(file).is_ok_and(|m| m.mode() & world.meant_umask() != 0) {
                 seen.broken.insert(Promise::PidFileMode);
             }
         }
@@ -298,7 +302,7 @@ fn log(world: &World, order: &[&str], daemon: i32, seen: &mut Seen) -> Option<Pa
     if !world.old_log && meta.mode() & 0o7777 != 0o644 & !mask {
         seen.not_up.push(format!("the log's mode is {:o}", meta.mode() & 0o7777));
     }
-    if !world.old_log && meta.mode() & UMASK != 0 {
+    if !world.old_log && meta.mode() & world.meant_umask() != 0 {
         seen.broken.insert(Promise::LogMode);
     }
     let dropped = place("switchUidGid") < place("startLogger") && world.user;
