@@ -11,6 +11,7 @@ pub mod pages;
 mod place;
 mod privilege;
 mod process;
+mod program;
 mod root;
 mod settings;
 mod ties;
@@ -48,6 +49,9 @@ const RULES: &[(&[&str], Rule)] = &[
     (&["RSD0510"], |judge| judge.set_behind_the_start()),
     (&["RSD0511"], |judge| judge.set_id_without_effect()),
     (&["RSD0603"], |judge| judge.bound_for_nobody()),
+    (&["RSD0402"], |judge| judge.pid_file_unknown_to_the_guard()),
+    (&["RSD0520"], |judge| judge.started_as_another()),
+    (&["RSD0521"], |judge| judge.started_before_the_log()),
 ];
 
 /// Judges a plan on the machine that the snapshot shows.

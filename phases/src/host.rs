@@ -283,7 +283,12 @@ impl Host {
     }
 
     fn load(&mut self, program: &Program) -> Result<Done, SystemError> {
-        self.application = Some(application::make(program, self.timeline)?);
+        let mut program = program.clone();
+        if program.root.as_ref() == Some(&self.root) {
+            // The root it is to run in is the present one already.
+            program.root = None;
+        }
+        self.application = Some(application::make(&program, self.timeline)?);
         let loaded = self.hosted("load the application", |h, around| h.load(around))?;
         let mut done = noted(Undo::EndsWithProcess, loaded.notes);
         done.learned.brought = loaded.brought.map(Box::new);
@@ -380,8 +385,17 @@ impl Host {
         }
         // Another start may have opened the empty log meanwhile, and writes to it from now on.
         let _alone = match only_if_empty.then(|| crate::log::alone(dir, name)) {
-            Some(None) => return Ok(Done::with(Undo::Nothing)),
-            other => other,
+            None | Some(Err(nix::errno::Errno::ENOENT)) => None,
+            Some(Ok(Some(alone))) => Some(alone),
+            Some(Ok(None)) => return Ok(Done::with(Undo::Nothing)),
+            // Made as root, and undone after the drop: it may be in use for all that can be told.
+            Some(Err(error)) => {
+                let why = engine::text::errno_message(error as i32);
+                return Ok(Done::with(Undo::Nothing).note(format!(
+                    "{}: it is empty, and whether another start uses it cannot be told: {why}",
+                    path.display()
+                )));
+            }
         };
         match nix::unistd::unlinkat(dir, name.as_os_str(), nix::unistd::UnlinkatFlags::NoRemoveDir) {
             Ok(()) | Err(nix::errno::Errno::ENOENT) => Ok(Done::with(Undo::Nothing)),
