@@ -247,6 +247,8 @@ impl Host {
     }
 
     fn chroot(&mut self, path: &Path) -> Result<Done, SystemError> {
+        // Where it really is, every link followed, as the model has it: to be asked before.
+        let real = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
         nix::unistd::chroot(path).map_err(|e| {
             let error = failed(e, format!("chroot {}", path.display()));
             if e == nix::errno::Errno::EPERM {
@@ -255,11 +257,9 @@ impl Host {
                 error
             }
         })?;
-        // Where it really is, for people: links on the way do not matter to what was entered.
-        self.root = if self.root == Path::new("/") {
-            path.to_owned()
-        } else {
-            self.root.join(path.strip_prefix("/").unwrap_or(path))
+        self.root = match self.root == Path::new("/") {
+            true => real,
+            false => self.root.join(real.strip_prefix("/").unwrap_or(&real)),
         };
         Ok(Done::with(Undo::EndsWithProcess))
     }
