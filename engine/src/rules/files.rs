@@ -3,7 +3,7 @@
 use super::Judge;
 use crate::diagnostic::Diagnostic;
 use crate::effect::Effect;
-use crate::model::{Access, describe};
+use crate::model::Access;
 use crate::plan::Step;
 
 impl Judge<'_> {
@@ -23,9 +23,9 @@ impl Judge<'_> {
                 let error = refusal.of("rename the log");
                 let mut finding = Diagnostic::warning(
                     "RSD0401",
-                    format!("the log {} cannot be rotated once {} serves", path.display(), describe(server)),
+                    format!("the log {} cannot be rotated once {} serves", path.display(), self.who(server)),
                 )
-                .at(step.at, format!("opened here as {}", describe(opener)))
+                .at(step.at, format!("opened here as {}", self.who(opener)))
                 .phase(&step.phase)
                 .note(format!("at {size} bytes: {}", error.message))
                 .help(format!(
@@ -70,7 +70,7 @@ impl Judge<'_> {
                             .with(umask.at, format!("the umask becomes {mask:03o} here"))
                             .phase(&step.phase)
                             .phase(&umask.phase)
-                            .help(format!("put `{}` before `{}`", umask.phase, step.phase)),
+                            .sooner(&umask.phase, &step.phase),
                         );
                     }
                 }
