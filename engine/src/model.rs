@@ -4,12 +4,13 @@
 
 mod credential;
 mod files;
+mod settings;
 
 pub use files::{Access, Files, Node};
 
 use crate::effect::{
     Application, Brought, Capability, CapabilitySet, Done, Effect, Handle, Identity, News, Owner, Performed,
-    Program, Socket, System, SystemError, Undo, Undoer, Verdict,
+    Program, Settings, Socket, Standing, System, SystemError, Undo, Undoer, Verdict,
 };
 use crate::plan::Plan;
 use crate::snapshot::{FileKind, NoPython, Python, Snapshot};
@@ -39,6 +40,7 @@ pub struct Ids {
 #[derive(Clone, Debug)]
 pub struct Model {
     identity: Identity,
+    settings: Settings,
     start: Identity,
     ids: Ids,
     files: Files,
@@ -61,6 +63,7 @@ impl Model {
     pub fn new(snapshot: &Snapshot) -> Self {
         Model {
             identity: snapshot.identity.clone(),
+            settings: snapshot.settings.clone(),
             start: snapshot.identity.clone(),
             ids: Ids { pid: 1000, ppid: 1, sid: 900 },
             files: Files::new(snapshot),
@@ -385,9 +388,10 @@ impl System for Model {
             Effect::Daemonize => Ok(self.daemonize()),
             Effect::CreatePidFile { path, owner, mode } => self.create_pid_file(path, *owner, *mode),
             Effect::Bind { socket } => self.bind(socket),
-            Effect::SetCredential { uid, gid, groups, effective } => {
-                self.set_credential(*uid, *gid, groups.as_deref(), *effective)
+            Effect::SetCredential { uid, gid, groups, effective, keep } => {
+                self.set_credential(*uid, *gid, groups.as_deref(), *effective, *keep)
             }
+            Effect::Process(setting) => self.set(setting),
             Effect::KeepGuard => {
                 let pid = self.fork();
                 self.guard = Some((self.identity.clone(), Ids { pid, ..self.ids }));
@@ -419,6 +423,10 @@ impl System for Model {
 
     fn identity(&mut self) -> Result<Identity, SystemError> {
         Ok(self.identity.clone())
+    }
+
+    fn standing(&mut self) -> Result<Standing, SystemError> {
+        Ok(Standing { pid: self.ids.pid, sid: self.ids.sid })
     }
 
     fn now(&mut self) -> u64 {

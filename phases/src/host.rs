@@ -7,16 +7,17 @@ mod guard;
 mod holder;
 pub mod pid_file;
 pub mod protocol;
+mod settings;
 
 use crate::application::{self, Application as Hosted, Around, Listening, ReadTimeline};
 use crate::log::{Log, Shared};
 use crate::sys::{channel::Channel, failed, identity, io_failed, process};
 use engine::effect::{
     Application, CapabilitySet, Done, Effect, ErrorKind, Facts, Handle, Identity, News, Performed, Program,
-    System, SystemError, Undo, Undoer, Verdict,
+    Standing, System, SystemError, Undo, Undoer, Verdict,
 };
 use engine::plan::Plan;
-use engine::timeline::{Event, What};
+use engine::timeline::{Divergence, Event, What};
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
 use nix::sys::signalfd::SignalFd;
@@ -50,8 +51,10 @@ pub struct Host {
     null: File,
     journal: Option<Arc<File>>,
     root: PathBuf,
-    umask: u32,
+    root_inode: identity::Inode,
     bounding: CapabilitySet,
+    /// code of others ran in this process since the bounding set was read
+    others_ran: bool,
     held: BTreeMap<u32, Held>,
     next_handle: u32,
     deadline: Option<u64>,
@@ -68,6 +71,8 @@ pub struct Host {
     daemon: Option<Pid>,
     ready_at: Option<u64>,
     speaks: bool,
+    /// tells people what differs from the prediction
+    show: Option<Show>,
     /// as it was last read back, until something is performed that may change it
     identity: Option<Identity>,
     /// the drop of this plan, if it has one
@@ -75,6 +80,9 @@ pub struct Host {
     /// handles that came from a process that had dropped: they are undone as its user only
     distrusted: BTreeSet<u32>,
 }
+
+/// Tells people at once where the machine is not as predicted.
+pub type Show = Box<dyn Fn(&Divergence)>;
 
 /// The step that drops, and to whom.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -90,7 +98,7 @@ impl DropStep {
         let step = plan.steps().iter().position(|s| s.drop && s.skipped.is_none())?;
         plan.steps()[step].effects.iter().find_map(|e| match e {
             // With the effective ids alone it can be root whenever it likes: there is nothing to distrust.
-            Effect::SetCredential { uid: Some(uid), gid, groups, effective: false } => {
+            Effect::SetCredential { uid: Some(uid), gid, groups, effective: false, .. } => {
                 let gid = gid.unwrap_or(*uid);
                 Some(DropStep { step, uid: *uid, gid, groups: groups.clone().unwrap_or_else(|| vec![gid]) })
             }
@@ -119,8 +127,9 @@ impl Host {
             null,
             journal,
             root: PathBuf::from("/"),
-            umask: start.umask,
+            root_inode: identity::root_inode().map_err(|e| failed(e, "look at the root directory"))?,
             bounding: start.bounding,
+            others_ran: false,
             held: BTreeMap::new(),
             next_handle: 0,
             deadline: None,
@@ -135,10 +144,18 @@ impl Host {
             daemon: None,
             ready_at: None,
             speaks: true,
+            show: None,
             identity: None,
             drop: None,
             distrusted: BTreeSet::new(),
         })
+    }
+
+    /// The same, which tells people through `show` where the machine is not as predicted: in the process that
+    /// has the terminal, as long as there is one.
+    pub fn showing(mut self, show: Show) -> Host {
+        self.show = Some(show);
+        self
     }
 
     /// When the daemon was ready, on CLOCK_MONOTONIC, in the process that waited for it. The daemon said so.
@@ -182,7 +199,7 @@ impl Host {
     }
 
     fn read_identity(&self) -> Result<Identity, SystemError> {
-        identity::read(&self.root, self.umask, self.bounding).map_err(|e| failed(e, "read the identity"))
+        identity::read(&self.root, self.root_inode, self.bounding).map_err(|e| failed(e, "read the identity"))
     }
 
     fn open_log(
@@ -247,7 +264,7 @@ impl Host {
     }
 
     fn chroot(&mut self, path: &Path) -> Result<Done, SystemError> {
-        // Where it really is, every link followed, as the model has it: to be asked before.
+        // Where it really is: the path may lead through links.
         let real = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
         nix::unistd::chroot(path).map_err(|e| {
             let error = failed(e, format!("chroot {}", path.display()));
@@ -257,6 +274,7 @@ impl Host {
                 error
             }
         })?;
+        self.root_inode = identity::root_inode().map_err(|e| failed(e, "look at the new root directory"))?;
         self.root = match self.root == Path::new("/") {
             true => real,
             false => self.root.join(real.strip_prefix("/").unwrap_or(&real)),
@@ -305,6 +323,7 @@ impl Host {
             },
         };
         let result = call(hosted.as_mut(), &mut around);
+        self.others_ran = true;
         self.application = Some(hosted);
         result
     }
@@ -428,15 +447,15 @@ impl System for Host {
                 .map_err(|e| failed(e, format!("chdir {}", path.display()))),
             Effect::Umask { mask } => {
                 umask(Mode::from_bits_truncate(*mask));
-                self.umask = *mask;
                 Ok(Done::with(Undo::EndsWithProcess))
             }
             Effect::Daemonize => return self.daemonize(),
             Effect::CreatePidFile { path, owner, mode } => self.create_pid_file(path, *owner, *mode),
             Effect::Bind { socket } => self.bind(socket),
-            Effect::SetCredential { uid, gid, groups, effective } => {
-                self.set_credential(*uid, *gid, groups.as_deref(), *effective)
+            Effect::SetCredential { uid, gid, groups, effective, keep } => {
+                self.set_credential(*uid, *gid, groups.as_deref(), *effective, *keep)
             }
+            Effect::Process(setting) => self.set(setting),
             Effect::KeepGuard => return self.keep_guard(),
             Effect::Application(Application::Load(program)) => self.load(program),
             Effect::Application(Application::PrivilegedStart) => match self.application {
@@ -461,9 +480,20 @@ impl System for Host {
     }
 
     fn identity(&mut self) -> Result<Identity, SystemError> {
+        if std::mem::take(&mut self.others_ran) {
+            self.bounding = identity::bounding();
+        }
         let identity = self.read_identity()?;
         self.identity = Some(identity.clone());
         Ok(identity)
+    }
+
+    fn standing(&mut self) -> Result<Standing, SystemError> {
+        identity::standing().map_err(|e| failed(e, "read back what this process is"))
+    }
+
+    fn differs(&mut self, divergence: &Divergence) {
+        self.show_or_send(divergence);
     }
 
     fn now(&mut self) -> u64 {

@@ -2,8 +2,8 @@
 
 use crate::application::program;
 use crate::python;
-use crate::sys::{failed, identity};
-use engine::effect::{Application, Effect, Program, Socket, SystemError};
+use crate::sys::{failed, identity, settings};
+use engine::effect::{Application, Effect, Program, Setting, Socket, SystemError};
 use engine::plan::Plan;
 use engine::snapshot::{FileFact, FileKind, Group, NoPython, Python, Snapshot, User, parts};
 use nix::unistd::{Gid, Uid};
@@ -14,10 +14,12 @@ use std::path::{Path, PathBuf};
 
 /// Who we are, and the users and groups that a spec names: all that a plan needs.
 pub fn people(users: &[String], groups: &[String], cwd: &Path) -> Result<Snapshot, SystemError> {
-    let identity = identity::read(Path::new("/"), identity::current_umask(), identity::bounding())
+    let identity = identity::root_inode()
+        .and_then(|root| identity::read(Path::new("/"), root, identity::bounding()))
         .map_err(|e| failed(e, "read the identity"))?;
     Ok(Snapshot {
         identity,
+        settings: settings::read(),
         users: users.iter().map(|text| (text.clone(), user(text))).collect(),
         groups: groups.iter().map(|text| (text.clone(), group(text))).collect(),
         unprivileged_port: unprivileged_port(),
@@ -97,6 +99,9 @@ pub fn places(snapshot: &mut Snapshot, plan: &Plan) {
             | Effect::RemovePidFile { path }
             | Effect::Bind { socket: Socket::Unix(path) } => {
                 paths.insert(path.clone());
+            }
+            Effect::Process(Setting::OomScore(_)) => {
+                paths.insert(settings::OOM_SCORE.into());
             }
             Effect::Application(Application::Load(wanted)) => {
                 paths.extend(wanted.tac.clone());

@@ -5,6 +5,7 @@
 //! ordinary user do, and the others say `skipped:`; with `RSD_TEST_NO_SKIP=1` a skip is a failure.
 
 mod caller;
+mod diverge;
 mod failure;
 mod foreground;
 mod jail;
@@ -13,6 +14,7 @@ mod kernel;
 mod killed;
 mod safe;
 mod sandbox;
+mod settings;
 mod sockets;
 mod start;
 mod stop;

@@ -75,5 +75,5 @@ impl Judge<'_> {
 /// Whether an application does something with a socket that it is given.
 fn takes(program: &Program, socket: &Socket) -> bool {
     let built_in = program.command.is_empty() && !program.is_twisted();
-    !program.is_twisted() && !(built_in && matches!(socket, Socket::Udp(_)))
+    !(program.is_twisted() || built_in && matches!(socket, Socket::Udp(_)))
 }
