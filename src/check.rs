@@ -9,7 +9,12 @@ use engine::diagnostic::{Diagnostic, Severity, Sources, json};
 pub fn command(argv: &[String]) -> i32 {
     match prepare(argv) {
         Err(code) => code,
-        Ok(prepared) => report(&prepared),
+        Ok(prepared) => {
+            let code = report(&prepared);
+            // The process ends here: to take a large plan apart, piece by piece, would serve nothing.
+            std::mem::forget(prepared);
+            code
+        }
     }
 }
 

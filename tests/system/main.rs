@@ -18,3 +18,4 @@ mod sockets;
 mod start;
 mod stop;
 mod user;
+mod ways;
