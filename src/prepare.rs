@@ -127,7 +127,10 @@ pub fn prepare_typed(argv: &[String], typed: &[String]) -> Result<Prepared, i32>
         prepared.judge(&facts);
     }
     if let Facts::Written(file) = &facts {
-        prepared.findings.extend(snapshot_file::save(file, &prepared.snapshot));
+        if let Some(finding) = snapshot_file::save(file, &prepared.snapshot) {
+            prepared.findings.push(finding);
+            (prepared.plan, prepared.simulation) = (None, None);
+        }
     }
     Ok(prepared)
 }
