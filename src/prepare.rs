@@ -2,7 +2,7 @@
 
 use crate::args::{self, Line};
 use crate::profile::stage;
-use crate::snapshot_file::{self, Facts, Refused};
+use crate::snapshot_file::{self, Facts};
 use crate::{exit, output, source};
 use clap::ArgMatches;
 use engine::diagnostic::{At, Diagnostic, Severity, Sources};
@@ -70,11 +70,7 @@ pub fn prepare_typed(argv: &[String], typed: &[String]) -> Result<Prepared, i32>
     let given = line.given(&matches, &spec);
     let facts = match Facts::of(&matches) {
         Ok(facts) => facts,
-        Err(Refused::Usage(text)) => {
-            output::complain(&text);
-            return Err(exit::USAGE);
-        }
-        Err(Refused::Finding(finding)) => {
+        Err(finding) => {
             findings.push(*finding);
             return Err(refuse_unread(argv, &findings, &sources));
         }

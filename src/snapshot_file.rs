@@ -22,23 +22,16 @@ pub enum Facts {
     Elsewhere(Box<Snapshot>),
 }
 
-/// Why there are none.
-pub enum Refused {
-    /// the command does not take them from a file
-    Usage(String),
-    /// the file cannot be used
-    Finding(Box<Diagnostic>),
-}
-
 impl Facts {
     /// Reads the file that the command line names, if it names one and there is one.
-    pub fn of(matches: &ArgMatches) -> Result<Facts, Refused> {
+    pub fn of(matches: &ArgMatches) -> Result<Facts, Box<Diagnostic>> {
         let Ok(Some(file)) = matches.try_get_one::<String>("snapshot") else { return Ok(Facts::Here) };
         if matches.try_contains_id("journal").is_ok() {
-            return Err(Refused::Usage(
-                "error: `run` takes no --snapshot: it changes the machine it is started on, and facts of another machine or another time prove nothing about that\n  do: `rsd check --snapshot FILE` judges by such facts\n"
-                    .to_owned(),
-            ));
+            let finding = Diagnostic::error("RSD0115", "`run` takes no facts from a file")
+                .in_file("<command line>")
+                .note("it changes the machine it is started on, and facts of another machine, or of another time, prove nothing about that")
+                .help("leave --snapshot away; `rsd check --snapshot FILE` judges by such facts");
+            return Err(Box::new(finding));
         }
         let shown = clean(file);
         match phases::snapshot::file::load(Path::new(file), VERSION) {
@@ -57,7 +50,7 @@ impl Facts {
                 let finding = Diagnostic::error("RSD0115", format!("the snapshot {shown} cannot be used: {why}"))
                     .in_file(file.as_str())
                     .help("take it again on the machine it is of; where there is no file of that name, this command writes one");
-                Err(Refused::Finding(Box::new(finding)))
+                Err(Box::new(finding))
             }
         }
     }

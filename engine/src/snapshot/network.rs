@@ -3,7 +3,6 @@
 use crate::effect::Socket;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 /// A transport.
@@ -28,15 +27,13 @@ pub struct Listener {
     pub v6_only: bool,
 }
 
-impl fmt::Display for Listener {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let scheme = match self.protocol {
-            Protocol::Tcp => "tcp",
-            Protocol::Udp => "udp",
-        };
-        match self.address {
-            IpAddr::V4(a) => write!(f, "{scheme}:{a}"),
-            IpAddr::V6(a) => write!(f, "{scheme}:[{a}]"),
+impl Listener {
+    /// The socket that it is on this port, as it would be asked for.
+    pub fn socket(&self, port: u16) -> Socket {
+        let address = SocketAddr::new(self.address, port);
+        match self.protocol {
+            Protocol::Tcp => Socket::Tcp(address),
+            Protocol::Udp => Socket::Udp(address),
         }
     }
 }
