@@ -37,9 +37,15 @@ fn restrictions() -> Restrictions {
     Restrictions { securebits, no_new_privs, namespace: namespace::own() }
 }
 
+/// The id in a text; the last one means "leave it as it is" to the kernel, and is nobody's.
+fn id(text: &str) -> Option<u32> {
+    let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    text.parse().ok().filter(|id| digits && *id != u32::MAX)
+}
+
 /// The entry of a user. A number is a number first, then a name: as twistd reads it.
 pub fn user(text: &str) -> Option<User> {
-    let number = text.parse::<u32>().ok();
+    let number = id(text);
     let entry = match number {
         Some(uid) => nix::unistd::User::from_uid(Uid::from_raw(uid)),
         None => nix::unistd::User::from_name(text),
@@ -73,7 +79,7 @@ fn member_of(name: &str, gid: Gid) -> Vec<u32> {
 }
 
 fn group(text: &str) -> Option<Group> {
-    let number = text.parse::<u32>().ok();
+    let number = id(text);
     let entry = match number {
         Some(gid) => nix::unistd::Group::from_gid(Gid::from_raw(gid)),
         None => nix::unistd::Group::from_name(text),

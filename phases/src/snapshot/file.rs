@@ -24,6 +24,10 @@ pub fn load(path: &Path, version: &str) -> Result<Option<Document>, String> {
     let file = match crate::sys::process::open_to_read(path) {
         Ok(file) => file,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        // A socket, which cannot be opened.
+        Err(e) if e.raw_os_error() == Some(nix::libc::ENXIO) => {
+            return Err("it is no regular file".to_owned());
+        }
         Err(e) => return Err(sentence(&e)),
     };
     let meta = file.metadata().map_err(|e| sentence(&e))?;
