@@ -6,12 +6,14 @@ mod credential;
 mod files;
 mod mounts;
 mod ports;
+mod settings;
 
 pub use files::{Access, Files, Node};
+pub use settings::OOM_SCORE;
 
 use crate::effect::{
     Application, Brought, Capability, CapabilitySet, Done, Effect, Handle, Identity, News, Owner, Performed,
-    Program, Socket, System, SystemError, Undo, Undoer, Verdict,
+    Program, Settings, Socket, System, SystemError, Undo, Undoer, Verdict,
 };
 use crate::plan::Plan;
 use crate::snapshot::{FileKind, NoPython, Python, Restrictions, Snapshot};
@@ -40,6 +42,7 @@ pub struct Ids {
 #[derive(Clone, Debug)]
 pub struct Model {
     identity: Identity,
+    settings: Settings,
     start: Identity,
     ids: Ids,
     files: Files,
@@ -63,6 +66,7 @@ impl Model {
     pub fn new(snapshot: &Snapshot) -> Self {
         Model {
             identity: snapshot.identity.clone(),
+            settings: snapshot.settings.clone(),
             start: snapshot.identity.clone(),
             ids: Ids { pid: 1000, ppid: 1, sid: 900 },
             files: Files::new(snapshot),
@@ -191,8 +195,10 @@ impl Model {
 
     fn check_pid_file(&mut self, path: &Path) -> Result<Done, SystemError> {
         let what = format!("check PID file {}", path.display());
-        let Ok(at) = self.files.parent(&self.identity, path) else {
-            return Ok(Done::with(Undo::Nothing));
+        let at = match self.files.parent(&self.identity, path) {
+            Ok(at) => at,
+            Err(refusal) if refusal.errno() == ENOENT => return Ok(Done::with(Undo::Nothing)),
+            Err(refusal) => return Err(refusal.of(&what)),
         };
         self.clear_stale(&at, &what)?;
         Ok(Done::with(Undo::Nothing))
@@ -353,9 +359,10 @@ impl System for Model {
             Effect::Daemonize => Ok(self.daemonize()),
             Effect::CreatePidFile { path, owner, mode } => self.create_pid_file(path, *owner, *mode),
             Effect::Bind { socket } => self.bind(socket),
-            Effect::SetCredential { uid, gid, groups, effective } => {
-                self.set_credential(*uid, *gid, groups.as_deref(), *effective)
+            Effect::SetCredential { uid, gid, groups, effective, keep } => {
+                self.set_credential(*uid, *gid, groups.as_deref(), *effective, *keep)
             }
+            Effect::Process(setting) => self.set(setting),
             Effect::KeepGuard => {
                 let pid = self.fork();
                 self.guard = Some((self.identity.clone(), Ids { pid, ..self.ids }));

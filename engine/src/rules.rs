@@ -11,6 +11,8 @@ pub mod pages;
 mod privilege;
 mod process;
 mod root;
+mod settings;
+mod ties;
 
 use crate::diagnostic::Diagnostic;
 use crate::effect::{Effect, Identity};
@@ -28,7 +30,7 @@ const RULES: &[(&[&str], Rule)] = &[
         &["RSD0301", "RSD0302", "RSD0402", "RSD0403", "RSD0412", "RSD0413", "RSD0601", "RSD0602", "RSD0604"],
         |judge| judge.failures(),
     ),
-    (&["RSD0413"], |judge| judge.set_id_without_effect()),
+    (&["RSD0413"], |judge| judge.set_id_on_nosuid()),
     (&["RSD0520"], |judge| judge.already_running()),
     (&["RSD0306"], |judge| judge.unguarded_down_phases()),
     (&["RSD0501"], |judge| judge.pid_file_of_a_process_that_exits()),
@@ -40,6 +42,9 @@ const RULES: &[(&[&str], Rule)] = &[
     (&["RSD0406"], |judge| judge.pid_file_checked_elsewhere()),
     (&["RSD0503"], |judge| judge.code_read_as_root()),
     (&["RSD0504"], |judge| judge.library_out_of_reach()),
+    (&["RSD0316"], |judge| judge.capabilities_cleared_by_the_drop()),
+    (&["RSD0510"], |judge| judge.set_behind_the_start()),
+    (&["RSD0511"], |judge| judge.set_id_without_effect()),
 ];
 
 /// Judges a plan on the machine that the snapshot shows.
@@ -49,12 +54,8 @@ pub fn judge(plan: &Plan, snapshot: &Snapshot) -> (Simulation, Vec<Diagnostic>) 
     drop(stage);
     let _stage = tracing::info_span!(target: "rsd", "rules").entered();
     let judge = Judge { plan, snapshot, simulation: &simulation };
-    let mut findings = Vec::new();
-    for (codes, rule) in RULES {
-        let found = rule(&judge);
-        debug_assert!(found.iter().all(|f| codes.contains(&f.code)), "a code that its row does not name");
-        findings.extend(found);
-    }
+    let mut findings = judge.found();
+    findings.extend(judge.ties(&findings));
     findings.sort_by_key(|f| std::cmp::Reverse(f.severity));
     (simulation, findings)
 }
@@ -67,6 +68,17 @@ struct Judge<'a> {
 }
 
 impl Judge<'_> {
+    /// What the rules find in this one order.
+    fn found(&self) -> Vec<Diagnostic> {
+        let mut findings = Vec::new();
+        for (codes, rule) in RULES {
+            let found = rule(self);
+            debug_assert!(found.iter().all(|f| codes.contains(&f.code)), "a code that its row does not name");
+            findings.extend(found);
+        }
+        findings
+    }
+
     /// The steps that are not skipped, with their places in the plan.
     fn steps(&self) -> impl Iterator<Item = (usize, &Step)> {
         self.plan.steps().iter().enumerate().filter(|(_, s)| s.skipped.is_none())

@@ -15,7 +15,7 @@ pub(crate) use network::occupant;
 pub use network::{Listener, Protocol, overlap};
 pub use survey::{Machine, Unknown, survey, unknown_names};
 
-use crate::effect::Identity;
+use crate::effect::{Identity, Settings};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
@@ -154,19 +154,8 @@ fn holds(ranges: &[IdRange], id: u32) -> bool {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Restrictions {
-    /// securebits, as PR_GET_SECUREBITS tells them (capabilities(7))
-    pub securebits: u32,
-    /// whether execve(2) may no longer give privileges (PR_SET_NO_NEW_PRIVS)
-    pub no_new_privs: bool,
     /// the user namespace; `None` in the machine's first one, where every id exists
     pub namespace: Option<UserNamespace>,
-}
-
-impl Restrictions {
-    /// SECBIT_NO_SETUID_FIXUP: a change of the uid leaves the capabilities as they are.
-    pub fn keeps_capabilities(&self) -> bool {
-        self.securebits & 0x4 != 0
-    }
 }
 
 /// The facts. What was asked for and not found is `None`; what was not asked for is absent.
@@ -176,6 +165,8 @@ pub struct Snapshot {
     /// who the process is before anything is done
     #[serde(with = "text::identity")]
     pub identity: Identity,
+    /// its settings that the identity does not show
+    pub settings: Settings,
     /// the directory the command was started in
     #[serde(with = "text::path")]
     pub cwd: PathBuf,

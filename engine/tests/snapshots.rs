@@ -27,8 +27,6 @@ fn facts() -> Snapshot {
         v6_only: Some(false),
         protected_symlinks: Some(true),
         restrictions: Restrictions {
-            securebits: 4,
-            no_new_privs: true,
             namespace: Some(UserNamespace {
                 uids: vec![IdRange { first: 0, count: 1 }],
                 gids: vec![IdRange { first: 0, count: u32::MAX }],

@@ -6,7 +6,7 @@ mod network;
 
 pub use machine::This;
 
-use crate::sys::{failed, identity, namespace};
+use crate::sys::{failed, identity, namespace, settings};
 use engine::effect::SystemError;
 use engine::plan::Plan;
 use engine::snapshot::{Group, Restrictions, Snapshot, User};
@@ -21,20 +21,14 @@ pub fn people(users: &[String], groups: &[String], cwd: &Path) -> Result<Snapsho
         .map_err(|e| failed(e, "read the identity"))?;
     Ok(Snapshot {
         identity,
+        settings: settings::read(),
         users: users.iter().map(|text| (text.clone(), user(text))).collect(),
         groups: groups.iter().map(|text| (text.clone(), group(text))).collect(),
-        restrictions: restrictions(),
+        restrictions: Restrictions { namespace: namespace::own() },
         unprivileged_port: 1024,
         cwd: cwd.to_owned(),
         ..Snapshot::default()
     })
-}
-
-/// What holds this process back besides its credential.
-fn restrictions() -> Restrictions {
-    let securebits = rustix::thread::capabilities_secure_bits().map_or(0, |bits| bits.bits());
-    let no_new_privs = rustix::thread::no_new_privs().unwrap_or(false);
-    Restrictions { securebits, no_new_privs, namespace: namespace::own() }
 }
 
 /// The id in a text; the last one means "leave it as it is" to the kernel, and is nobody's.

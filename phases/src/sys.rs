@@ -6,8 +6,10 @@ pub mod identity;
 pub mod lock;
 pub mod namespace;
 pub mod process;
+pub mod settings;
 pub mod shed;
 pub mod title;
+pub mod walk;
 pub mod watch;
 
 use engine::effect::SystemError;

@@ -87,5 +87,6 @@ impl Judge<'_> {
 /// True for effects that make up what a spec declares of the daemon: identity, root, cwd, umask,
 /// ports, its PID file. Without one of them it is not up as declared.
 fn declares(effect: &Effect) -> bool {
-    effect.changes_identity() || matches!(effect, Effect::Bind { .. } | Effect::CreatePidFile { .. })
+    effect.changes_identity()
+        || matches!(effect, Effect::Bind { .. } | Effect::CreatePidFile { .. } | Effect::Process(_))
 }

@@ -54,7 +54,7 @@ impl Judge<'_> {
     }
 
     /// A program with set-id bits that will do nothing.
-    pub(super) fn set_id_without_effect(&self) -> Vec<Diagnostic> {
+    pub(super) fn set_id_on_nosuid(&self) -> Vec<Diagnostic> {
         let mut found = Vec::new();
         for (i, step) in self.steps() {
             let Some((at, fact)) = self.program(i, step) else { continue };
@@ -66,13 +66,8 @@ impl Judge<'_> {
                 continue;
             }
             let mount = self.snapshot.mount(&at).filter(|(_, m)| m.nosuid);
-            let why = match mount {
-                Some((place, _)) => format!("{} is mounted nosuid", place.display()),
-                None if self.snapshot.restrictions.no_new_privs => {
-                    "no_new_privs is set already where rsd is started, and a process keeps it".to_owned()
-                }
-                None => continue,
-            };
+            let Some((place, _)) = mount else { continue };
+            let why = format!("{} is mounted nosuid", place.display());
             let id = match gains_user {
                 true => format!("uid {}", fact.uid),
                 false => format!("gid {}", fact.gid),

@@ -2,7 +2,7 @@
 //! that was taken elsewhere, by the same code.
 
 use super::{FileFact, FileKind, Listener, Lock, Mount, NoPython, Python, Snapshot, parts};
-use crate::effect::{Application, Effect, Program, Socket};
+use crate::effect::{Application, Effect, Program, Setting, Socket};
 use crate::plan::Plan;
 use std::collections::BTreeSet;
 use std::fmt;
@@ -179,10 +179,14 @@ impl Survey<'_, '_> {
                 | Effect::CreatePidFile { path, .. }
                 | Effect::RemovePidFile { path } => drop(pid_files.insert(path)),
                 Effect::Bind { socket: Socket::Unix(path) } => drop(sockets.insert(path)),
+                Effect::Process(Setting::OomScore(_)) => drop(paths.insert(crate::model::OOM_SCORE.into())),
                 Effect::OpenLog { path, .. } | Effect::Chdir { path } => drop(paths.insert(path.clone())),
                 Effect::Application(Application::Load(wanted)) => {
                     paths.extend(wanted.tac.clone());
                     let word = wanted.command.first();
+                    // Where it is not in the root, it is worth knowing that it is outside.
+                    let outside = word.filter(|word| word.starts_with('/') && wanted.root.is_some());
+                    paths.extend(outside.map(PathBuf::from));
                     paths.extend(word.and_then(|w| self.snapshot.programs.get(w).cloned()).flatten());
                 }
                 _ => {}

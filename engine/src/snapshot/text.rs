@@ -119,6 +119,10 @@ pub(super) mod identity {
         if let Some(key) = given.keys().find(|key| known.get(key).is_none()) {
             return Err(Error::custom(format!("unknown field `{key}` of the identity")));
         }
+        let missing = known.as_object().and_then(|k| k.keys().find(|key| !given.contains_key(*key)));
+        if let Some(key) = missing {
+            return Err(Error::custom(format!("missing field `{key}` of the identity")));
+        }
         let mut path = |key: &str| {
             let text = given.insert(key.to_owned(), "".into()).unwrap_or_default();
             Text::deserialize(text)
