@@ -122,11 +122,11 @@ pub fn prepare_typed(argv: &[String], typed: &[String]) -> Result<Prepared, i32>
     if !prepared.refused() {
         prepared.judge(&facts);
     }
-    if let Facts::Written(file) = &facts {
-        if let Some(finding) = snapshot_file::save(file, &prepared.snapshot) {
-            prepared.findings.push(finding);
-            (prepared.plan, prepared.simulation) = (None, None);
-        }
+    if let Facts::Written(file) = &facts
+        && let Some(finding) = snapshot_file::save(file, &prepared.snapshot)
+    {
+        prepared.findings.push(finding);
+        (prepared.plan, prepared.simulation) = (None, None);
     }
     Ok(prepared)
 }
