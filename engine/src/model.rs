@@ -4,20 +4,22 @@
 
 mod credential;
 mod files;
+mod mounts;
+mod ports;
 mod settings;
 
 pub use files::{Access, Files, Node};
+pub use settings::OOM_SCORE;
 
 use crate::effect::{
     Application, Brought, Capability, CapabilitySet, Done, Effect, ErrorKind, Handle, Identity, News, Owner,
     Performed, Program, Settings, Socket, Standing, System, SystemError, Undo, Undoer, Verdict,
 };
 use crate::plan::Plan;
-use crate::snapshot::{FileKind, NoPython, Python, Snapshot};
+use crate::snapshot::{FileKind, NoPython, Python, Restrictions, Snapshot};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-const EADDRINUSE: i32 = 98;
 const EACCES: i32 = 13;
 const EPERM: i32 = 1;
 const ENOENT: i32 = 2;
@@ -46,7 +48,8 @@ pub struct Model {
     files: Files,
     programs: BTreeMap<String, Option<PathBuf>>,
     pythons: BTreeMap<String, Result<Python, NoPython>>,
-    unprivileged_port: u16,
+    network: ports::Network,
+    restrictions: Restrictions,
     listening: Vec<Socket>,
     /// PID files and sockets that were made: the path asked for, and where it really is
     made: Vec<(PathBuf, PathBuf)>,
@@ -73,7 +76,8 @@ impl Model {
             files: Files::new(snapshot),
             programs: snapshot.programs.clone(),
             pythons: snapshot.pythons.clone(),
-            unprivileged_port: snapshot.unprivileged_port,
+            network: ports::Network::new(snapshot),
+            restrictions: snapshot.restrictions.clone(),
             listening: Vec::new(),
             made: Vec::new(),
             guard_knows: 0,
@@ -182,6 +186,7 @@ impl Model {
         if (node.uid, node.gid) == (owner.uid, owner.gid) {
             return Ok(());
         }
+        self.files.may_give(&self.identity, at, owner).map_err(|e| e.of(what))?;
         let own = node.uid == self.identity.uid[1] && node.uid == owner.uid;
         let member = self.identity.gid[1] == owner.gid || self.identity.groups.contains(&owner.gid);
         if !(self.has(Capability::Chown) || own && member) {
@@ -247,33 +252,6 @@ impl Model {
             self.files.unlink(&self.identity, &at).map_err(|e| e.of(&what))?;
         }
         Ok(Done::with(Undo::Never))
-    }
-
-    fn bind(&mut self, socket: &Socket) -> Result<Done, SystemError> {
-        let what = format!("bind {socket}");
-        let fixed = !matches!(socket, Socket::Tcp(a) | Socket::Udp(a) if a.port() == 0);
-        if fixed && self.listening.contains(socket) {
-            return Err(SystemError::errno(EADDRINUSE, what).why("this very start has bound it already"));
-        }
-        match socket {
-            Socket::Tcp(a) | Socket::Udp(a) => {
-                let low = a.port() != 0 && a.port() < self.unprivileged_port;
-                if low && !self.has(Capability::NetBindService) {
-                    let mut error = self.denied(Capability::NetBindService, &what);
-                    error.errno = Some(EACCES);
-                    error.message = SystemError::errno(EACCES, what).message;
-                    return Err(error);
-                }
-            }
-            Socket::Unix(path) => {
-                let at = self.files.parent(&self.identity, path).map_err(|e| e.of(&what))?;
-                self.files.create(&self.identity, &at, 0o777).map_err(|e| e.of(&what))?;
-                self.made.push((path.clone(), at));
-            }
-        }
-        self.listening.push(socket.clone());
-        let handle = Handle(1_000_000 + self.listening.len() as u32);
-        Ok(Done::with(Undo::Effect(Box::new(Effect::Unbind { handle, socket: socket.clone() }))))
     }
 
     fn load(&mut self, program: &Program) -> Result<Done, SystemError> {
@@ -354,6 +332,7 @@ impl Model {
             let path = path.clone();
             let at = self.files.resolve(&self.identity, &path).map_err(|e| e.of(&what))?;
             self.files.may(&self.identity, &at, Access::Execute).map_err(|e| e.of(&what))?;
+            self.files.executable(&at).map_err(|e| e.of(&what))?;
         }
         let pid = self.fork();
         let _ = pid;

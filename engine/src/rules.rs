@@ -6,6 +6,7 @@ mod application;
 mod control;
 mod failures;
 mod files;
+mod machine;
 mod network;
 pub mod pages;
 mod place;
@@ -28,9 +29,15 @@ type Rule = fn(&Judge) -> Vec<Diagnostic>;
 /// All rules, in the order in which their findings are shown (within one severity), with the codes they give.
 const RULES: &[(&[&str], Rule)] = &[
     (&["RSD0301", "RSD0302", "RSD0303"], |judge| judge.declared_privileges()),
-    (&["RSD0301", "RSD0302", "RSD0402", "RSD0403", "RSD0410", "RSD0601", "RSD0602"], |judge| {
-        judge.failures()
-    }),
+    (
+        &[
+            "RSD0301", "RSD0302", "RSD0402", "RSD0403", "RSD0410", "RSD0412", "RSD0413", "RSD0601",
+            "RSD0602", "RSD0604",
+        ],
+        |judge| judge.failures(),
+    ),
+    (&["RSD0413"], |judge| judge.set_id_on_nosuid()),
+    (&["RSD0522"], |judge| judge.already_running()),
     (&["RSD0306"], |judge| judge.unguarded_down_phases()),
     (&["RSD0501"], |judge| judge.pid_file_of_a_process_that_exits()),
     (&["RSD0502"], |judge| judge.chroot_without_chdir()),

@@ -6,6 +6,7 @@
 
 mod caller;
 mod diverge;
+mod facts;
 mod failure;
 mod foreground;
 mod jail;
