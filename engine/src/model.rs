@@ -98,6 +98,11 @@ impl Model {
         &self.listening
     }
 
+    /// Makes the process somebody else, so that a rule can ask what would happen then.
+    pub(crate) fn assume(&mut self, identity: Identity) {
+        self.identity = identity;
+    }
+
     fn has(&self, capability: Capability) -> bool {
         self.identity.caps.has(capability)
     }

@@ -3,6 +3,8 @@
 //! Every rule is one row of [`RULES`]; each family has a room of its own.
 
 mod application;
+mod declared;
+mod drop;
 mod failures;
 mod files;
 mod network;
@@ -31,6 +33,11 @@ const RULES: &[(&[&str], Rule)] = &[
     (&["RSD0401"], |judge| judge.log_rotation()),
     (&["RSD0404"], |judge| judge.made_before_the_umask()),
     (&["RSD0308"], |judge| judge.drop_that_can_be_taken_back()),
+    (&["RSD0311", "RSD0312"], |judge| judge.declared_and_needed()),
+    (&["RSD0313"], |judge| judge.drop_that_keeps_something()),
+    (&["RSD0314", "RSD0315"], |judge| judge.nothing_drops_root()),
+    (&["RSD0505"], |judge| judge.fork_behind_the_application()),
+    (&["RSD0520"], |judge| judge.guard_of_a_process_that_exits()),
     (&["RSD0405"], |judge| judge.log_outside_the_root()),
     (&["RSD0406"], |judge| judge.pid_file_checked_elsewhere()),
     (&["RSD0503"], |judge| judge.code_read_as_root()),
