@@ -4,12 +4,13 @@
 
 mod credential;
 mod files;
+mod settings;
 
 pub use files::{Access, Files, Node};
 
 use crate::effect::{
     Application, Brought, Capability, CapabilitySet, Done, Effect, Handle, Identity, News, Owner, Performed,
-    Program, Socket, System, SystemError, Undo, Undoer, Verdict,
+    Program, Settings, Socket, System, SystemError, Undo, Undoer, Verdict,
 };
 use crate::plan::Plan;
 use crate::snapshot::{FileKind, NoPython, Python, Snapshot};
@@ -39,6 +40,7 @@ pub struct Ids {
 #[derive(Clone, Debug)]
 pub struct Model {
     identity: Identity,
+    settings: Settings,
     start: Identity,
     ids: Ids,
     files: Files,
@@ -61,6 +63,7 @@ impl Model {
     pub fn new(snapshot: &Snapshot) -> Self {
         Model {
             identity: snapshot.identity.clone(),
+            settings: snapshot.settings.clone(),
             start: snapshot.identity.clone(),
             ids: Ids { pid: 1000, ppid: 1, sid: 900 },
             files: Files::new(snapshot),
@@ -192,8 +195,10 @@ impl Model {
 
     fn check_pid_file(&mut self, path: &Path) -> Result<Done, SystemError> {
         let what = format!("check PID file {}", path.display());
-        let Ok(at) = self.files.parent(&self.identity, path) else {
-            return Ok(Done::with(Undo::Nothing));
+        let at = match self.files.parent(&self.identity, path) {
+            Ok(at) => at,
+            Err(refusal) if refusal.errno() == ENOENT => return Ok(Done::with(Undo::Nothing)),
+            Err(refusal) => return Err(refusal.of(&what)),
         };
         self.clear_stale(&at, &what)?;
         Ok(Done::with(Undo::Nothing))
@@ -327,7 +332,15 @@ impl Model {
 
     fn start_application(&mut self) -> Result<Done, SystemError> {
         let program = self.loaded("start the application")?;
-        let Some(word) = program.command.first() else { return Ok(Done::with(Undo::Nothing)) };
+        let Some(word) = program.command.first() else {
+            let answers = self.listening.iter().any(|s| !matches!(s, Socket::Udp(_)));
+            if !program.is_twisted() && !answers {
+                return Err(SystemError::new("start whoami: there is no address to serve").why(
+                    "it serves TCP and unix sockets that a phase before it has bound, and there is none",
+                ));
+            }
+            return Ok(Done::with(Undo::Nothing));
+        };
         if let Some(Some(path)) = self.programs.get(word) {
             let what = format!("execute {}", path.display());
             let path = path.clone();
@@ -380,9 +393,10 @@ impl System for Model {
             Effect::Daemonize => Ok(self.daemonize()),
             Effect::CreatePidFile { path, owner, mode } => self.create_pid_file(path, *owner, *mode),
             Effect::Bind { socket } => self.bind(socket),
-            Effect::SetCredential { uid, gid, groups, effective } => {
-                self.set_credential(*uid, *gid, groups.as_deref(), *effective)
+            Effect::SetCredential { uid, gid, groups, effective, keep } => {
+                self.set_credential(*uid, *gid, groups.as_deref(), *effective, *keep)
             }
+            Effect::Process(setting) => self.set(setting),
             Effect::KeepGuard => {
                 let pid = self.fork();
                 self.guard = Some((self.identity.clone(), Ids { pid, ..self.ids }));

@@ -3,15 +3,18 @@
 //! Every rule is one row of [`RULES`]; each family has a room of its own.
 
 mod application;
+mod control;
 mod declared;
 mod drop;
 mod failures;
 mod files;
 mod network;
 pub mod pages;
+mod place;
 mod privilege;
 mod process;
 mod root;
+mod settings;
 mod ties;
 
 use crate::diagnostic::Diagnostic;
@@ -26,7 +29,9 @@ type Rule = fn(&Judge) -> Vec<Diagnostic>;
 /// All rules, in the order in which their findings are shown (within one severity), with the codes they give.
 const RULES: &[(&[&str], Rule)] = &[
     (&["RSD0301", "RSD0302", "RSD0303"], |judge| judge.declared_privileges()),
-    (&["RSD0301", "RSD0302", "RSD0402", "RSD0403", "RSD0601", "RSD0602"], |judge| judge.failures()),
+    (&["RSD0301", "RSD0302", "RSD0402", "RSD0403", "RSD0410", "RSD0601", "RSD0602"], |judge| {
+        judge.failures()
+    }),
     (&["RSD0306"], |judge| judge.unguarded_down_phases()),
     (&["RSD0501"], |judge| judge.pid_file_of_a_process_that_exits()),
     (&["RSD0502"], |judge| judge.chroot_without_chdir()),
@@ -40,8 +45,16 @@ const RULES: &[(&[&str], Rule)] = &[
     (&["RSD0520"], |judge| judge.guard_of_a_process_that_exits()),
     (&["RSD0405"], |judge| judge.log_outside_the_root()),
     (&["RSD0406"], |judge| judge.pid_file_checked_elsewhere()),
+    (&["RSD0407"], |judge| judge.made_where_others_rule()),
+    (&["RSD0408"], |judge| judge.pid_file_of_the_daemons_user()),
+    (&["RSD0409"], |judge| judge.closed_working_directory()),
+    (&["RSD0411"], |judge| judge.made_for_everybody()),
     (&["RSD0503"], |judge| judge.code_read_as_root()),
     (&["RSD0504"], |judge| judge.library_out_of_reach()),
+    (&["RSD0316"], |judge| judge.capabilities_cleared_by_the_drop()),
+    (&["RSD0510"], |judge| judge.set_behind_the_start()),
+    (&["RSD0511"], |judge| judge.set_id_without_effect()),
+    (&["RSD0603"], |judge| judge.bound_for_nobody()),
 ];
 
 /// Judges a plan on the machine that the snapshot shows.
@@ -103,6 +116,11 @@ impl Judge<'_> {
             Some(i) => self.before(i),
             None => self.simulation.timeline.spans.iter().rev().find_map(|s| s.identity_after.as_deref()),
         }
+    }
+
+    /// True where the model says that the step fails: what it would have made is not there.
+    fn fails(&self, step: &Step) -> bool {
+        self.simulation.report.failures.iter().any(|(phase, _)| *phase == step.phase)
     }
 
     /// The last drop before a step.

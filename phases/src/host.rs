@@ -1,18 +1,20 @@
 //! The real machine. Every effect ends here in system calls whose results are checked.
 
+mod bind;
 mod credential;
 mod daemonize;
 mod guard;
 mod holder;
 pub mod pid_file;
 pub mod protocol;
+mod settings;
 
 use crate::application::{self, Application as Hosted, Around, Listening, ReadTimeline};
 use crate::log::{Log, Shared};
 use crate::sys::{channel::Channel, failed, identity, io_failed, process};
 use engine::effect::{
     Application, CapabilitySet, Done, Effect, ErrorKind, Facts, Handle, Identity, News, Performed, Program,
-    Socket, System, SystemError, Undo, Undoer, Verdict,
+    System, SystemError, Undo, Undoer, Verdict,
 };
 use engine::plan::Plan;
 use engine::timeline::{Event, What};
@@ -89,7 +91,7 @@ impl DropStep {
         let step = plan.steps().iter().position(|s| s.drop && s.skipped.is_none())?;
         plan.steps()[step].effects.iter().find_map(|e| match e {
             // With the effective ids alone it can be root whenever it likes: there is nothing to distrust.
-            Effect::SetCredential { uid: Some(uid), gid, groups, effective: false } => {
+            Effect::SetCredential { uid: Some(uid), gid, groups, effective: false, .. } => {
                 let gid = gid.unwrap_or(*uid);
                 Some(DropStep { step, uid: *uid, gid, groups: groups.clone().unwrap_or_else(|| vec![gid]) })
             }
@@ -263,63 +265,6 @@ impl Host {
         Ok(Done::with(Undo::EndsWithProcess))
     }
 
-    fn bind(&mut self, socket: &Socket) -> Result<Done, SystemError> {
-        let explain = |e: std::io::Error| {
-            let mut error = io_failed(&e, format!("bind {socket}"));
-            match error.errno {
-                Some(98) => error.help("see who has it: `ss -ltnup`; or choose another address"),
-                Some(13) => {
-                    error.lacks = Some(engine::effect::Capability::NetBindService);
-                    error.help("bind it before the drop, or choose a port from 1024 up")
-                }
-                _ => error,
-            }
-        };
-        let mut note = String::new();
-        if let Socket::Unix(path) = socket
-            && process::is_stale_socket(path)
-        {
-            // Nobody listens behind the name: what a daemon that is gone has left, as a PID file may be.
-            std::fs::remove_file(path).map_err(explain)?;
-            note = ", in place of a stale socket".to_owned();
-        }
-        let (fd, path): (OwnedFd, _) = match socket {
-            Socket::Tcp(a) => (std::net::TcpListener::bind(a).map_err(explain)?.into(), None),
-            Socket::Udp(a) => (std::net::UdpSocket::bind(a).map_err(explain)?.into(), None),
-            Socket::Unix(p) => {
-                (std::os::unix::net::UnixListener::bind(p).map_err(explain)?.into(), Some(p.clone()))
-            }
-        };
-        let undo = match path {
-            Some(path) => self.undo_of_name(&path).inspect_err(|_| drop(std::fs::remove_file(&path)))?,
-            None => {
-                let handle = Handle(self.next_handle);
-                self.next_handle += 1;
-                Undo::Effect(Box::new(Effect::Unbind { handle, socket: socket.clone() }))
-            }
-        };
-        let handle = match &undo {
-            Undo::Effect(effect) => match **effect {
-                Effect::Unbind { handle, .. } | Effect::Remove { handle, .. } => handle,
-                _ => Handle(u32::MAX),
-            },
-            _ => Handle(u32::MAX),
-        };
-        let listening = Listening { socket: socket.clone(), fd };
-        let note = format!("listening on {}{note}", listening.address());
-        self.listening.push((handle, listening));
-        Ok(Done::with(undo).note(note))
-    }
-
-    fn undo_of_name(&mut self, path: &Path) -> Result<Undo, SystemError> {
-        let what = || format!("keep {}", path.display());
-        let (dir, name) = pid_file::open_parent(path)?;
-        let stat = nix::sys::stat::fstatat(&dir, name.as_os_str(), nix::fcntl::AtFlags::AT_SYMLINK_NOFOLLOW)
-            .map_err(|e| failed(e, what()))?;
-        let handle = self.keep(Held::File { dir, name, dev: stat.st_dev, ino: stat.st_ino });
-        Ok(Undo::Effect(Box::new(Effect::Remove { handle, path: path.to_owned(), only_if_empty: false })))
-    }
-
     fn load(&mut self, program: &Program) -> Result<Done, SystemError> {
         self.application = Some(application::make(program, self.timeline)?);
         let loaded = self.hosted("load the application", |h, around| h.load(around))?;
@@ -490,9 +435,10 @@ impl System for Host {
             Effect::Daemonize => return self.daemonize(),
             Effect::CreatePidFile { path, owner, mode } => self.create_pid_file(path, *owner, *mode),
             Effect::Bind { socket } => self.bind(socket),
-            Effect::SetCredential { uid, gid, groups, effective } => {
-                self.set_credential(*uid, *gid, groups.as_deref(), *effective)
+            Effect::SetCredential { uid, gid, groups, effective, keep } => {
+                self.set_credential(*uid, *gid, groups.as_deref(), *effective, *keep)
             }
+            Effect::Process(setting) => self.set(setting),
             Effect::KeepGuard => return self.keep_guard(),
             Effect::Application(Application::Load(program)) => self.load(program),
             Effect::Application(Application::PrivilegedStart) => match self.application {

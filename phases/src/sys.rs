@@ -5,8 +5,10 @@ pub mod child;
 pub mod identity;
 pub mod lock;
 pub mod process;
+pub mod settings;
 pub mod shed;
 pub mod title;
+pub mod walk;
 pub mod watch;
 
 use engine::effect::SystemError;

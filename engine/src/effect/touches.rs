@@ -24,6 +24,8 @@ pub enum State<'a> {
     Umask,
     /// which process it is: its id, its parent, its session
     Process,
+    /// limits, priorities and the like
+    Settings,
     /// where output goes
     Output,
     /// the sockets that are handed over
@@ -45,6 +47,7 @@ impl fmt::Display for State<'_> {
             State::Cwd => f.write_str("the working directory"),
             State::Umask => f.write_str("the umask"),
             State::Process => f.write_str("the process"),
+            State::Settings => f.write_str("the limits and priorities"),
             State::Output => f.write_str("where output goes"),
             State::Sockets => f.write_str("the sockets that are handed over"),
             State::Application => f.write_str("the application"),
@@ -63,7 +66,9 @@ pub enum Touch {
     Writes,
 }
 
-use State::{Application as App, Capabilities, Credential, Cwd, Output, Process, Root, Sockets, Umask};
+use State::{
+    Application as App, Capabilities, Credential, Cwd, Output, Process, Root, Settings, Sockets, Umask,
+};
 use Touch::{Reads, Writes};
 
 /// What decides where a path leads and who may follow it.
@@ -82,7 +87,7 @@ fn follows<'a>(path: &'a Path, touch: &mut dyn FnMut(State<'a>, Touch)) {
 
 /// What code that nobody knows can look at.
 fn opaque<'a>(touch: &mut dyn FnMut(State<'a>, Touch)) {
-    for state in [Credential, Capabilities, Root, Cwd, Umask, Process, Output, Sockets] {
+    for state in [Credential, Capabilities, Root, Cwd, Umask, Process, Settings, Output, Sockets] {
         touch(state, Reads);
     }
 }
@@ -137,9 +142,18 @@ impl Effect {
             Effect::SetCredential { .. } => {
                 touch(Credential, Writes);
                 touch(Capabilities, Writes);
+                // A change of user makes the process undumpable (PR_SET_DUMPABLE).
+                touch(Settings, Writes);
+            }
+            Effect::Process(setting) => {
+                touch(Credential, Reads);
+                touch(Capabilities, Reads);
+                // The OOM score is written below /proc.
+                touch(Root, Reads);
+                touch(if setting.changes_identity() { Capabilities } else { Settings }, Writes);
             }
             Effect::KeepGuard => {
-                for state in [Credential, Capabilities, Root, Cwd, Umask, Process] {
+                for state in [Credential, Capabilities, Root, Cwd, Umask, Process, Settings] {
                     touch(state, Reads);
                 }
             }

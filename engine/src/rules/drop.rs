@@ -2,7 +2,7 @@
 
 use super::Judge;
 use crate::diagnostic::Diagnostic;
-use crate::effect::{Application, Capability, Effect};
+use crate::effect::{Application, Capability, CapabilitySet, Effect};
 use crate::kind::Learns;
 use crate::model::describe;
 use crate::plan::Step;
@@ -17,8 +17,11 @@ impl Judge<'_> {
             else {
                 continue;
             };
-            let kept = after.caps.0 | after.permitted.0 | after.ambient.0;
-            let kept = crate::effect::CapabilitySet(kept);
+            let meant = step.effects.iter().fold(CapabilitySet::EMPTY, |meant, e| match e {
+                Effect::SetCredential { keep, .. } => CapabilitySet(meant.0 | keep.0),
+                _ => meant,
+            });
+            let kept = CapabilitySet(after.caps.0 | after.permitted.0 | after.ambient.0).without(meant);
             if !kept.is_empty() {
                 let names: Vec<&str> = kept.iter().map(Capability::name).take(4).collect();
                 let more = (kept.len() as usize).saturating_sub(names.len());

@@ -32,7 +32,15 @@ pub fn read(root: &Path, mask: u32, bounding: CapabilitySet) -> Result<Identity,
         root: root.to_owned(),
         cwd: cwd(),
         umask: mask,
+        no_new_privs: super::settings::no_new_privs(),
+        securebits: super::settings::securebits(),
     })
+}
+
+/// The effective capabilities of this thread.
+pub fn capabilities() -> Result<CapabilitySet, Errno> {
+    let caps = rustix::thread::capabilities(None).map_err(|e| Errno::from_raw(e.raw_os_error()))?;
+    Ok(CapabilitySet(caps.effective.bits()))
 }
 
 /// The working directory as getcwd(2) has it: "(unreachable)/…" where the root does not reach it.

@@ -42,7 +42,7 @@ name: demo
 extends: twistd
 phases:
   chdir: null",
-        args: &["--spec", "spec.yaml", "--uid", "nobody", "--chroot", "/usr"],
+        args: &["--spec", "spec.yaml", "--uid", "nobody", "--chroot", "/usr", "--pidfile="],
         starter: Root,
         failure: "no call fails. getcwd(2) in the daemon answers
 `(unreachable)/…`, and open(\"../etc/passwd\") may find the real one.",
@@ -91,5 +91,50 @@ PermissionError, in the middle of serving.",
         fix: "use a Python that everybody may read, such as Debian's; for a
 chroot, mount its library inside (mount --bind), or import in the TAC all that
 will be needed.",
+    },
+    Page {
+        code: "RSD0505",
+        title: "the daemon is forked after the application began",
+        story: "
+A program that the launcher started is the launcher's child. The daemon, forked
+later, cannot wait for it (wait(2): ECHILD), so that nobody learns of its end:
+an error. A Twisted application lives in the process itself. fork(2) takes
+along the one thread that calls it: threads that the TAC started when it was
+read are gone in the daemon. A note: twistd's own order is so, and most
+applications start none.",
+        spec: "
+rsd: 1
+name: demo
+phases:
+  load:  { kind: load-application, with: { command: [sleep, '60'] } }
+  start: { kind: start-application, needs: [load] }
+  fork:  { kind: daemonize, needs: [start] }
+  serve: { kind: serve, needs: [fork] }",
+        args: &["--spec", "spec.yaml"],
+        starter: Anyone,
+        failure: "`serve` fails at once, and the program is left without anybody
+who stops it, rotates its log or knows that it ended.",
+        fix: "fork first: `daemonize` before the application is read or started.",
+    },
+    Page {
+        code: "RSD0520",
+        title: "the guard waits for a process that exits",
+        story: "
+A guard waits for the end of the process that forked it. Forked before
+`daemonize` that is the launcher, which exits when the daemon is ready. The
+guard then does its phases, such as removing the PID file, while the daemon
+serves; at the daemon's end there is no guard any more.",
+        spec: "
+rsd: 1
+name: demo
+extends: twistd
+phases:
+  keepGuard:     { kind: keep-guard }
+  removePIDFile: { privilege: privileged, needs: [startReactor] }
+order: [checkPID, keepGuard, readTacFile]",
+        args: &["--spec", "spec.yaml", "--uid", "nobody"],
+        starter: Root,
+        failure: "the PID file is still there when the daemon has ended.",
+        fix: "let the guard's phase need the one that forks the daemon.",
     },
 ];
