@@ -206,10 +206,13 @@ tried this way, up to a bound; where it is reached, this code says so.",
 rsd: 1
 name: demo
 phases:
+  fork:   { kind: daemonize }
   chroot: { kind: chroot, with: { path: /usr } }
   chdir:  { kind: chdir, with: { path: / } }
-  load:   { kind: load-application, with: { command: [/bin/sleep, '60'] } }
-  start:  { kind: start-application, needs: [load, chroot, chdir] }
+  load:   { kind: load-application }
+  port:   { kind: privileged-start, needs: [load],
+            with: { listen: 'tcp:127.0.0.1:8700' } }
+  start:  { kind: start-application, needs: [fork, port, chroot, chdir] }
   serve:  { kind: serve, needs: [start] }",
         args: &["--spec", "spec.yaml"],
         starter: Root,
@@ -269,7 +272,11 @@ ProFTPD's CVE-2024-48651 left it to every session.",
 rsd: 1
 name: demo
 phases:
-  drop: { kind: switch-user, with: { uid: nobody, gid: root } }",
+  load:  { kind: load-application,
+           with: { command: [sh, -c, 'cat secret; grep CapEff /proc/self/status'] } }
+  drop:  { kind: switch-user, needs: [load], with: { uid: nobody, gid: root } }
+  start: { kind: start-application, needs: [drop] }
+  serve: { kind: serve, needs: [start] }",
         args: &["--spec", "spec.yaml"],
         starter: Root,
         failure: "no call fails. Files of mode 0640 that belong to root:root can
