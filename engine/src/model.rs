@@ -9,8 +9,8 @@ mod settings;
 pub use files::{Access, Files, Node};
 
 use crate::effect::{
-    Application, Brought, Capability, CapabilitySet, Done, Effect, Handle, Identity, News, Owner, Performed,
-    Program, Settings, Socket, System, SystemError, Undo, Undoer, Verdict,
+    Application, Brought, Capability, CapabilitySet, Done, Effect, ErrorKind, Handle, Identity, News, Owner,
+    Performed, Program, Settings, Socket, Standing, System, SystemError, Undo, Undoer, Verdict,
 };
 use crate::plan::Plan;
 use crate::snapshot::{FileKind, NoPython, Python, Snapshot};
@@ -50,6 +50,10 @@ pub struct Model {
     listening: Vec<Socket>,
     /// PID files and sockets that were made: the path asked for, and where it really is
     made: Vec<(PathBuf, PathBuf)>,
+    /// how much of that was made before the guard was forked: it has handles of no more
+    guard_knows: usize,
+    /// PID files whose lock this run holds: the path asked for, and where it really is
+    locked: Vec<(PathBuf, PathBuf)>,
     program: Option<Program>,
     /// what a Twisted application will turn out to bring
     brings: Option<Brought>,
@@ -72,6 +76,8 @@ impl Model {
             unprivileged_port: snapshot.unprivileged_port,
             listening: Vec::new(),
             made: Vec::new(),
+            guard_knows: 0,
+            locked: Vec::new(),
             program: None,
             brings: None,
             guard: None,
@@ -104,6 +110,11 @@ impl Model {
     /// Makes the process somebody else, so that a rule can ask what would happen then.
     pub(crate) fn assume(&mut self, identity: Identity) {
         self.identity = identity;
+    }
+
+    /// PID files that were made and are still there: the path asked for.
+    pub fn pid_files(&self) -> impl Iterator<Item = &Path> {
+        self.locked.iter().filter(|(_, at)| self.files.get(at).is_some()).map(|(asked, _)| asked.as_path())
     }
 
     fn has(&self, capability: Capability) -> bool {
@@ -210,6 +221,14 @@ impl Model {
             Some(node) if !node.is_file() => Err(irregular(at, node, what)),
             Some(_) => {
                 self.files.may(&self.identity, at, Access::Read).map_err(|e| e.of(what))?;
+                if self.locked.iter().any(|(_, locked)| locked == at) {
+                    return Err(SystemError::new(format!("{what}: already running"))
+                        .why("this very start has made it and holds its lock")
+                        .help("check for a running daemon before the PID file is made")
+                        .kind(ErrorKind::AlreadyRunning));
+                }
+                // To take its lock it must be opened for writing, too.
+                self.files.may(&self.identity, at, Access::Write).map_err(|e| e.of(what))?;
                 self.files.unlink(&self.identity, at).map_err(|e| e.of(what))
             }
         }
@@ -221,21 +240,15 @@ impl Model {
         self.clear_stale(&at, &what)?;
         self.files.create(&self.identity, &at, mode).map_err(|e| e.of(&what))?;
         self.give(&at, owner, &what)?;
+        self.locked.push((path.to_owned(), at.clone()));
         Ok(Done::with(self.remove(&at, path, false)))
     }
 
     fn remove_pid_file(&mut self, path: &Path) -> Result<Done, SystemError> {
         let what = format!("remove PID file {}", path.display());
-        // By handle where we made it, by path otherwise: as the host does.
+        // By handle: what this process has not made, or been given, it does not touch.
         let made = self.made.iter().rev().find(|(asked, _)| asked == path).map(|(_, at)| at.clone());
-        let at = match made {
-            Some(at) => at,
-            None => match self.files.parent(&self.identity, path) {
-                Ok(at) => at,
-                Err(_) => return Ok(Done::with(Undo::Never)),
-            },
-        };
-        if self.files.get(&at).is_some() {
+        if let Some(at) = made.filter(|at| self.files.get(at).is_some()) {
             self.files.unlink(&self.identity, &at).map_err(|e| e.of(&what))?;
         }
         Ok(Done::with(Undo::Never))
@@ -423,11 +436,18 @@ impl System for Model {
             }
             Effect::End { .. } => Ok(Done::with(Undo::Nothing)),
         };
+        if *effect == Effect::KeepGuard {
+            self.guard_knows = self.made.len();
+        }
         done.map(Performed::Done)
     }
 
     fn identity(&mut self) -> Result<Identity, SystemError> {
         Ok(self.identity.clone())
+    }
+
+    fn standing(&mut self) -> Result<Standing, SystemError> {
+        Ok(Standing { pid: self.ids.pid, sid: self.ids.sid })
     }
 
     fn now(&mut self) -> u64 {
@@ -457,6 +477,7 @@ impl System for Model {
     fn wait_as_guard(&mut self) -> bool {
         match self.guard.take() {
             Some((identity, ids)) => {
+                self.made.truncate(self.guard_knows);
                 self.identity = identity;
                 self.ids = ids;
                 true

@@ -13,6 +13,7 @@ pub mod pages;
 mod place;
 mod privilege;
 mod process;
+mod program;
 mod root;
 mod settings;
 mod ties;
@@ -42,7 +43,6 @@ const RULES: &[(&[&str], Rule)] = &[
     (&["RSD0313"], |judge| judge.drop_that_keeps_something()),
     (&["RSD0314", "RSD0315"], |judge| judge.nothing_drops_root()),
     (&["RSD0505"], |judge| judge.fork_behind_the_application()),
-    (&["RSD0520"], |judge| judge.guard_of_a_process_that_exits()),
     (&["RSD0405"], |judge| judge.log_outside_the_root()),
     (&["RSD0406"], |judge| judge.pid_file_checked_elsewhere()),
     (&["RSD0407"], |judge| judge.made_where_others_rule()),
@@ -55,6 +55,9 @@ const RULES: &[(&[&str], Rule)] = &[
     (&["RSD0510"], |judge| judge.set_behind_the_start()),
     (&["RSD0511"], |judge| judge.set_id_without_effect()),
     (&["RSD0603"], |judge| judge.bound_for_nobody()),
+    (&["RSD0402"], |judge| judge.pid_file_unknown_to_the_guard()),
+    (&["RSD0520"], |judge| judge.started_as_another()),
+    (&["RSD0521"], |judge| judge.started_before_the_log()),
 ];
 
 /// Judges a plan on the machine that the snapshot shows.

@@ -26,6 +26,39 @@ impl Judge<'_> {
             .collect()
     }
 
+    /// The guard removes by handle, and has none of a file that was made after it was forked.
+    pub(super) fn pid_file_unknown_to_the_guard(&self) -> Vec<Diagnostic> {
+        let guard = self.steps().find(|(_, s)| s.effects.contains(&Effect::KeepGuard));
+        let mut found = Vec::new();
+        for (_, remove, effect) in self.effects().filter(|(_, s, _)| s.process == Process::Guard) {
+            let Effect::RemovePidFile { path } = effect else { continue };
+            let makes = |e: &Effect| matches!(e, Effect::CreatePidFile { path: made, .. } if made == path);
+            let late =
+                self.steps().find(|(i, s)| guard.is_some_and(|(g, _)| g < *i) && s.effects.iter().any(makes));
+            let (Some((_, make)), Some((_, guard))) = (late, guard) else { continue };
+            if !self.simulation.model.pid_files().any(|left| left == path) {
+                continue;
+            }
+            found.push(
+                Diagnostic::warning(
+                    "RSD0402",
+                    format!("`{}` will not remove {}", remove.phase, path.display()),
+                )
+                .at(make.at, "the file is made here")
+                .with(guard.at, "and the guard was forked here, before it")
+                .phase(&remove.phase)
+                .phase(&make.phase)
+                .phase(&guard.phase)
+                .note("the guard removes what it has a handle of, and nothing by its path")
+                .help(format!(
+                    "let `{}` need `{}`: the guard is then forked behind it",
+                    remove.phase, make.phase
+                )),
+            );
+        }
+        found
+    }
+
     pub(super) fn chroot_without_chdir(&self) -> Vec<Diagnostic> {
         let outside = self.serving().is_some_and(|id| id.cwd.starts_with("(unreachable)"));
         let chroot =
@@ -47,7 +80,8 @@ impl Judge<'_> {
         }
     }
 
-    /// What the application made is left in the launcher: a program is its child, threads are its own.
+    /// Code of the application that ran in this process before it was forked. A program is a process of its
+    /// own: see `started_as_another`.
     pub(super) fn fork_behind_the_application(&self) -> Vec<Diagnostic> {
         let Some((d, daemonize)) = self.daemonize() else { return Vec::new() };
         let loaded = self.effects().find_map(|(_, _, e)| match e {
@@ -61,21 +95,6 @@ impl Judge<'_> {
         };
         let runs: Vec<(&Step, Application)> = self.effects().filter_map(early).collect();
         let fork = &daemonize.phase;
-        if let Some(command) = program.command.first() {
-            let starts = runs.iter().find(|(_, a)| *a == Application::Start);
-            let Some((step, _)) = starts else { return Vec::new() };
-            return vec![
-                Diagnostic::error("RSD0505", format!("{command} would be the child of a process that exits"))
-                    .at(step.at, "the launcher starts it here")
-                    .with(daemonize.at, "and here the launcher stays behind")
-                    .phase(&step.phase)
-                    .phase(fork)
-                    .note(format!(
-                        "whoever serves must wait for it, and only its parent may (wait(2): ECHILD); `{fork}` makes another process the daemon"
-                    ))
-                    .help(format!("start it in the daemon: {}", put_behind(step, daemonize))),
-            ];
-        }
         let Some((step, application)) = runs.first().filter(|_| program.is_twisted()) else {
             return Vec::new();
         };
@@ -96,31 +115,6 @@ impl Judge<'_> {
                 "fork(2) takes along the thread that calls it alone: a thread that the application starts {when} is gone in the daemon, and a lock that it held stays locked"
             ))
             .help(format!("fork first: {}", put_behind(step, daemonize))),
-        ]
-    }
-
-    /// A guard that was forked before the daemon waits for the end of the launcher.
-    pub(super) fn guard_of_a_process_that_exits(&self) -> Vec<Diagnostic> {
-        let Some((d, daemonize)) = self.daemonize() else { return Vec::new() };
-        let guard = self.effects().find(|(_, _, e)| **e == Effect::KeepGuard);
-        let Some((_, guard, _)) = guard.filter(|(g, _, _)| *g < d) else { return Vec::new() };
-        let names = self.steps().filter(|(_, s)| s.process == Process::Guard);
-        let names: Vec<String> = names.map(|(_, s)| format!("`{}`", s.phase)).collect();
-        if names.is_empty() {
-            return Vec::new();
-        }
-        let runs = if names.len() == 1 { "runs" } else { "run" };
-        vec![
-            Diagnostic::warning("RSD0520", format!("the guard of `{}` waits for a process that exits", guard.phase))
-                .at(guard.at, "forked by the launcher, and waits for its end")
-                .with(daemonize.at, "and here the daemon becomes another process")
-                .phase(&guard.phase)
-                .phase(&daemonize.phase)
-                .note(format!(
-                    "{} {runs} as soon as the daemon is ready, and not when it has ended: what is to be cleared away then is left behind",
-                    crate::text::list(&names)
-                ))
-                .help(format!("fork the guard from the daemon: {}", put_behind(guard, daemonize))),
         ]
     }
 }

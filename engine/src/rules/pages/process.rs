@@ -94,14 +94,31 @@ will be needed.",
     },
     Page {
         code: "RSD0505",
-        title: "the daemon is forked after the application began",
+        title: "the daemon is forked after the application's code ran",
         story: "
-A program that the launcher started is the launcher's child. The daemon, forked
-later, cannot wait for it (wait(2): ECHILD), so that nobody learns of its end:
-an error. A Twisted application lives in the process itself. fork(2) takes
-along the one thread that calls it: threads that the TAC started when it was
-read are gone in the daemon. A note: twistd's own order is so, and most
-applications start none.",
+A Twisted application lives in the daemon's own process, and its code runs when
+it is read. fork(2) takes along the one thread that calls it: threads that the
+application started by then are gone in the daemon, and a lock that one of them
+held stays locked for ever. twistd's own order is so; most applications start
+no thread when they are read, but a library that they import may.",
+        spec: "
+rsd: 1
+name: demo
+extends: twistd",
+        args: &["--spec", "spec.yaml", "--python", "app.tac"],
+        starter: Anyone,
+        failure: "no call fails: what the thread did is not done any more.",
+        fix: "fork first, as the spec twistd-safe does: `daemonize` before the
+application is read.",
+    },
+    Page {
+        code: "RSD0520",
+        title: "the program is started before the daemon is what it is to be",
+        story: "
+A program is a process of its own from the moment it is started. What changes
+afterwards (the drop, the root, the umask) is not its; and a program that is
+started before `daemonize` is the launcher's child: the daemon cannot wait for
+it (wait(2): ECHILD), so that nobody learns of its end or stops it.",
         spec: "
 rsd: 1
 name: demo
@@ -112,29 +129,30 @@ phases:
   serve: { kind: serve, needs: [fork] }",
         args: &["--spec", "spec.yaml"],
         starter: Anyone,
-        failure: "`serve` fails at once, and the program is left without anybody
-who stops it, rotates its log or knows that it ended.",
-        fix: "fork first: `daemonize` before the application is read or started.",
+        failure: "the program keeps running as who it was. Here the daemon ends
+at once, and the program is left without anybody who stops it.",
+        fix: "start it last: behind the fork, the drop and everything else that
+it is to have.",
     },
     Page {
-        code: "RSD0520",
-        title: "the guard waits for a process that exits",
+        code: "RSD0521",
+        title: "the log is opened when the program runs already",
         story: "
-A guard waits for the end of the process that forked it. Forked before
-`daemonize` that is the launcher, which exits when the daemon is ready. The
-guard then does its phases, such as removing the PID file, while the daemon
-serves; at the daemon's end there is no guard any more.",
+A program is given its standard output when it is started. A log that is opened
+afterwards is the daemon's, and not the program's.",
         spec: "
 rsd: 1
 name: demo
-extends: twistd
 phases:
-  keepGuard:     { kind: keep-guard }
-  removePIDFile: { privilege: privileged, needs: [startReactor] }
-order: [checkPID, keepGuard, readTacFile]",
-        args: &["--spec", "spec.yaml", "--uid", "nobody"],
-        starter: Root,
-        failure: "the PID file is still there when the daemon has ended.",
-        fix: "let the guard's phase need the one that forks the daemon.",
+  fork:  { kind: daemonize }
+  load:  { kind: load-application, with: { command: [sh, -c, 'echo hello'] } }
+  start: { kind: start-application, needs: [load, fork] }
+  log:   { kind: start-logger, needs: [start], with: { path: demo.log } }
+  serve: { kind: serve, needs: [log] }",
+        args: &["--spec", "spec.yaml"],
+        starter: Anyone,
+        failure: "what the program says goes to the null device; the log is
+there, and empty.",
+        fix: "open the log first.",
     },
 ];
