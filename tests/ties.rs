@@ -34,6 +34,10 @@ const PHASES: &[(&str, bool)] = &[
     ("kind: privileged-start, with: { listen: 'tcp:127.0.0.1:80' }", false),
     ("kind: privileged-start, with: { listen: 'tcp:127.0.0.1:8080' }", false),
     ("kind: privileged-start, with: { listen: 'unix:/log/s' }", false),
+    ("kind: nice, with: { value: 5 }", false),
+    ("kind: nice, with: { value: -5 }", false),
+    ("kind: no-new-privileges", true),
+    ("kind: limits, with: { nofile: '100' }", false),
     ("kind: start-application", true),
     ("kind: serve", true),
 ];

@@ -111,6 +111,11 @@ impl Model {
         &self.listening
     }
 
+    /// Makes the process somebody else, so that a rule can ask what would happen then.
+    pub(crate) fn assume(&mut self, identity: Identity) {
+        self.identity = identity;
+    }
+
     /// PID files that were made and are still there: the path asked for.
     pub fn pid_files(&self) -> impl Iterator<Item = &Path> {
         self.locked.iter().filter(|(_, at)| self.files.get(at).is_some()).map(|(asked, _)| asked.as_path())

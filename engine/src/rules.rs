@@ -4,6 +4,8 @@
 
 mod application;
 mod control;
+mod declared;
+mod drop;
 mod failures;
 mod files;
 mod machine;
@@ -44,6 +46,10 @@ const RULES: &[(&[&str], Rule)] = &[
     (&["RSD0401"], |judge| judge.log_rotation()),
     (&["RSD0404"], |judge| judge.made_before_the_umask()),
     (&["RSD0308"], |judge| judge.drop_that_can_be_taken_back()),
+    (&["RSD0311", "RSD0312"], |judge| judge.declared_and_needed()),
+    (&["RSD0313"], |judge| judge.drop_that_keeps_something()),
+    (&["RSD0314", "RSD0315"], |judge| judge.nothing_drops_root()),
+    (&["RSD0505"], |judge| judge.fork_behind_the_application()),
     (&["RSD0405"], |judge| judge.log_outside_the_root()),
     (&["RSD0406"], |judge| judge.pid_file_checked_elsewhere()),
     (&["RSD0407"], |judge| judge.made_where_others_rule()),

@@ -142,6 +142,8 @@ impl Effect {
             Effect::SetCredential { .. } => {
                 touch(Credential, Writes);
                 touch(Capabilities, Writes);
+                // A change of user makes the process undumpable (PR_SET_DUMPABLE).
+                touch(Settings, Writes);
             }
             Effect::Process(setting) => {
                 touch(Credential, Reads);

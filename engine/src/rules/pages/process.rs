@@ -93,6 +93,69 @@ chroot, mount its library inside (mount --bind), or import in the TAC all that
 will be needed.",
     },
     Page {
+        code: "RSD0505",
+        title: "the daemon is forked after the application's code ran",
+        story: "
+A Twisted application lives in the daemon's own process, and its code runs when
+it is read. fork(2) takes along the one thread that calls it: threads that the
+application started by then are gone in the daemon, and a lock that one of them
+held stays locked for ever. twistd's own order is so; most applications start
+no thread when they are read, but a library that they import may.",
+        spec: "
+rsd: 1
+name: demo
+extends: twistd",
+        args: &["--spec", "spec.yaml", "--python", "app.tac"],
+        starter: Anyone,
+        failure: "no call fails: what the thread did is not done any more.",
+        fix: "fork first, as the spec twistd-safe does: `daemonize` before the
+application is read.",
+    },
+    Page {
+        code: "RSD0520",
+        title: "the program is started before the daemon is what it is to be",
+        story: "
+A program is a process of its own from the moment it is started. What changes
+afterwards (the drop, the root, the umask) is not its; and a program that is
+started before `daemonize` is the launcher's child: the daemon cannot wait for
+it (wait(2): ECHILD), so that nobody learns of its end or stops it.",
+        spec: "
+rsd: 1
+name: demo
+phases:
+  load:  { kind: load-application, with: { command: [sleep, '60'] } }
+  start: { kind: start-application, needs: [load] }
+  fork:  { kind: daemonize, needs: [start] }
+  serve: { kind: serve, needs: [fork] }",
+        args: &["--spec", "spec.yaml"],
+        starter: Anyone,
+        failure: "the program keeps running as who it was. Here the daemon ends
+at once, and the program is left without anybody who stops it.",
+        fix: "start it last: behind the fork, the drop and everything else that
+it is to have.",
+    },
+    Page {
+        code: "RSD0521",
+        title: "the log is opened when the program runs already",
+        story: "
+A program is given its standard output when it is started. A log that is opened
+afterwards is the daemon's, and not the program's.",
+        spec: "
+rsd: 1
+name: demo
+phases:
+  fork:  { kind: daemonize }
+  load:  { kind: load-application, with: { command: [sh, -c, 'echo hello'] } }
+  start: { kind: start-application, needs: [load, fork] }
+  log:   { kind: start-logger, needs: [start], with: { path: demo.log } }
+  serve: { kind: serve, needs: [log] }",
+        args: &["--spec", "spec.yaml"],
+        starter: Anyone,
+        failure: "what the program says goes to the null device; the log is
+there, and empty.",
+        fix: "open the log first.",
+    },
+    Page {
         code: "RSD0522",
         title: "the daemon is running already",
         story: "
