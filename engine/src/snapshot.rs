@@ -20,6 +20,9 @@ pub struct User {
     pub groups: Vec<u32>,
     /// home directory
     pub home: PathBuf,
+    /// login shell; empty where there is no entry
+    #[serde(default)]
+    pub shell: PathBuf,
 }
 
 /// An entry of the group database.

@@ -44,12 +44,18 @@ pub fn user(text: &str) -> Option<User> {
                 gid: Some(entry.gid.as_raw()),
                 groups,
                 home: entry.dir,
+                shell: entry.shell,
                 name: entry.name,
             })
         }
-        (None, Some(uid)) => {
-            Some(User { name: text.to_owned(), uid, gid: None, groups: Vec::new(), home: PathBuf::from("/") })
-        }
+        (None, Some(uid)) => Some(User {
+            name: text.to_owned(),
+            uid,
+            gid: None,
+            groups: Vec::new(),
+            home: PathBuf::from("/"),
+            shell: Default::default(),
+        }),
         (None, None) => None,
     }
 }
@@ -95,10 +101,12 @@ pub fn places(snapshot: &mut Snapshot, plan: &Plan) {
             | Effect::OpenLog { path, .. }
             | Effect::Chdir { path }
             | Effect::CreatePidFile { path, .. }
+            | Effect::MakeDirectory { path, .. }
             | Effect::RemovePidFile { path }
             | Effect::Bind { socket: Socket::Unix(path) } => {
                 paths.insert(path.clone());
             }
+            Effect::Environment(environment) => paths.extend(environment.files.iter().cloned()),
             Effect::Process(Setting::OomScore(_)) => {
                 paths.insert(settings::OOM_SCORE.into());
             }
