@@ -248,6 +248,16 @@ pub fn process(pid: i32) -> Option<Process> {
     })
 }
 
+/// Whether a daemon has a guard: a child that runs the very same program.
+pub fn has_guard(pid: i32) -> bool {
+    let exe = |pid: &str| std::fs::read_link(format!("/proc/{pid}/exe")).ok();
+    let Ok(children) = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")) else {
+        return false;
+    };
+    let Some(own) = exe(&pid.to_string()) else { return false };
+    children.split_whitespace().any(|child| exe(child).is_some_and(|e| e == own))
+}
+
 /// Why a file in the working directory may be another's than ours: its owner, its mode, or those of
 /// the directory.
 pub fn others_may_write(path: &Path) -> Option<String> {

@@ -171,7 +171,8 @@ fn every_cell_is_clean() {
         assert_eq!(owned("/run/app"), (SVC, SVC, 0o755));
         assert_eq!(owned(&state), (SVC, SVC, 0o755));
 
-        world.fine(&["stop", "--spec", "daemon"]);
+        let stopped = world.fine(&["stop", "--spec", "daemon"]);
+        assert!(stopped.err.is_empty(), "{stopped:?}");
         eventually("the guard tidied up", || entries(Path::new("/run")).is_empty().then_some(()));
         assert!(Path::new(&state).exists() && Path::new("/var/log/daemon/daemon.log").exists());
         eventually("all are gone", || our_own().is_empty().then_some(()));

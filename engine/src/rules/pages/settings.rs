@@ -24,8 +24,8 @@ phases:
 order: [grant, switchUidGid]",
     args: &["--spec", "spec.yaml", "--uid", "nobody"],
     starter: Root,
-    failure: "no call fails. CapAmb in /proc/PID/status of the program is 0,
-and its bind(2) of port 80 answers EACCES.",
+    failure: "no call fails. CapAmb in /proc/PID/status of the program
+is 0, and its bind(2) of port 80 answers EACCES.",
     fix: "name them where the drop is:
   switchUidGid: { with: { capabilities: [cap_net_bind_service] } }",
 }];
