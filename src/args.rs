@@ -64,6 +64,7 @@ fn of_a_spec(name: &'static str, about: &'static str, spec: Option<&Spec>) -> Co
 fn run(spec: Option<&Spec>) -> Command {
     of_a_spec("run", "Start the daemon", spec).args([
         flag("unchecked", "Run what the check refuses (for a sandbox: a predicted failure can be seen)"),
+        flag("strict", "Give up and undo where the process is not what the check said at that step"),
         value("journal", "FILE", "Write the journal there instead of the state directory"),
     ])
 }

@@ -10,8 +10,8 @@ mod settings;
 pub use files::{Access, Files, Node};
 
 use crate::effect::{
-    Application, Brought, Capability, CapabilitySet, Done, Effect, Environment, Handle, Identity, News,
-    Owner, Performed, Program, Settings, Socket, System, SystemError, Undo, Undoer, Verdict,
+    Application, Brought, Capability, CapabilitySet, Done, Effect, Environment, ErrorKind, Handle, Identity,
+    News, Owner, Performed, Program, Settings, Socket, Standing, System, SystemError, Undo, Undoer, Verdict,
 };
 use crate::plan::Plan;
 use crate::snapshot::{FileKind, NoPython, Python, Snapshot};
@@ -53,6 +53,10 @@ pub struct Model {
     listening: Vec<Socket>,
     /// PID files and sockets that were made: the path asked for, and where it really is
     made: Vec<(PathBuf, PathBuf)>,
+    /// how much of that was made before the guard was forked: it has handles of no more
+    guard_knows: usize,
+    /// PID files whose lock this run holds: the path asked for, and where it really is
+    locked: Vec<(PathBuf, PathBuf)>,
     program: Option<Program>,
     /// what a Twisted application will turn out to bring
     brings: Option<Brought>,
@@ -75,6 +79,8 @@ impl Model {
             unprivileged_port: snapshot.unprivileged_port,
             listening: Vec::new(),
             made: Vec::new(),
+            guard_knows: 0,
+            locked: Vec::new(),
             program: None,
             brings: None,
             guard: None,
@@ -102,6 +108,11 @@ impl Model {
     /// Addresses that are bound.
     pub fn listening(&self) -> &[Socket] {
         &self.listening
+    }
+
+    /// PID files that were made and are still there: the path asked for.
+    pub fn pid_files(&self) -> impl Iterator<Item = &Path> {
+        self.locked.iter().filter(|(_, at)| self.files.get(at).is_some()).map(|(asked, _)| asked.as_path())
     }
 
     fn has(&self, capability: Capability) -> bool {
@@ -193,8 +204,10 @@ impl Model {
 
     fn check_pid_file(&mut self, path: &Path) -> Result<Done, SystemError> {
         let what = format!("check PID file {}", path.display());
-        let Ok(at) = self.files.parent(&self.identity, path) else {
-            return Ok(Done::with(Undo::Nothing));
+        let at = match self.files.parent(&self.identity, path) {
+            Ok(at) => at,
+            Err(refusal) if refusal.errno() == ENOENT => return Ok(Done::with(Undo::Nothing)),
+            Err(refusal) => return Err(refusal.of(&what)),
         };
         self.clear_stale(&at, &what)?;
         Ok(Done::with(Undo::Nothing))
@@ -206,6 +219,14 @@ impl Model {
             Some(node) if !node.is_file() => Err(irregular(at, node, what)),
             Some(_) => {
                 self.files.may(&self.identity, at, Access::Read).map_err(|e| e.of(what))?;
+                if self.locked.iter().any(|(_, locked)| locked == at) {
+                    return Err(SystemError::new(format!("{what}: already running"))
+                        .why("this very start has made it and holds its lock")
+                        .help("check for a running daemon before the PID file is made")
+                        .kind(ErrorKind::AlreadyRunning));
+                }
+                // To take its lock it must be opened for writing, too.
+                self.files.may(&self.identity, at, Access::Write).map_err(|e| e.of(what))?;
                 self.files.unlink(&self.identity, at).map_err(|e| e.of(what))
             }
         }
@@ -217,21 +238,15 @@ impl Model {
         self.clear_stale(&at, &what)?;
         self.files.create(&self.identity, &at, mode).map_err(|e| e.of(&what))?;
         self.give(&at, owner, &what)?;
+        self.locked.push((path.to_owned(), at.clone()));
         Ok(Done::with(self.remove(&at, path, false)))
     }
 
     fn remove_pid_file(&mut self, path: &Path) -> Result<Done, SystemError> {
         let what = format!("remove PID file {}", path.display());
-        // By handle where we made it, by path otherwise: as the host does.
+        // By handle: what this process has not made, or been given, it does not touch.
         let made = self.made.iter().rev().find(|(asked, _)| asked == path).map(|(_, at)| at.clone());
-        let at = match made {
-            Some(at) => at,
-            None => match self.files.parent(&self.identity, path) {
-                Ok(at) => at,
-                Err(_) => return Ok(Done::with(Undo::Never)),
-            },
-        };
-        if self.files.get(&at).is_some() {
+        if let Some(at) = made.filter(|at| self.files.get(at).is_some()) {
             self.files.unlink(&self.identity, &at).map_err(|e| e.of(&what))?;
         }
         Ok(Done::with(Undo::Never))
@@ -338,7 +353,15 @@ impl Model {
 
     fn start_application(&mut self) -> Result<Done, SystemError> {
         let program = self.loaded("start the application")?;
-        let Some(word) = program.command.first() else { return Ok(Done::with(Undo::Nothing)) };
+        let Some(word) = program.command.first() else {
+            let answers = self.listening.iter().any(|s| !matches!(s, Socket::Udp(_)));
+            if !program.is_twisted() && !answers {
+                return Err(SystemError::new("start whoami: there is no address to serve").why(
+                    "it serves TCP and unix sockets that a phase before it has bound, and there is none",
+                ));
+            }
+            return Ok(Done::with(Undo::Nothing));
+        };
         if let Some(Some(path)) = self.programs.get(word) {
             let what = format!("execute {}", path.display());
             let path = path.clone();
@@ -426,11 +449,18 @@ impl System for Model {
             }
             Effect::End { .. } => Ok(Done::with(Undo::Nothing)),
         };
+        if *effect == Effect::KeepGuard {
+            self.guard_knows = self.made.len();
+        }
         done.map(Performed::Done)
     }
 
     fn identity(&mut self) -> Result<Identity, SystemError> {
         Ok(self.identity.clone())
+    }
+
+    fn standing(&mut self) -> Result<Standing, SystemError> {
+        Ok(Standing { pid: self.ids.pid, sid: self.ids.sid })
     }
 
     fn now(&mut self) -> u64 {
@@ -460,6 +490,7 @@ impl System for Model {
     fn wait_as_guard(&mut self) -> bool {
         match self.guard.take() {
             Some((identity, ids)) => {
+                self.made.truncate(self.guard_knows);
                 self.identity = identity;
                 self.ids = ids;
                 true

@@ -2,6 +2,7 @@
 
 mod edges;
 pub mod order;
+mod reorder;
 mod resolve;
 mod why;
 

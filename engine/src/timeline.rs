@@ -3,6 +3,7 @@
 pub(crate) mod clock;
 mod compact;
 mod critical;
+mod divergence;
 mod glance;
 pub mod history;
 mod own;

@@ -142,8 +142,13 @@ impl World {
         let first = engine::simulate::simulate(&plan, &self.snapshot).timeline;
         let mut model = Model::new(&self.snapshot).bringing(brought.clone());
         let mut events = Vec::new();
-        let how =
-            How { predicted: Some(&first), whole: false, header: Header::default(), replan: Some(&replan) };
+        let how = How {
+            predicted: Some(&first),
+            whole: false,
+            strict: false,
+            header: Header::default(),
+            replan: Some(&replan),
+        };
         let approved = Approved::unchecked(plan);
         let report = engine::run::run(&approved, &mut model, &mut |e| events.push(e), &how);
         (report, events, model)

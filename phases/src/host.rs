@@ -1,5 +1,6 @@
 //! The real machine. Every effect ends here in system calls whose results are checked.
 
+mod bind;
 mod credential;
 mod daemonize;
 mod directories;
@@ -14,10 +15,10 @@ use crate::log::{Log, Shared};
 use crate::sys::{channel::Channel, failed, identity, io_failed, process};
 use engine::effect::{
     Application, CapabilitySet, Done, Effect, ErrorKind, Facts, Handle, Identity, News, Performed, Program,
-    Socket, System, SystemError, Undo, Undoer, Verdict,
+    Standing, System, SystemError, Undo, Undoer, Verdict,
 };
 use engine::plan::Plan;
-use engine::timeline::{Event, What};
+use engine::timeline::{Divergence, Event, What};
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
 use nix::sys::signalfd::SignalFd;
@@ -51,8 +52,10 @@ pub struct Host {
     null: File,
     journal: Option<Arc<File>>,
     root: PathBuf,
-    umask: u32,
+    root_inode: identity::Inode,
     bounding: CapabilitySet,
+    /// code of others ran in this process since the bounding set was read
+    others_ran: bool,
     held: BTreeMap<u32, Held>,
     next_handle: u32,
     deadline: Option<u64>,
@@ -71,6 +74,8 @@ pub struct Host {
     daemon: Option<Pid>,
     ready_at: Option<u64>,
     speaks: bool,
+    /// tells people what differs from the prediction
+    show: Option<Show>,
     /// as it was last read back, until something is performed that may change it
     identity: Option<Identity>,
     /// the drop of this plan, if it has one
@@ -78,6 +83,9 @@ pub struct Host {
     /// handles that came from a process that had dropped: they are undone as its user only
     distrusted: BTreeSet<u32>,
 }
+
+/// Tells people at once where the machine is not as predicted.
+pub type Show = Box<dyn Fn(&Divergence)>;
 
 /// The step that drops, and to whom.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -122,8 +130,9 @@ impl Host {
             null,
             journal,
             root: PathBuf::from("/"),
-            umask: start.umask,
+            root_inode: identity::root_inode().map_err(|e| failed(e, "look at the root directory"))?,
             bounding: start.bounding,
+            others_ran: false,
             held: BTreeMap::new(),
             next_handle: 0,
             deadline: None,
@@ -139,10 +148,18 @@ impl Host {
             daemon: None,
             ready_at: None,
             speaks: true,
+            show: None,
             identity: None,
             drop: None,
             distrusted: BTreeSet::new(),
         })
+    }
+
+    /// The same, which tells people through `show` where the machine is not as predicted: in the process that
+    /// has the terminal, as long as there is one.
+    pub fn showing(mut self, show: Show) -> Host {
+        self.show = Some(show);
+        self
     }
 
     /// When the daemon was ready, on CLOCK_MONOTONIC, in the process that waited for it. The daemon said so.
@@ -186,7 +203,7 @@ impl Host {
     }
 
     fn read_identity(&self) -> Result<Identity, SystemError> {
-        identity::read(&self.root, self.umask, self.bounding).map_err(|e| failed(e, "read the identity"))
+        identity::read(&self.root, self.root_inode, self.bounding).map_err(|e| failed(e, "read the identity"))
     }
 
     fn open_log(
@@ -251,6 +268,8 @@ impl Host {
     }
 
     fn chroot(&mut self, path: &Path) -> Result<Done, SystemError> {
+        // Where it really is: the path may lead through links.
+        let real = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
         nix::unistd::chroot(path).map_err(|e| {
             let error = failed(e, format!("chroot {}", path.display()));
             if e == nix::errno::Errno::EPERM {
@@ -259,74 +278,21 @@ impl Host {
                 error
             }
         })?;
-        // Where it really is, for people: links on the way do not matter to what was entered.
-        self.root = if self.root == Path::new("/") {
-            path.to_owned()
-        } else {
-            self.root.join(path.strip_prefix("/").unwrap_or(path))
+        self.root_inode = identity::root_inode().map_err(|e| failed(e, "look at the new root directory"))?;
+        self.root = match self.root == Path::new("/") {
+            true => real,
+            false => self.root.join(real.strip_prefix("/").unwrap_or(&real)),
         };
         Ok(Done::with(Undo::EndsWithProcess))
     }
 
-    fn bind(&mut self, socket: &Socket) -> Result<Done, SystemError> {
-        let explain = |e: std::io::Error| {
-            let mut error = io_failed(&e, format!("bind {socket}"));
-            match error.errno {
-                Some(98) => error.help("see who has it: `ss -ltnup`; or choose another address"),
-                Some(13) => {
-                    error.lacks = Some(engine::effect::Capability::NetBindService);
-                    error.help("bind it before the drop, or choose a port from 1024 up")
-                }
-                _ => error,
-            }
-        };
-        let mut note = String::new();
-        if let Socket::Unix(path) = socket
-            && process::is_stale_socket(path)
-        {
-            // Nobody listens behind the name: what a daemon that is gone has left, as a PID file may be.
-            std::fs::remove_file(path).map_err(explain)?;
-            note = ", in place of a stale socket".to_owned();
-        }
-        let (fd, path): (OwnedFd, _) = match socket {
-            Socket::Tcp(a) => (std::net::TcpListener::bind(a).map_err(explain)?.into(), None),
-            Socket::Udp(a) => (std::net::UdpSocket::bind(a).map_err(explain)?.into(), None),
-            Socket::Unix(p) => {
-                (std::os::unix::net::UnixListener::bind(p).map_err(explain)?.into(), Some(p.clone()))
-            }
-        };
-        let undo = match path {
-            Some(path) => self.undo_of_name(&path).inspect_err(|_| drop(std::fs::remove_file(&path)))?,
-            None => {
-                let handle = Handle(self.next_handle);
-                self.next_handle += 1;
-                Undo::Effect(Box::new(Effect::Unbind { handle, socket: socket.clone() }))
-            }
-        };
-        let handle = match &undo {
-            Undo::Effect(effect) => match **effect {
-                Effect::Unbind { handle, .. } | Effect::Remove { handle, .. } => handle,
-                _ => Handle(u32::MAX),
-            },
-            _ => Handle(u32::MAX),
-        };
-        let listening = Listening { socket: socket.clone(), fd };
-        let note = format!("listening on {}{note}", listening.address());
-        self.listening.push((handle, listening));
-        Ok(Done::with(undo).note(note))
-    }
-
-    fn undo_of_name(&mut self, path: &Path) -> Result<Undo, SystemError> {
-        let what = || format!("keep {}", path.display());
-        let (dir, name) = pid_file::open_parent(path)?;
-        let stat = nix::sys::stat::fstatat(&dir, name.as_os_str(), nix::fcntl::AtFlags::AT_SYMLINK_NOFOLLOW)
-            .map_err(|e| failed(e, what()))?;
-        let handle = self.keep(Held::File { dir, name, dev: stat.st_dev, ino: stat.st_ino });
-        Ok(Undo::Effect(Box::new(Effect::Remove { handle, path: path.to_owned(), only_if_empty: false })))
-    }
-
     fn load(&mut self, program: &Program) -> Result<Done, SystemError> {
-        self.application = Some(application::make(program, self.timeline)?);
+        let mut program = program.clone();
+        if program.root.as_ref() == Some(&self.root) {
+            // The root it is to run in is the present one already.
+            program.root = None;
+        }
+        self.application = Some(application::make(&program, self.timeline)?);
         let loaded = self.hosted("load the application", |h, around| h.load(around))?;
         let mut done = noted(Undo::EndsWithProcess, loaded.notes);
         done.learned.brought = loaded.brought.map(Box::new);
@@ -366,6 +332,7 @@ impl Host {
             },
         };
         let result = call(hosted.as_mut(), &mut around);
+        self.others_ran = true;
         self.application = Some(hosted);
         result
     }
@@ -422,8 +389,17 @@ impl Host {
         }
         // Another start may have opened the empty log meanwhile, and writes to it from now on.
         let _alone = match only_if_empty.then(|| crate::log::alone(dir, name)) {
-            Some(None) => return Ok(Done::with(Undo::Nothing)),
-            other => other,
+            None | Some(Err(nix::errno::Errno::ENOENT)) => None,
+            Some(Ok(Some(alone))) => Some(alone),
+            Some(Ok(None)) => return Ok(Done::with(Undo::Nothing)),
+            // Made as root, and undone after the drop: it may be in use for all that can be told.
+            Some(Err(error)) => {
+                let why = engine::text::errno_message(error as i32);
+                return Ok(Done::with(Undo::Nothing).note(format!(
+                    "{}: it is empty, and whether another start uses it cannot be told: {why}",
+                    path.display()
+                )));
+            }
         };
         let is_directory = stat.st_mode & nix::libc::S_IFMT == nix::libc::S_IFDIR;
         let how = match is_directory {
@@ -497,7 +473,6 @@ impl System for Host {
                 .map_err(|e| failed(e, format!("chdir {}", path.display()))),
             Effect::Umask { mask } => {
                 umask(Mode::from_bits_truncate(*mask));
-                self.umask = *mask;
                 Ok(Done::with(Undo::EndsWithProcess))
             }
             Effect::Daemonize => return self.daemonize(),
@@ -536,9 +511,20 @@ impl System for Host {
     }
 
     fn identity(&mut self) -> Result<Identity, SystemError> {
+        if std::mem::take(&mut self.others_ran) {
+            self.bounding = identity::bounding();
+        }
         let identity = self.read_identity()?;
         self.identity = Some(identity.clone());
         Ok(identity)
+    }
+
+    fn standing(&mut self) -> Result<Standing, SystemError> {
+        identity::standing().map_err(|e| failed(e, "read back what this process is"))
+    }
+
+    fn differs(&mut self, divergence: &Divergence) {
+        self.show_or_send(divergence);
     }
 
     fn now(&mut self) -> u64 {

@@ -14,7 +14,8 @@ use std::path::{Path, PathBuf};
 
 /// Who we are, and the users and groups that a spec names: all that a plan needs.
 pub fn people(users: &[String], groups: &[String], cwd: &Path) -> Result<Snapshot, SystemError> {
-    let identity = identity::read(Path::new("/"), identity::current_umask(), identity::bounding())
+    let identity = identity::root_inode()
+        .and_then(|root| identity::read(Path::new("/"), root, identity::bounding()))
         .map_err(|e| failed(e, "read the identity"))?;
     Ok(Snapshot {
         identity,
@@ -112,6 +113,10 @@ pub fn places(snapshot: &mut Snapshot, plan: &Plan) {
             }
             Effect::Application(Application::Load(wanted)) => {
                 paths.extend(wanted.tac.clone());
+                // Where it is not in the root, it is worth knowing that it is outside.
+                let word =
+                    wanted.command.first().filter(|word| word.starts_with('/') && wanted.root.is_some());
+                paths.extend(word.map(PathBuf::from));
                 if let Some((word, found)) = find(wanted) {
                     paths.extend(found.clone());
                     snapshot.programs.insert(word, found);

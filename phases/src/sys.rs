@@ -9,6 +9,7 @@ pub mod process;
 pub mod settings;
 pub mod shed;
 pub mod title;
+pub mod walk;
 pub mod watch;
 
 use engine::effect::SystemError;

@@ -6,6 +6,7 @@
 
 mod caller;
 mod daemon;
+mod diverge;
 mod failure;
 mod foreground;
 mod jail;
@@ -19,3 +20,4 @@ mod sockets;
 mod start;
 mod stop;
 mod user;
+mod ways;

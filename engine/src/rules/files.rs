@@ -57,7 +57,14 @@ impl Judge<'_> {
                 else {
                     continue;
                 };
-                let Some(then) = self.before(i).map(|id| id.umask) else { continue };
+                let Some(maker) = self.before(i) else { continue };
+                let then = maker.umask;
+                let is_log = matches!(effect, Effect::OpenLog { .. });
+                let at = self.simulation.model.files().parent(maker, path);
+                if is_log && at.is_ok_and(|at| self.snapshot.file(&at).is_some()) {
+                    // A log that is there already keeps its mode.
+                    continue;
+                }
                 for (_, umask, mask) in umasks.iter().filter(|(u, _, _)| *u > i) {
                     let (made, meant) = (mode & !then, mode & !mask);
                     if made & !meant != 0 {

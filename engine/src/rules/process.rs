@@ -3,6 +3,7 @@
 use super::Judge;
 use crate::diagnostic::Diagnostic;
 use crate::effect::Effect;
+use crate::timeline::Process;
 
 impl Judge<'_> {
     pub(super) fn pid_file_of_a_process_that_exits(&self) -> Vec<Diagnostic> {
@@ -22,12 +23,47 @@ impl Judge<'_> {
             .collect()
     }
 
+    /// The guard removes by handle, and has none of a file that was made after it was forked.
+    pub(super) fn pid_file_unknown_to_the_guard(&self) -> Vec<Diagnostic> {
+        let guard = self.steps().find(|(_, s)| s.effects.contains(&Effect::KeepGuard));
+        let mut found = Vec::new();
+        for (_, remove, effect) in self.effects().filter(|(_, s, _)| s.process == Process::Guard) {
+            let Effect::RemovePidFile { path } = effect else { continue };
+            let makes = |e: &Effect| matches!(e, Effect::CreatePidFile { path: made, .. } if made == path);
+            let late =
+                self.steps().find(|(i, s)| guard.is_some_and(|(g, _)| g < *i) && s.effects.iter().any(makes));
+            let (Some((_, make)), Some((_, guard))) = (late, guard) else { continue };
+            if !self.simulation.model.pid_files().any(|left| left == path) {
+                continue;
+            }
+            found.push(
+                Diagnostic::warning(
+                    "RSD0402",
+                    format!("`{}` will not remove {}", remove.phase, path.display()),
+                )
+                .at(make.at, "the file is made here")
+                .with(guard.at, "and the guard was forked here, before it")
+                .phase(&remove.phase)
+                .phase(&make.phase)
+                .phase(&guard.phase)
+                .note("the guard removes what it has a handle of, and nothing by its path")
+                .help(format!(
+                    "let `{}` need `{}`: the guard is then forked behind it",
+                    remove.phase, make.phase
+                )),
+            );
+        }
+        found
+    }
+
     pub(super) fn chroot_without_chdir(&self) -> Vec<Diagnostic> {
         let outside = self.serving().is_some_and(|id| id.cwd.starts_with("(unreachable)"));
         let chroot =
             self.steps().filter(|(_, s)| s.effects.iter().any(|e| matches!(e, Effect::Chroot { .. })));
+        // A chdir that fails is a finding of its own, and its failure ends the start.
+        let fails = self.effects().any(|(_, s, e)| matches!(e, Effect::Chdir { .. }) && self.fails(s));
         match chroot.last() {
-            Some((_, step)) if outside => vec![
+            Some((_, step)) if outside && !fails => vec![
                 Diagnostic::error(
                     "RSD0502",
                     format!("`{}` leaves the working directory outside the new root", step.phase),

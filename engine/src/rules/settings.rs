@@ -58,7 +58,11 @@ impl Judge<'_> {
         if self.command().is_none() {
             return Vec::new();
         }
-        let inherited = |e: &&Effect| matches!(e, Effect::Process(_) | Effect::Environment(_));
+        // That the program is another than the daemon shows in the identity: RSD0520 is about that.
+        let inherited = |e: &&Effect| match e {
+            Effect::Process(setting) => !matches!(setting, Setting::NoNewPrivileges | Setting::SecureBits(_)),
+            e => matches!(e, Effect::Environment(_)),
+        };
         self.steps()
             .filter(|(i, s)| *i > at && !s.down && !s.serves())
             .filter_map(|(_, step)| Some((step, step.effects.iter().find(inherited)?)))
