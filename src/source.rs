@@ -46,10 +46,15 @@ pub fn fetch(name: &str, from: Option<&str>) -> Result<(String, String), String>
         }
         match engine::text::did_you_mean(name, BUILTIN.iter().map(|(n, _)| *n)) {
             Some(meant) => format!("{why}, and no built-in spec has that name; did you mean `{meant}`?"),
-            None => format!("{why}, and no built-in spec has that name"),
+            None => format!("{why}, and no built-in spec has that name (there are {})", names()),
         }
     })?;
     Ok((path.display().to_string(), text))
+}
+
+/// The names of the built-in specs, for a sentence.
+fn names() -> String {
+    engine::text::list(&BUILTIN.iter().map(|(name, _)| format!("`{name}`")).collect::<Vec<_>>())
 }
 
 /// The path without `.` in it.

@@ -169,6 +169,25 @@ impl Plan {
     pub fn find(&self, phase: &str) -> Option<usize> {
         self.steps.iter().position(|s| s.phase == phase)
     }
+    /// The list for `order` (`--order`) by which one step comes before another that it follows now: the
+    /// later one is moved behind it, and with it what must follow that one. `None` where needs or
+    /// privilege want it as it is.
+    pub fn sooner(&self, first: &str, second: &str) -> Option<Vec<String>> {
+        let (first, second) = (self.find(first)?, self.find(second)?);
+        let mut moved = vec![second];
+        for step in second + 1..first + 1 {
+            let must =
+                |b: &Because| moved.contains(&b.after) && !matches!(b.reason, Reason::Order | Reason::File);
+            if self.steps[step].because.iter().any(must) {
+                moved.push(step);
+            }
+        }
+        if second >= first || moved.contains(&first) {
+            return None;
+        }
+        moved.insert(0, first);
+        Some(moved.into_iter().map(|step| self.steps[step].phase.clone()).collect())
+    }
     /// Every effect of every step that is not skipped, in order.
     pub fn effects(&self) -> impl Iterator<Item = (usize, &Effect)> {
         self.steps.iter().enumerate().flat_map(|(i, s)| s.effects.iter().map(move |e| (i, e)))

@@ -20,7 +20,7 @@ use crate::diagnostic::Diagnostic;
 use crate::effect::{Effect, Identity};
 use crate::plan::{Plan, Step};
 use crate::simulate::{Simulation, simulate};
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Snapshot, User};
 
 /// Looks at a plan that was simulated, and says what it finds.
 type Rule = fn(&Judge) -> Vec<Diagnostic>;
@@ -95,6 +95,25 @@ impl Judge<'_> {
     /// Every effect of those steps.
     fn effects(&self) -> impl Iterator<Item = (usize, &Step, &Effect)> {
         self.steps().flat_map(|(i, s)| s.effects.iter().map(move |e| (i, s, e)))
+    }
+
+    /// A process to people: the name that was asked for, where one was, and its numbers.
+    fn who(&self, identity: &Identity) -> String {
+        let (uid, gid) = (identity.uid[1], identity.gid[1]);
+        let named = |(asked, user): (&String, &Option<User>)| {
+            let user = user.as_ref().filter(|u| u.uid == uid && asked.parse::<u32>().is_err())?;
+            Some(format!("{} ({uid}:{gid})", user.name))
+        };
+        let name = match (uid, gid) {
+            (0, 0) => "root".to_owned(),
+            _ => self.snapshot.users.iter().find_map(named).unwrap_or(format!("{uid}:{gid}")),
+        };
+        match identity.caps.len() {
+            0 if uid != 0 => name,
+            0 => format!("{name} with no capabilities"),
+            _ if uid == 0 && identity.caps == identity.bounding => name,
+            n => format!("{name} with {n} capabilities"),
+        }
     }
 
     /// Who runs a step, when it begins.

@@ -2,9 +2,10 @@
 
 use super::Judge;
 use crate::diagnostic::Diagnostic;
-use crate::effect::Effect;
-use crate::model::{Access, describe};
+use crate::effect::{Effect, Identity};
+use crate::model::Access;
 use crate::plan::Step;
+use std::path::Path;
 
 impl Judge<'_> {
     pub(super) fn log_rotation(&self) -> Vec<Diagnostic> {
@@ -23,15 +24,12 @@ impl Judge<'_> {
                 let error = refusal.of("rename the log");
                 let mut finding = Diagnostic::warning(
                     "RSD0401",
-                    format!("the log {} cannot be rotated once {} serves", path.display(), describe(server)),
+                    format!("the log {} cannot be rotated once {} serves", path.display(), self.who(server)),
                 )
-                .at(step.at, format!("opened here as {}", describe(opener)))
+                .at(step.at, format!("opened here as {}", self.who(opener)))
                 .phase(&step.phase)
                 .note(format!("at {size} bytes: {}", error.message))
-                .help(format!(
-                    "put the log into a directory of its own that belongs to {}:{}",
-                    server.uid[1], server.gid[1]
-                ));
+                .help(own_directory(path, server));
                 finding.notes.extend(error.why);
                 if let Some(drop) = self.drop_before(self.plan.steps().len()) {
                     finding = finding.with(drop.at, "privileges are dropped here").phase(&drop.phase);
@@ -77,7 +75,7 @@ impl Judge<'_> {
                             .with(umask.at, format!("the umask becomes {mask:03o} here"))
                             .phase(&step.phase)
                             .phase(&umask.phase)
-                            .help(format!("put `{}` before `{}`", umask.phase, step.phase)),
+                            .sooner(&umask.phase, &step.phase),
                         );
                     }
                 }
@@ -85,4 +83,19 @@ impl Judge<'_> {
         }
         found
     }
+}
+
+/// A directory that the log could have for itself, as a command.
+fn own_directory(path: &Path, server: &Identity) -> String {
+    let dir = path.with_extension("");
+    // Without an ending the name of the directory would be that of the log, which may be there.
+    let dir = if dir == path { path.with_extension("d") } else { dir };
+    let log = dir.join(path.file_name().unwrap_or_default());
+    format!(
+        "give the log a directory of its own: install -d -o {} -g {} {}, and name it {}",
+        server.uid[1],
+        server.gid[1],
+        dir.display(),
+        log.display()
+    )
 }

@@ -51,7 +51,7 @@ impl Judge<'_> {
                 (Some((_, start, _)), _) if late => finding
                     .with(start.at, "the application is given its sockets here, before it")
                     .phase(&start.phase)
-                    .help(format!("put `{}` before `{}`", step.phase, start.phase)),
+                    .sooner(&step.phase, &start.phase),
                 (_, Some((load, program))) if program.is_twisted() => finding
                     .with(load.at, "a Twisted application binds its own ports and is given none")
                     .phase(&load.phase)
