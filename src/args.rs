@@ -266,7 +266,13 @@ pub fn of_spec(argv: &[String], spec: &Spec) -> Result<ArgMatches, i32> {
 
 fn finish(result: Result<ArgMatches, clap::Error>) -> Result<ArgMatches, i32> {
     result.map_err(|error| {
-        let _ = error.print();
+        match error.use_stderr() {
+            true => drop(error.print()),
+            false => {
+                let text = error.render();
+                output::print(&if output::colour_out() { text.ansi().to_string() } else { text.to_string() });
+            }
+        }
         error.exit_code()
     })
 }

@@ -9,7 +9,12 @@ use engine::diagnostic::{Diagnostic, Severity, Sources, json};
 pub fn command(argv: &[String]) -> i32 {
     match prepare(argv) {
         Err(code) => code,
-        Ok(mut prepared) => report(&mut prepared),
+        Ok(mut prepared) => {
+            let code = report(&mut prepared);
+            // The process ends here: to take a large plan apart, piece by piece, would serve nothing.
+            std::mem::forget(prepared);
+            code
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use engine::diagnostic::{Diagnostic, Severity, Sources, Style, render_in};
 use std::io::{IsTerminal, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Writes to standard output; a reader that went away is fine, what else goes wrong is said.
 pub fn print(text: &str) {
@@ -14,10 +15,20 @@ pub fn printed(text: &str) -> bool {
     written(out.write_all(text.as_bytes()).and_then(|()| out.flush()))
 }
 
+/// Something that was to be printed could not be.
+static LOST: AtomicBool = AtomicBool::new(false);
+
+/// The exit code of a command whose whole work is what it prints.
+pub fn exit_code(code: i32) -> i32 {
+    if code == crate::exit::FINE && LOST.load(Ordering::Relaxed) { crate::exit::FAILED } else { code }
+}
+
 fn written(done: std::io::Result<()>) -> bool {
     match done {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-            complain(&format!("error: standard output cannot be written: {error}\n"));
+            if !LOST.swap(true, Ordering::Relaxed) {
+                complain(&format!("error: standard output cannot be written: {error}\n"));
+            }
             false
         }
         _ => true,

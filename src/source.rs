@@ -77,7 +77,7 @@ fn read(path: &Path) -> Result<String, String> {
     if meta.is_file() && meta.len() > LARGEST {
         return Err(format!("it has {} bytes, and a spec may have {LARGEST}", meta.len()));
     }
-    let mut bytes = Vec::new();
+    let mut bytes = Vec::with_capacity(meta.len().min(LARGEST) as usize + 1);
     file.take(LARGEST + 1).read_to_end(&mut bytes).map_err(sentence)?;
     if bytes.len() as u64 > LARGEST {
         return Err(format!("it has more than {LARGEST} bytes"));

@@ -61,7 +61,7 @@ pub fn judge(plan: &Plan, snapshot: &Snapshot) -> (Simulation, Vec<Diagnostic>) 
     let simulation = simulate(plan, snapshot);
     drop(stage);
     let _stage = tracing::info_span!(target: "rsd", "rules").entered();
-    let judge = Judge { plan, snapshot, simulation: &simulation };
+    let judge = Judge::new(plan, snapshot, &simulation);
     let mut findings = judge.found();
     findings.extend(judge.ties(&findings));
     findings.sort_by_key(|f| std::cmp::Reverse(f.severity));
@@ -73,9 +73,20 @@ struct Judge<'a> {
     plan: &'a Plan,
     snapshot: &'a Snapshot,
     simulation: &'a Simulation,
+    /// the step that serves
+    serves: Option<usize>,
+    /// the steps that drop, in their order
+    drops: Vec<usize>,
 }
 
-impl Judge<'_> {
+impl<'a> Judge<'a> {
+    fn new(plan: &'a Plan, snapshot: &'a Snapshot, simulation: &'a Simulation) -> Self {
+        let steps = || plan.steps().iter().enumerate().filter(|(_, s)| s.skipped.is_none());
+        let serves = steps().find(|(_, s)| s.serves()).map(|(i, _)| i);
+        let drops = steps().filter(|(_, s)| s.drop).map(|(i, _)| i).collect();
+        Judge { plan, snapshot, simulation, serves, drops }
+    }
+
     /// What the rules find in this one order.
     fn found(&self) -> Vec<Diagnostic> {
         let mut findings = Vec::new();
@@ -128,8 +139,7 @@ impl Judge<'_> {
 
     /// Who serves; who is left at the end where nothing serves.
     fn serving(&self) -> Option<&Identity> {
-        let serve = self.steps().find(|(_, s)| s.serves()).map(|(i, _)| i);
-        match serve {
+        match self.serves {
             Some(i) => self.before(i),
             None => self.simulation.timeline.spans.iter().rev().find_map(|s| s.identity_after.as_deref()),
         }
@@ -142,6 +152,7 @@ impl Judge<'_> {
 
     /// The last drop before a step.
     fn drop_before(&self, step: usize) -> Option<&Step> {
-        self.steps().take_while(|(i, _)| *i < step).filter(|(_, s)| s.drop).map(|(_, s)| s).last()
+        let count = self.drops.partition_point(|d| *d < step);
+        self.drops[..count].last().and_then(|d| self.plan.steps().get(*d))
     }
 }

@@ -171,8 +171,8 @@ struct Loop<'a, S> {
     state: Run,
     undo: Vec<(usize, Undo)>,
     report: Report,
-    /// who the process was found to be at last
-    identity: Option<Identity>,
+    /// which process it was found to be at last, and who
+    identity: Option<(u32, Identity)>,
     /// nothing was performed since it was read
     read: bool,
     /// what else the process was found to be
@@ -231,7 +231,11 @@ impl<S: System> Loop<'_, S> {
     }
 
     fn open_record(&mut self) {
-        let phases = self.plan.steps.iter().map(|s| header(&self.plan, s)).collect();
+        let named = |s: &Step| match self.how.whole {
+            true => name_only(s),
+            false => header(&self.plan, s),
+        };
+        let phases = self.plan.steps.iter().map(named).collect();
         self.say(What::Run {
             schema: crate::timeline::SCHEMA,
             spec: self.plan.spec.clone(),
@@ -363,12 +367,17 @@ impl<S: System> Loop<'_, S> {
         self.say(What::Exit { phase, state: Phase::Skipped, error: None, why: Some(why) });
     }
 
+    /// Reads back who the process is; recorded where it is another, or another's, than before.
     fn note_identity(&mut self) {
         match self.system.identity() {
             Ok(identity) => {
                 self.read = true;
-                self.identity = Some(identity.clone());
-                self.say(What::Identity { identity: Box::new(identity) });
+                let now = (self.system.pid(), identity);
+                if self.identity.as_ref() != Some(&now) {
+                    let identity = Box::new(now.1.clone());
+                    self.identity = Some(now);
+                    self.say(What::Identity { identity });
+                }
             }
             Err(error) => self.identity_unknown(error),
         }
@@ -582,6 +591,17 @@ impl<S: System> Loop<'_, S> {
                 }
             }
         }
+    }
+}
+
+/// What a prediction needs: all else is in the plan that it is made of, and plans may be large.
+fn name_only(s: &Step) -> PhaseHeader {
+    PhaseHeader {
+        name: s.phase.clone(),
+        process: s.process,
+        skipped: s.skipped.clone(),
+        serves: s.serves(),
+        ..PhaseHeader::default()
     }
 }
 

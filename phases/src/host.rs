@@ -447,6 +447,10 @@ fn noted(undo: Undo, notes: Vec<String>) -> Done {
     notes.into_iter().fold(Done::with(undo), Done::note)
 }
 
+fn asked_to_stop(signal: Signal) -> String {
+    format!("{signal} asked to stop before the start was complete")
+}
+
 /// Records what only the host knows.
 fn say(what: What) {
     engine::run::traced(Event { t: process::monotonic(), pid: process::id(), what });
@@ -548,10 +552,7 @@ impl System for Host {
         }
         self.sort_signals();
         if let Some(signal) = self.stop {
-            return Some(
-                SystemError::new(format!("{signal} asked to stop before the start was complete"))
-                    .kind(ErrorKind::Interrupted),
-            );
+            return Some(SystemError::new(asked_to_stop(signal)).kind(ErrorKind::Interrupted));
         }
         if self.deadline.is_some_and(|d| process::monotonic() > d) {
             return Some(SystemError::new("the time of this phase is up").kind(ErrorKind::Timeout));

@@ -5,6 +5,7 @@ use crate::diagnostic::Diagnostic;
 use crate::effect::{Effect, Identity};
 use crate::model::Access;
 use crate::plan::Step;
+use std::collections::BTreeMap;
 use std::path::Path;
 
 impl Judge<'_> {
@@ -41,13 +42,13 @@ impl Judge<'_> {
     }
 
     pub(super) fn made_before_the_umask(&self) -> Vec<Diagnostic> {
-        let umasks: Vec<(usize, &Step, u32)> = self
-            .effects()
-            .filter_map(|(i, s, e)| match e {
-                Effect::Umask { mask } => Some((i, s, *mask)),
-                _ => None,
-            })
-            .collect();
+        // Of many phases that set the same mask only the next one is worth naming.
+        let mut umasks: BTreeMap<u32, Vec<(usize, &Step)>> = BTreeMap::new();
+        for (i, step, effect) in self.effects() {
+            if let Effect::Umask { mask } = effect {
+                umasks.entry(*mask).or_default().push((i, step));
+            }
+        }
         let mut found = Vec::new();
         for (i, step) in self.steps() {
             for effect in &step.effects {
@@ -63,7 +64,9 @@ impl Judge<'_> {
                     // A log that is there already keeps its mode.
                     continue;
                 }
-                for (_, umask, mask) in umasks.iter().filter(|(u, _, _)| *u > i) {
+                for (mask, steps) in &umasks {
+                    let next = steps.partition_point(|(u, _)| *u <= i);
+                    let Some((_, umask)) = steps.get(next) else { continue };
                     let (made, meant) = (mode & !then, mode & !mask);
                     if made & !meant != 0 {
                         found.push(

@@ -51,7 +51,9 @@ impl<S: System> Loop<'_, S> {
         let (plan, timeline) = (self.plan.clone(), self.predicted.clone());
         let step = &plan.steps[i];
         let daemonized = step.effects.contains(&Effect::Daemonize);
-        self.read_back();
+        if !self.read {
+            self.note_identity();
+        }
         let mut found = self.standing_differs(daemonized);
         let span = timeline.as_ref().and_then(|t| t.spans.get(i)).filter(|s| s.phase.name == step.phase);
         if let Some(span) = span {
@@ -59,9 +61,7 @@ impl<S: System> Loop<'_, S> {
                 let why = span.error.as_ref().map_or("", |e| e.message.as_str());
                 found.push((STATE, format!("failed ({why})"), "done".to_owned()));
             }
-            if let (Some(predicted), Some(observed)) =
-                (span.identity_after.as_deref(), self.identity.as_ref())
-            {
+            if let (Some(predicted), Some((_, observed))) = (span.identity_after.as_deref(), &self.identity) {
                 found.extend(predicted.differences(observed));
             }
         }
@@ -74,23 +74,6 @@ impl<S: System> Loop<'_, S> {
             observed,
         };
         found.into_iter().map(divergence).collect()
-    }
-
-    /// Who the process is by now; recorded where it is not who it was.
-    fn read_back(&mut self) {
-        if self.read {
-            return;
-        }
-        match self.system.identity() {
-            Ok(identity) => {
-                self.read = true;
-                if self.identity.as_ref() != Some(&identity) {
-                    self.identity = Some(identity.clone());
-                    self.say(What::Identity { identity: Box::new(identity) });
-                }
-            }
-            Err(error) => self.identity_unknown(error),
-        }
     }
 
     fn standing_differs(&mut self, daemonized: bool) -> Vec<(&'static str, String, String)> {

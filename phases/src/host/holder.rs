@@ -230,7 +230,8 @@ impl Host {
                         break match watch.called_off {
                             // The request and the word that it is ready crossed: it goes down again.
                             Some(signal) if end == End::Ready => called_off(watch.step, signal),
-                            _ => end,
+                            Some(signal) => named(end, signal),
+                            None => end,
                         };
                     }
                 }
@@ -444,6 +445,16 @@ fn called_off(step: Option<usize>, signal: Signal) -> End {
         ..Failure::default()
     };
     End::Gone { step, failure }
+}
+
+/// The daemon is always told with TERM; what asked the launcher may have been another signal.
+fn named(mut end: End, signal: Signal) -> End {
+    if let End::Failed { failure, .. } = &mut end
+        && failure.kind == ErrorKind::Interrupted
+    {
+        failure.message = super::asked_to_stop(signal);
+    }
+    end
 }
 
 fn gone_by_time(step: Option<usize>) -> End {
