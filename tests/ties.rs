@@ -73,7 +73,14 @@ impl World {
             cwd: "/".into(),
             ..Snapshot::default()
         };
-        let user = User { name: "u".into(), uid: 5, gid: Some(5), groups: vec![5], home: "/".into() };
+        let user = User {
+            name: "u".into(),
+            uid: 5,
+            gid: Some(5),
+            groups: vec![5],
+            home: "/".into(),
+            shell: "".into(),
+        };
         snapshot.users.insert("u".into(), Some(user));
         let directories = [
             ("/", 0, 0o755),

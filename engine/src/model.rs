@@ -3,6 +3,7 @@
 //! effects of a start-up reach (path_resolution(7), capabilities(7), credentials(7)).
 
 mod credential;
+mod directories;
 mod files;
 mod mounts;
 mod ports;
@@ -12,8 +13,8 @@ pub use files::{Access, Files, Node};
 pub use settings::OOM_SCORE;
 
 use crate::effect::{
-    Application, Brought, Capability, CapabilitySet, Done, Effect, ErrorKind, Handle, Identity, News, Owner,
-    Performed, Program, Settings, Socket, Standing, System, SystemError, Undo, Undoer, Verdict,
+    Application, Brought, Capability, CapabilitySet, Done, Effect, Environment, ErrorKind, Handle, Identity,
+    News, Owner, Performed, Program, Settings, Socket, Standing, System, SystemError, Undo, Undoer, Verdict,
 };
 use crate::plan::Plan;
 use crate::snapshot::{FileKind, NoPython, Python, Restrictions, Snapshot};
@@ -23,6 +24,8 @@ use std::path::{Path, PathBuf};
 const EACCES: i32 = 13;
 const EPERM: i32 = 1;
 const ENOENT: i32 = 2;
+const EEXIST: i32 = 17;
+const ENOTDIR: i32 = 20;
 const ELOOP: i32 = 40;
 const EISDIR: i32 = 21;
 const EINVAL: i32 = 22;
@@ -314,6 +317,16 @@ impl Model {
         }
     }
 
+    /// Its files are read as whoever runs the phase.
+    fn read_environment(&self, environment: &Environment) -> Result<Done, SystemError> {
+        for path in &environment.files {
+            let what = format!("read the environment file {}", path.display());
+            let at = self.files.resolve(&self.identity, path).map_err(|e| e.of(&what))?;
+            self.files.may(&self.identity, &at, Access::Read).map_err(|e| e.of(&what))?;
+        }
+        Ok(Done::with(Undo::EndsWithProcess))
+    }
+
     fn loaded(&self, what: &str) -> Result<Program, SystemError> {
         self.program.clone().ok_or_else(|| {
             SystemError::new(format!("{what}: no application was loaded"))
@@ -389,6 +402,11 @@ impl System for Model {
                 self.set_credential(*uid, *gid, groups.as_deref(), *effective, *keep)
             }
             Effect::Process(setting) => self.set(setting),
+            Effect::Environment(environment) => self.read_environment(environment),
+            Effect::MakeDirectory { path, owner, mode, any_owner } => {
+                self.make_directory(path, *owner, *mode, *any_owner)
+            }
+            Effect::RemoveDirectory { path } => self.remove_directory(path),
             Effect::KeepGuard => {
                 let pid = self.fork();
                 self.guard = Some((self.identity.clone(), Ids { pid, ..self.ids }));
@@ -403,7 +421,7 @@ impl System for Model {
                 if let Some((_, at)) = self.made.get(handle.0 as usize) {
                     // The launcher undoes: it kept the starting credential.
                     let (start, at) = (self.start.clone(), at.clone());
-                    if self.files.get(&at).is_some() {
+                    if self.files.get(&at).is_some() && self.files.is_empty(&at) {
                         self.files.unlink(&start, &at).map_err(|e| e.of("undo"))?;
                     }
                 }

@@ -59,6 +59,7 @@ const RULES: &[(&[&str], Rule)] = &[
     (&["RSD0503"], |judge| judge.code_read_as_root()),
     (&["RSD0504"], |judge| judge.library_out_of_reach()),
     (&["RSD0316"], |judge| judge.capabilities_cleared_by_the_drop()),
+    (&["RSD0509"], |judge| judge.environment_behind_the_application()),
     (&["RSD0510"], |judge| judge.set_behind_the_start()),
     (&["RSD0511"], |judge| judge.set_id_without_effect()),
     (&["RSD0603"], |judge| judge.bound_for_nobody()),

@@ -35,6 +35,9 @@ pub struct User {
     /// home directory
     #[serde(with = "text::path")]
     pub home: PathBuf,
+    /// login shell; empty where there is no entry
+    #[serde(default)]
+    pub shell: PathBuf,
 }
 
 /// An entry of the group database.

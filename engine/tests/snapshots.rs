@@ -38,7 +38,14 @@ fn facts() -> Snapshot {
     };
     snapshot.users.insert(
         "svc".into(),
-        Some(User { name: "svc".into(), uid: 4000, gid: Some(7), groups: vec![7], home: odd.clone() }),
+        Some(User {
+            name: "svc".into(),
+            uid: 4000,
+            gid: Some(7),
+            groups: vec![7],
+            home: odd.clone(),
+            shell: "/bin/sh".into(),
+        }),
     );
     snapshot.users.insert("none".into(), None);
     snapshot.groups.insert("svc".into(), Some(Group { name: "svc".into(), gid: 7 }));
@@ -90,7 +97,7 @@ fn everything() -> Vec<Effect> {
             gid: Some(7),
             groups: Some(vec![7]),
             effective: false,
-            keep: None,
+            keep: Default::default(),
         },
         Effect::Application(Application::Start),
         Effect::Serve,

@@ -55,12 +55,18 @@ pub fn user(text: &str) -> Option<User> {
                 gid: Some(entry.gid.as_raw()),
                 groups,
                 home: entry.dir,
+                shell: entry.shell,
                 name: entry.name,
             })
         }
-        (None, Some(uid)) => {
-            Some(User { name: text.to_owned(), uid, gid: None, groups: Vec::new(), home: PathBuf::from("/") })
-        }
+        (None, Some(uid)) => Some(User {
+            name: text.to_owned(),
+            uid,
+            gid: None,
+            groups: Vec::new(),
+            home: PathBuf::from("/"),
+            shell: Default::default(),
+        }),
         (None, None) => None,
     }
 }
@@ -120,6 +126,16 @@ pub fn process(pid: i32) -> Option<Process> {
         gid: effective("Gid:")?,
         up_ns: now_ns.saturating_sub(started.saturating_mul(1_000_000_000 / ticks)),
     })
+}
+
+/// Whether a daemon has a guard: a child that runs the very same program.
+pub fn has_guard(pid: i32) -> bool {
+    let exe = |pid: &str| std::fs::read_link(format!("/proc/{pid}/exe")).ok();
+    let Ok(children) = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")) else {
+        return false;
+    };
+    let Some(own) = exe(&pid.to_string()) else { return false };
+    children.split_whitespace().any(|child| exe(child).is_some_and(|e| e == own))
 }
 
 /// Why a file in the working directory may be another's than ours: its owner, its mode, or those of

@@ -2,6 +2,7 @@
 
 pub mod channel;
 pub mod child;
+pub mod environment;
 pub mod identity;
 pub mod lock;
 pub mod namespace;

@@ -304,6 +304,22 @@ impl Files {
         Ok(())
     }
 
+    /// Makes a directory that must not exist.
+    pub fn make_directory(&mut self, who: &Identity, at: &Path, mode: u32) -> Result<(), Refusal> {
+        self.create(who, at, mode)?;
+        let hands_down = at.parent().and_then(|dir| self.get(dir)).map_or(0, |dir| dir.mode & 0o2000);
+        if let Some(node) = self.nodes.get_mut(at) {
+            node.kind = FileKind::Directory;
+            node.mode |= hands_down;
+        }
+        Ok(())
+    }
+
+    /// Whether nothing is known to be in a directory.
+    pub fn is_empty(&self, at: &Path) -> bool {
+        !self.nodes.keys().any(|path| path != at && path.starts_with(at))
+    }
+
     /// Removes a name.
     pub fn unlink(&mut self, who: &Identity, at: &Path) -> Result<(), Refusal> {
         self.may_unlink(who, at)?;

@@ -329,7 +329,14 @@ fn id(text: &str) -> Option<u32> {
 fn user(name: &str, names: &Snapshot) -> Option<User> {
     names.users.get(name).cloned().flatten().or_else(|| {
         let uid = id(name)?;
-        Some(User { name: name.to_owned(), uid, gid: None, groups: Vec::new(), home: PathBuf::from("/") })
+        Some(User {
+            name: name.to_owned(),
+            uid,
+            gid: None,
+            groups: Vec::new(),
+            home: PathBuf::from("/"),
+            shell: Default::default(),
+        })
     })
 }
 

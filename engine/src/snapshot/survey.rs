@@ -180,7 +180,10 @@ impl Survey<'_, '_> {
                 | Effect::RemovePidFile { path } => drop(pid_files.insert(path)),
                 Effect::Bind { socket: Socket::Unix(path) } => drop(sockets.insert(path)),
                 Effect::Process(Setting::OomScore(_)) => drop(paths.insert(crate::model::OOM_SCORE.into())),
-                Effect::OpenLog { path, .. } | Effect::Chdir { path } => drop(paths.insert(path.clone())),
+                Effect::OpenLog { path, .. }
+                | Effect::Chdir { path }
+                | Effect::MakeDirectory { path, .. } => drop(paths.insert(path.clone())),
+                Effect::Environment(environment) => paths.extend(environment.files.iter().cloned()),
                 Effect::Application(Application::Load(wanted)) => {
                     paths.extend(wanted.tac.clone());
                     let word = wanted.command.first();
