@@ -4,8 +4,10 @@
 
 mod credential;
 mod files;
+mod process;
 
 pub use files::{Access, Files, Node};
+pub use process::{CALLERS_SESSION, Ids, Role};
 
 use crate::effect::{
     Application, Brought, Capability, CapabilitySet, Done, Effect, Handle, Identity, News, Owner, Performed,
@@ -24,23 +26,11 @@ const ELOOP: i32 = 40;
 const EISDIR: i32 = 21;
 const EINVAL: i32 = 22;
 
-/// Process, parent, session: as `ps` would show them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ids {
-    /// process id
-    pub pid: u32,
-    /// its parent
-    pub ppid: u32,
-    /// its session
-    pub sid: u32,
-}
-
 /// The world.
 #[derive(Clone, Debug)]
 pub struct Model {
     identity: Identity,
-    start: Identity,
-    ids: Ids,
+    processes: process::Processes,
     files: Files,
     programs: BTreeMap<String, Option<PathBuf>>,
     pythons: BTreeMap<String, Result<Python, NoPython>>,
@@ -51,8 +41,6 @@ pub struct Model {
     program: Option<Program>,
     /// what a Twisted application will turn out to bring
     brings: Option<Brought>,
-    guard: Option<(Identity, Ids)>,
-    next_pid: u32,
     clock: u64,
 }
 
@@ -61,8 +49,7 @@ impl Model {
     pub fn new(snapshot: &Snapshot) -> Self {
         Model {
             identity: snapshot.identity.clone(),
-            start: snapshot.identity.clone(),
-            ids: Ids { pid: 1000, ppid: 1, sid: 900 },
+            processes: process::Processes::new(&snapshot.identity),
             files: Files::new(snapshot),
             programs: snapshot.programs.clone(),
             pythons: snapshot.pythons.clone(),
@@ -71,8 +58,6 @@ impl Model {
             made: Vec::new(),
             program: None,
             brings: None,
-            guard: None,
-            next_pid: 1001,
             clock: 0,
         }
     }
@@ -88,11 +73,6 @@ impl Model {
         &self.files
     }
 
-    /// Process, parent and session of the process that goes on.
-    pub fn ids(&self) -> Ids {
-        self.ids
-    }
-
     /// Addresses that are bound.
     pub fn listening(&self) -> &[Socket] {
         &self.listening
@@ -105,12 +85,6 @@ impl Model {
     fn denied(&self, capability: Capability, what: impl std::fmt::Display) -> SystemError {
         let who = format!("this needs {capability}, and the process is {}", describe(&self.identity));
         SystemError::errno(EPERM, what).why(who).lacks(capability)
-    }
-
-    fn fork(&mut self) -> u32 {
-        let pid = self.next_pid;
-        self.next_pid += 1;
-        pid
     }
 
     fn chroot(&mut self, path: &Path) -> Result<Done, SystemError> {
@@ -135,13 +109,6 @@ impl Model {
         let inside = node.strip_prefix(&self.identity.root).unwrap_or(&node);
         self.identity.cwd = Path::new("/").join(inside);
         Ok(Done::with(Undo::EndsWithProcess))
-    }
-
-    fn daemonize(&mut self) -> Done {
-        let middle = self.fork();
-        let pid = self.fork();
-        self.ids = Ids { pid, ppid: 1, sid: middle };
-        Done::with(Undo::Nothing)
     }
 
     fn open_log(&mut self, path: &Path, owner: Option<Owner>, mode: u32) -> Result<Done, SystemError> {
@@ -329,9 +296,7 @@ impl Model {
             let at = self.files.resolve(&self.identity, &path).map_err(|e| e.of(&what))?;
             self.files.may(&self.identity, &at, Access::Execute).map_err(|e| e.of(&what))?;
         }
-        let pid = self.fork();
-        let _ = pid;
-        Ok(Done::with(Undo::Nothing))
+        Ok(self.start_program(word.rsplit('/').next().unwrap_or(word)))
     }
 }
 
@@ -378,11 +343,7 @@ impl System for Model {
             Effect::SetCredential { uid, gid, groups, effective } => {
                 self.set_credential(*uid, *gid, groups.as_deref(), *effective)
             }
-            Effect::KeepGuard => {
-                let pid = self.fork();
-                self.guard = Some((self.identity.clone(), Ids { pid, ..self.ids }));
-                Ok(Done::with(Undo::Nothing))
-            }
+            Effect::KeepGuard => Ok(self.keep_guard()),
             Effect::Application(Application::Load(program)) => self.load(program),
             Effect::Application(Application::PrivilegedStart) => Ok(Done::with(Undo::Nothing)),
             Effect::Serve => self.loaded("serve").map(|_| Done::with(Undo::Nothing)),
@@ -390,10 +351,9 @@ impl System for Model {
             Effect::RemovePidFile { path } => self.remove_pid_file(path),
             Effect::Remove { handle, .. } => {
                 if let Some((_, at)) = self.made.get(handle.0 as usize) {
-                    // The launcher undoes: it kept the starting credential.
-                    let (start, at) = (self.start.clone(), at.clone());
+                    let at = at.clone();
                     if self.files.get(&at).is_some() {
-                        self.files.unlink(&start, &at).map_err(|e| e.of("undo"))?;
+                        self.files.unlink(&self.identity, &at).map_err(|e| e.of("undo"))?;
                     }
                 }
                 Ok(Done::with(Undo::Nothing))
@@ -402,7 +362,10 @@ impl System for Model {
                 self.listening.retain(|s| s != socket);
                 Ok(Done::with(Undo::Nothing))
             }
-            Effect::End { .. } => Ok(Done::with(Undo::Nothing)),
+            Effect::End { handle, .. } => {
+                self.end(*handle);
+                Ok(Done::with(Undo::Nothing))
+            }
         };
         done.map(Performed::Done)
     }
@@ -416,7 +379,7 @@ impl System for Model {
     }
 
     fn pid(&self) -> u32 {
-        self.ids.pid
+        self.processes.ids().pid
     }
 
     fn begin(&mut self, _step: usize, _timeout: Option<u64>) {}
@@ -427,7 +390,12 @@ impl System for Model {
 
     fn hold(&mut self, _step: usize, _undo: &Undo) {}
 
-    fn tell(&mut self, _news: &News) -> Undoer {
+    fn tell(&mut self, news: &News) -> Undoer {
+        match news {
+            News::Ready => self.processes.ready(),
+            // Whoever holds the undo goes on, as it was when it was left behind.
+            News::Failed { .. } => self.identity = self.processes.fail(),
+        }
         Undoer::Me
     }
 
@@ -436,14 +404,10 @@ impl System for Model {
     }
 
     fn wait_as_guard(&mut self) -> bool {
-        match self.guard.take() {
-            Some((identity, ids)) => {
-                self.identity = identity;
-                self.ids = ids;
-                true
-            }
-            None => false,
-        }
+        let guard = self.processes.guard();
+        let there = guard.is_some();
+        self.identity = guard.unwrap_or_else(|| self.identity.clone());
+        there
     }
 
     fn sleep(&mut self, duration: u64) {

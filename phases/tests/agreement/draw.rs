@@ -18,7 +18,8 @@ const LONGEST: usize = 12;
 type Row<T> = (u32, T);
 
 fn pick<T: Clone>(rng: &mut Rng, rows: &[Row<T>]) -> T {
-    let mut at = rng.u32(..rows.iter().map(|(weight, _)| weight).sum());
+    let all: u32 = rows.iter().map(|(weight, _)| weight).sum();
+    let mut at = rng.u32(..all);
     for (weight, value) in rows {
         match at.checked_sub(*weight) {
             Some(rest) => at = rest,
@@ -139,9 +140,10 @@ fn world(rng: &mut Rng) -> Vec<Entry> {
     }
     for path in FILES {
         if rng.u32(..16) < full {
+            let size = pick(rng, SIZES);
             let what = pick(
                 rng,
-                &[(20, What::File(pick(rng, SIZES))), (1, What::Fifo), (1, What::StaleSocket), (1, What::Directory)],
+                &[(20, What::File(size)), (1, What::Fifo), (1, What::StaleSocket), (1, What::Directory)],
             );
             let mode = pick(rng, if what == What::Directory { DIRECTORY_MODES } else { FILE_MODES });
             add(&mut all, path, what, pick(rng, OWNERS), mode);

@@ -99,6 +99,12 @@ pub fn fork_into(namespaces: libc::c_int, body: impl FnOnce() -> i32) -> Result<
     Ok(nix::unistd::Pid::from_raw(pid as i32))
 }
 
+/// New namespaces for this process.
+pub fn unshare(namespaces: libc::c_int) -> Result<(), Errno> {
+    // SAFETY: plain flags.
+    Errno::result(unsafe { libc::unshare(namespaces) }).map(drop)
+}
+
 /// Ends this process at once.
 pub fn leave(code: i32) -> ! {
     // SAFETY: _exit has no precondition and does not return.

@@ -23,8 +23,8 @@ const EFFECT: Kind = Kind {
     effects: effect,
 };
 
-/// One phase for each effect, in their order.
-pub fn of(effects: &[Effect], identity: &Identity) -> Plan {
+/// One phase for each effect, in their order, for a process with that effective user id.
+pub fn of(effects: &[Effect], uid: u32) -> Plan {
     let mut text = "rsd: 1\nname: drawn\nphases:\n".to_owned();
     let mut order = Vec::new();
     let serve = effects.iter().position(|e| *e == Effect::Serve);
@@ -43,13 +43,14 @@ pub fn of(effects: &[Effect], identity: &Identity) -> Plan {
     let spec = loaded.spec.unwrap_or_else(|| panic!("{findings:?}\n{text}"));
     let launch = Launch {
         cwd: "/".into(),
-        root: identity.uid[1] == 0,
+        root: uid == 0,
         name: "drawn".into(),
-        uid: identity.uid[1],
-        gid: identity.gid[1],
+        uid,
+        gid: uid,
     };
     let (settings, _) = Settings::resolve(&spec, &[], &launch);
-    let snapshot = Snapshot { identity: identity.clone(), ..Snapshot::default() };
+    let identity = Identity { uid: [uid; 3], ..Identity::default() };
+    let snapshot = Snapshot { identity, ..Snapshot::default() };
     let (plan, findings) = engine::plan::plan(&Request {
         spec: &spec,
         settings: &settings,

@@ -2,20 +2,19 @@
 
 use super::case::Case;
 use super::observe::{EPHEMERAL, Tree, describe};
-use super::plan;
 use super::seen::{Outcome, Seen, State, Step};
 use engine::effect::{Effect, Identity, News, Performed, Socket, System, Undo};
 use engine::model::{Model, Role};
+use engine::plan::Plan;
 use engine::snapshot::{FileKind, Snapshot};
 use engine::timeline::Failure;
 use std::path::{Path, PathBuf};
 
 /// What the model says; of files that the snapshot does not know, that they stay as they were.
-pub fn list(case: &Case, snapshot: &Snapshot, before: &Tree) -> Seen {
+pub fn list(case: &Case, plan: &Plan, snapshot: &Snapshot, before: &Tree) -> Seen {
     let mut model = Model::new(snapshot);
-    let plan = plan::of(&case.effects, &snapshot.identity);
     let mut seen = Seen::default();
-    if let Err(error) = model.open(&plan) {
+    if let Err(error) = model.open(plan) {
         panic!("the model does not open: {error}");
     }
     let mut undo = Vec::new();

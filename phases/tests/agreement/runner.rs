@@ -2,7 +2,6 @@
 
 use super::case::{Case, Start};
 use super::kernel::{self, leave};
-use super::plan;
 use super::seen::{Message, Outcome};
 use engine::effect::{Application, CapabilitySet, Effect, News, Performed, System, Undo, Undoer};
 use engine::plan::Plan;
@@ -50,7 +49,10 @@ pub struct Line<'a>(pub &'a Channel);
 impl Line<'_> {
     fn say(&self, message: &Message) {
         let data = serde_json::to_vec(message).expect("a message is JSON");
-        self.0.send(&data, &[]).expect("the observer listens");
+        // The observer has seen what it wanted, and everything here is about to end.
+        if self.0.send(&data, &[]).is_err() {
+            leave(3);
+        }
     }
 
     /// Says it, and waits until the observer has looked.
@@ -63,20 +65,20 @@ impl Line<'_> {
 }
 
 /// Performs the list and ends.
-pub fn play(case: &Case, channel: &Channel) -> ! {
+pub fn play(case: &Case, plan: &Plan, channel: &Channel) -> ! {
     let line = Line(channel);
     if let Err(error) = become_it(&case.start) {
         line.say(&Message::Broken(format!("the process cannot become what the case says: {error}")));
         leave(2);
     }
-    let (plan, mut host) = match begin(case, &line) {
-        Ok(both) => both,
+    let mut host = match begin(plan, &line) {
+        Ok(host) => host,
         Err(why) => {
             line.say(&Message::Broken(why));
             leave(2);
         }
     };
-    match host.open(&plan) {
+    match host.open(plan) {
         Ok(Performed::Parent) => stay(host, &line, "holder", Vec::new()),
         Ok(_) => {}
         Err(error) => {
@@ -121,15 +123,13 @@ pub fn play(case: &Case, channel: &Channel) -> ! {
     leave(0);
 }
 
-fn begin(case: &Case, line: &Line) -> Result<(Plan, Host), String> {
+fn begin(plan: &Plan, line: &Line) -> Result<Host, String> {
     let cwd = std::env::current_dir().unwrap_or_else(|_| Path::new("/").to_owned());
     let mut facts = snapshot::people(&[], &[], &cwd).map_err(|e| format!("snapshot: {e}"))?;
-    let plan = plan::of(&case.effects, &facts.identity);
-    snapshot::places(&mut facts, &plan);
+    snapshot::places(&mut facts, plan);
     line.show(&Message::Begun(Box::new(facts.clone())));
     let signals = sys::process::take_signals().map_err(|e| format!("take the signals: {e}"))?;
-    let host = Host::new(signals, None, |_| serde_json::Value::Null, &facts.identity);
-    Ok((plan, host.map_err(|e| format!("host: {e}"))?))
+    Host::new(signals, None, |_| serde_json::Value::Null, &facts.identity).map_err(|e| format!("host: {e}"))
 }
 
 /// Holds the undo until the other process says how it went.

@@ -5,17 +5,19 @@ use super::case::Case;
 use super::compare::{self, Difference};
 use super::observe;
 use super::seen::{Message, Seen, State, Step};
-use super::{kernel, predict, runner, world};
+use super::{kernel, plan, predict, runner, world};
 use engine::effect::Effect;
+use engine::plan::Plan;
 use nix::sys::wait::waitpid;
 use nix::unistd::ForkResult;
 use phases::sys::channel::{self, Channel};
 use phases::sys::process::wait_readable;
 use std::collections::BTreeMap;
 use std::os::fd::AsFd;
+use std::panic::AssertUnwindSafe;
 
 /// No effect takes longer, however busy the machine is.
-const PATIENCE_MS: i32 = 60_000;
+const PATIENCE_MS: i32 = 20_000;
 
 /// Runs a case in both worlds.
 pub fn try_case(case: &Case) -> Result<Vec<Difference>, String> {
@@ -40,15 +42,16 @@ fn observed(case: &Case) -> Result<Vec<Difference>, String> {
     kernel::loopback_up().map_err(|e| format!("bring the loopback device up: {e}"))?;
     world::build(case).map_err(|e| format!("build the world: {e}"))?;
     let before = observe::tree();
+    let plan = plan::of(&case.effects, case.start.uid[1]);
     let (ours, theirs) = channel::pair().map_err(|e| format!("make a channel: {e}"))?;
     match kernel::fork().map_err(|e| format!("fork: {e}"))? {
         ForkResult::Child => {
             drop(ours);
-            runner::play(case, &theirs)
+            runner::play(case, &plan, &theirs)
         }
         ForkResult::Parent { child } => {
             drop(theirs);
-            let mut watch = Watch { case, line: ours, start: child.as_raw() as u32, roles: BTreeMap::new() };
+            let mut watch = Watch { case, plan: &plan, line: ours, start: child.as_raw() as u32, roles: BTreeMap::new() };
             watch.list(before)
         }
     }
@@ -56,6 +59,7 @@ fn observed(case: &Case) -> Result<Vec<Difference>, String> {
 
 struct Watch<'a> {
     case: &'a Case,
+    plan: &'a Plan,
     line: Channel,
     start: u32,
     /// who each process is
@@ -101,7 +105,7 @@ impl Watch<'_> {
             }
             seen.after = Some(self.look());
         }
-        let predicted = std::panic::catch_unwind(|| predict::list(self.case, &snapshot, &before))
+        let predicted = std::panic::catch_unwind(AssertUnwindSafe(|| predict::list(self.case, self.plan, &snapshot, &before)))
             .map_err(|_| "the model panicked".to_owned())?;
         Ok(compare::both(self.case, &predicted, &seen))
     }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 /// Tries smaller cases as long as one of them shows a disagreement of the same sort.
 pub fn shrink(case: Case, sort: &str, mut differs: impl FnMut(&Case) -> Vec<Difference>) -> Case {
     let mut best = case;
-    let mut left = 1_500;
+    let mut left = 300;
     'again: loop {
         for smaller in smaller(&best) {
             if left == 0 {

@@ -1,0 +1,138 @@
+//! The processes of a start: who stays behind, who goes on, who is kept for the end.
+
+use super::Model;
+use crate::effect::{Done, Effect, Handle, Identity, Undo};
+
+/// Process, parent, session: as `ps` would show them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ids {
+    /// process id
+    pub pid: u32,
+    /// its parent
+    pub ppid: u32,
+    /// its session
+    pub sid: u32,
+}
+
+/// What a process is in the run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// it stayed behind at `daemonize`, and holds the undo until ready
+    Launcher,
+    /// it performs the effects
+    Runner,
+    /// it keeps the starting credential for the privileged down phases
+    Guard,
+    /// the application's program
+    Program,
+}
+
+/// The session of whoever started the run.
+pub const CALLERS_SESSION: u32 = 900;
+const CALLER: u32 = 1;
+const FIRST: u32 = 1000;
+
+/// Handles of processes are numbered from here.
+const HANDLES: u32 = 2_000_000;
+
+/// All of them.
+#[derive(Clone, Debug)]
+pub(super) struct Processes {
+    runner: Ids,
+    others: Vec<(Role, Ids)>,
+    /// as whom the start is undone: the launcher, or in the foreground the child that was forked for it
+    undoer: Identity,
+    guard: Option<Identity>,
+    next: u32,
+}
+
+impl Processes {
+    pub(super) fn new(start: &Identity) -> Self {
+        Processes {
+            runner: Ids { pid: FIRST, ppid: CALLER, sid: CALLERS_SESSION },
+            others: Vec::new(),
+            undoer: start.clone(),
+            guard: None,
+            next: FIRST + 1,
+        }
+    }
+
+    /// Of the process that goes on.
+    pub(super) fn ids(&self) -> Ids {
+        self.runner
+    }
+
+    fn fork(&mut self) -> u32 {
+        self.next += 1;
+        self.next - 1
+    }
+
+    fn below_the_runner(&mut self, role: Role) -> u32 {
+        let pid = self.fork();
+        self.others.push((role, Ids { pid, ppid: self.runner.pid, sid: self.runner.sid }));
+        pid
+    }
+
+    /// The launcher leaves, and the daemon is nobody's child any more.
+    pub(super) fn ready(&mut self) {
+        self.others.retain(|(role, _)| *role != Role::Launcher);
+        self.runner.ppid = CALLER;
+    }
+
+    /// The one that holds the undo goes on; a daemon is gone, and its program with it.
+    pub(super) fn fail(&mut self) -> Identity {
+        if let Some(at) = self.others.iter().position(|(role, _)| *role == Role::Launcher) {
+            let (_, launcher) = self.others.remove(at);
+            self.others.retain(|(role, _)| *role != Role::Program);
+            for (_, ids) in self.others.iter_mut().filter(|(_, ids)| ids.ppid == self.runner.pid) {
+                ids.ppid = launcher.pid;
+            }
+            self.runner = launcher;
+        }
+        self.undoer.clone()
+    }
+
+    pub(super) fn guard(&mut self) -> Option<Identity> {
+        let at = self.others.iter().position(|(role, _)| *role == Role::Guard)?;
+        self.runner = self.others.remove(at).1;
+        self.guard.take()
+    }
+}
+
+impl Model {
+    /// Every process of the run that is there.
+    pub fn processes(&self) -> Vec<(Role, Ids)> {
+        let runner = (Role::Runner, self.processes.runner);
+        std::iter::once(runner).chain(self.processes.others.iter().copied()).collect()
+    }
+
+    /// The launcher is the reaper of all below it until the daemon is ready.
+    pub(super) fn daemonize(&mut self) -> Done {
+        let launcher = self.processes.runner;
+        let session = self.processes.fork();
+        let pid = self.processes.fork();
+        self.processes.others.push((Role::Launcher, launcher));
+        self.processes.runner = Ids { pid, ppid: launcher.pid, sid: session };
+        self.processes.undoer = self.identity.clone();
+        Done::with(Undo::EndsWithProcess)
+    }
+
+    pub(super) fn keep_guard(&mut self) -> Done {
+        let pid = self.processes.below_the_runner(Role::Guard);
+        self.processes.guard = Some(self.identity.clone());
+        ends(pid, "the guard")
+    }
+
+    pub(super) fn start_program(&mut self, name: &str) -> Done {
+        ends(self.processes.below_the_runner(Role::Program), name)
+    }
+
+    pub(super) fn end(&mut self, handle: Handle) {
+        self.processes.others.retain(|(_, ids)| Some(ids.pid) != handle.0.checked_sub(HANDLES));
+    }
+}
+
+fn ends(pid: u32, name: &str) -> Done {
+    let effect = Effect::End { handle: Handle(HANDLES + pid), name: name.to_owned() };
+    Done::with(Undo::Effect(Box::new(effect)))
+}
