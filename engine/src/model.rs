@@ -4,24 +4,27 @@
 
 mod credential;
 mod files;
+mod application;
+mod mounts;
+mod named;
+mod paths;
+mod ports;
 mod process;
 
 pub use files::{Access, Files, Node};
 pub use process::{CALLERS_SESSION, Ids, Role};
 
 use crate::effect::{
-    Application, Brought, Capability, CapabilitySet, Done, Effect, Handle, Identity, News, Owner, Performed,
-    Program, Socket, System, SystemError, Undo, Undoer, Verdict,
+    Application, Brought, Capability, CapabilitySet, Done, Effect, Identity, News, Performed, Socket,
+    System, SystemError, Undo, Undoer, Verdict,
 };
 use crate::plan::Plan;
-use crate::snapshot::{FileKind, NoPython, Python, Snapshot};
+use crate::snapshot::{FileKind, NoPython, Python, Restrictions, Snapshot};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-const EADDRINUSE: i32 = 98;
 const EACCES: i32 = 13;
 const EPERM: i32 = 1;
-const ENOENT: i32 = 2;
 const ELOOP: i32 = 40;
 const EISDIR: i32 = 21;
 const EINVAL: i32 = 22;
@@ -34,11 +37,15 @@ pub struct Model {
     files: Files,
     programs: BTreeMap<String, Option<PathBuf>>,
     pythons: BTreeMap<String, Result<Python, NoPython>>,
-    unprivileged_port: u16,
+    network: ports::Network,
+    restrictions: Restrictions,
     listening: Vec<Socket>,
-    /// PID files and sockets that were made: the path asked for, and where it really is
-    made: Vec<(PathBuf, PathBuf)>,
-    program: Option<Program>,
+    /// files that were made, by handle
+    made: Vec<named::Made>,
+    pid_files: Vec<named::PidFile>,
+    /// files that are longer than any PID file, with their sizes
+    long_files: BTreeMap<PathBuf, u64>,
+    application: Option<application::Loaded>,
     /// what a Twisted application will turn out to bring
     brings: Option<Brought>,
     clock: u64,
@@ -53,10 +60,13 @@ impl Model {
             files: Files::new(snapshot),
             programs: snapshot.programs.clone(),
             pythons: snapshot.pythons.clone(),
-            unprivileged_port: snapshot.unprivileged_port,
+            network: ports::Network::new(snapshot),
+            restrictions: snapshot.restrictions.clone(),
             listening: Vec::new(),
             made: Vec::new(),
-            program: None,
+            pid_files: Vec::new(),
+            long_files: snapshot.long_files.clone(),
+            application: None,
             brings: None,
             clock: 0,
         }
@@ -93,12 +103,7 @@ impl Model {
         if !self.has(Capability::SysChroot) {
             return Err(self.denied(Capability::SysChroot, what));
         }
-        let cwd_outside = self.files.join(&self.identity.root, &self.identity.cwd);
-        self.identity.cwd = match cwd_outside.strip_prefix(&node) {
-            Ok(inside) => Path::new("/").join(inside),
-            // What getcwd(2) says of a directory that the root does not reach.
-            Err(_) => PathBuf::from(format!("(unreachable){}", cwd_outside.display())),
-        };
+        self.identity.cwd = self.files.seen(&node, &self.files.standing(&self.identity));
         self.identity.root = node;
         Ok(Done::with(Undo::EndsWithProcess))
     }
@@ -106,199 +111,8 @@ impl Model {
     fn chdir(&mut self, path: &Path) -> Result<Done, SystemError> {
         let what = format!("chdir {}", path.display());
         let node = self.files.directory(&self.identity, path).map_err(|e| e.of(&what))?;
-        let inside = node.strip_prefix(&self.identity.root).unwrap_or(&node);
-        self.identity.cwd = Path::new("/").join(inside);
+        self.identity.cwd = self.files.seen(&self.identity.root, &node);
         Ok(Done::with(Undo::EndsWithProcess))
-    }
-
-    fn open_log(&mut self, path: &Path, owner: Option<Owner>, mode: u32) -> Result<Done, SystemError> {
-        let what = format!("open log {}", path.display());
-        let at = self.files.parent(&self.identity, path).map_err(|e| e.of(&what))?;
-        let made = match self.files.get(&at) {
-            Some(node) if !node.is_file() => return Err(irregular(&at, node, &what)),
-            Some(_) => {
-                self.files.may(&self.identity, &at, Access::Write).map_err(|e| e.of(&what))?;
-                false
-            }
-            None => {
-                self.files.create(&self.identity, &at, mode).map_err(|e| e.of(&what))?;
-                true
-            }
-        };
-        self.give(&at, owner, &what)?;
-        Ok(Done::with(if made { self.remove(&at, path, true) } else { Undo::Nothing }))
-    }
-
-    fn give(&mut self, at: &Path, owner: Option<Owner>, what: &str) -> Result<(), SystemError> {
-        let Some(owner) = owner else { return Ok(()) };
-        let Some(node) = self.files.get(at) else { return Ok(()) };
-        if (node.uid, node.gid) == (owner.uid, owner.gid) {
-            return Ok(());
-        }
-        let own = node.uid == self.identity.uid[1] && node.uid == owner.uid;
-        let member = self.identity.gid[1] == owner.gid || self.identity.groups.contains(&owner.gid);
-        if !(self.has(Capability::Chown) || own && member) {
-            return Err(
-                self.denied(Capability::Chown, format!("{what}: give it to {}:{}", owner.uid, owner.gid))
-            );
-        }
-        self.files.chown(at, owner);
-        Ok(())
-    }
-
-    fn remove(&mut self, at: &Path, path: &Path, only_if_empty: bool) -> Undo {
-        self.made.push((path.to_owned(), at.to_owned()));
-        let handle = Handle(self.made.len() as u32 - 1);
-        Undo::Effect(Box::new(Effect::Remove { handle, path: path.to_owned(), only_if_empty }))
-    }
-
-    fn check_pid_file(&mut self, path: &Path) -> Result<Done, SystemError> {
-        let what = format!("check PID file {}", path.display());
-        let at = match self.files.parent(&self.identity, path) {
-            Ok(at) => at,
-            Err(refusal) if refusal.errno() == ENOENT => return Ok(Done::with(Undo::Nothing)),
-            Err(refusal) => return Err(refusal.of(&what)),
-        };
-        self.clear_stale(&at, &what)?;
-        Ok(Done::with(Undo::Nothing))
-    }
-
-    fn clear_stale(&mut self, at: &Path, what: &str) -> Result<(), SystemError> {
-        match self.files.get(at) {
-            None => Ok(()),
-            Some(node) if !node.is_file() => Err(irregular(at, node, what)),
-            Some(_) => {
-                self.files.may(&self.identity, at, Access::Read).map_err(|e| e.of(what))?;
-                self.files.unlink(&self.identity, at).map_err(|e| e.of(what))
-            }
-        }
-    }
-
-    fn create_pid_file(&mut self, path: &Path, owner: Option<Owner>, mode: u32) -> Result<Done, SystemError> {
-        let what = format!("create PID file {}", path.display());
-        let at = self.files.parent(&self.identity, path).map_err(|e| e.of(&what))?;
-        self.clear_stale(&at, &what)?;
-        self.files.create(&self.identity, &at, mode).map_err(|e| e.of(&what))?;
-        self.give(&at, owner, &what)?;
-        Ok(Done::with(self.remove(&at, path, false)))
-    }
-
-    fn remove_pid_file(&mut self, path: &Path) -> Result<Done, SystemError> {
-        let what = format!("remove PID file {}", path.display());
-        // By handle where we made it, by path otherwise: as the host does.
-        let made = self.made.iter().rev().find(|(asked, _)| asked == path).map(|(_, at)| at.clone());
-        let at = match made {
-            Some(at) => at,
-            None => match self.files.parent(&self.identity, path) {
-                Ok(at) => at,
-                Err(_) => return Ok(Done::with(Undo::Never)),
-            },
-        };
-        if self.files.get(&at).is_some() {
-            self.files.unlink(&self.identity, &at).map_err(|e| e.of(&what))?;
-        }
-        Ok(Done::with(Undo::Never))
-    }
-
-    fn bind(&mut self, socket: &Socket) -> Result<Done, SystemError> {
-        let what = format!("bind {socket}");
-        let fixed = !matches!(socket, Socket::Tcp(a) | Socket::Udp(a) if a.port() == 0);
-        if fixed && self.listening.contains(socket) {
-            return Err(SystemError::errno(EADDRINUSE, what).why("this very start has bound it already"));
-        }
-        match socket {
-            Socket::Tcp(a) | Socket::Udp(a) => {
-                let low = a.port() != 0 && a.port() < self.unprivileged_port;
-                if low && !self.has(Capability::NetBindService) {
-                    let mut error = self.denied(Capability::NetBindService, &what);
-                    error.errno = Some(EACCES);
-                    error.message = SystemError::errno(EACCES, what).message;
-                    return Err(error);
-                }
-            }
-            Socket::Unix(path) => {
-                let at = self.files.parent(&self.identity, path).map_err(|e| e.of(&what))?;
-                self.files.create(&self.identity, &at, 0o777).map_err(|e| e.of(&what))?;
-                self.made.push((path.clone(), at));
-            }
-        }
-        self.listening.push(socket.clone());
-        let handle = Handle(1_000_000 + self.listening.len() as u32);
-        Ok(Done::with(Undo::Effect(Box::new(Effect::Unbind { handle, socket: socket.clone() }))))
-    }
-
-    fn load(&mut self, program: &Program) -> Result<Done, SystemError> {
-        self.program = Some(program.clone());
-        if let Some(word) = program.command.first()
-            && let Some(None) = self.programs.get(word)
-        {
-            let place = match &program.root {
-                Some(root) => format!("in {}", root.display()),
-                None if word.contains('/') => "there".to_owned(),
-                None => "on PATH".to_owned(),
-            };
-            return Err(SystemError::errno(ENOENT, format!("load {word}"))
-                .why(format!("no executable file of this name was found {place}"))
-                .help("give the whole path, or install the program"));
-        }
-        let mut done = Done::with(Undo::Nothing);
-        if program.is_twisted() {
-            self.read_application(program)?;
-            done.learned.brought = self.brings.clone().map(Box::new);
-        }
-        Ok(done)
-    }
-
-    /// As whoever reads it, where paths lead at that moment.
-    fn read_application(&self, program: &Program) -> Result<(), SystemError> {
-        if let Some(tac) = &program.tac {
-            let what = format!("load {}", tac.display());
-            let help = "name a Twisted application configuration file that this process may read";
-            let refused = |e: files::Refusal| e.of(&what).help(help);
-            let at = self.files.resolve(&self.identity, tac).map_err(refused)?;
-            if !self.files.get(&at).is_some_and(Node::is_file) {
-                let errno = if self.files.get(&at).is_some_and(Node::is_dir) { EISDIR } else { EINVAL };
-                let error = SystemError::errno(errno, &what);
-                return Err(error.why(format!("{} is no regular file", at.display())).help(help));
-            }
-            self.files.may(&self.identity, &at, Access::Read).map_err(refused)?;
-        }
-        let name = program.twisted.interpreter.as_deref().unwrap_or_default();
-        match self.pythons.get(name) {
-            Some(Err(none)) => {
-                let mut error = SystemError::new(none.message.clone());
-                error.help.clone_from(&none.help);
-                Err(error)
-            }
-            // It was found outside: behind a change of the root it must be there, too.
-            Some(Ok(python)) if self.identity.root != Path::new("/") => {
-                let what = format!("host {}", python.executable.display());
-                let found = self.files.resolve(&self.identity, &python.executable);
-                found
-                    .map(drop)
-                    .map_err(|e| e.of(&what).help("read the application before the root is changed"))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    fn loaded(&self, what: &str) -> Result<Program, SystemError> {
-        self.program.clone().ok_or_else(|| {
-            SystemError::new(format!("{what}: no application was loaded"))
-                .help("a phase that loads one must come before; `rsd kinds` lists them")
-        })
-    }
-
-    fn start_application(&mut self) -> Result<Done, SystemError> {
-        let program = self.loaded("start the application")?;
-        let Some(word) = program.command.first() else { return Ok(Done::with(Undo::Nothing)) };
-        if let Some(Some(path)) = self.programs.get(word) {
-            let what = format!("execute {}", path.display());
-            let path = path.clone();
-            let at = self.files.resolve(&self.identity, &path).map_err(|e| e.of(&what))?;
-            self.files.may(&self.identity, &at, Access::Execute).map_err(|e| e.of(&what))?;
-        }
-        Ok(self.start_program(word.rsplit('/').next().unwrap_or(word)))
     }
 }
 
@@ -324,7 +138,8 @@ pub fn describe(identity: &Identity) -> String {
 }
 
 impl System for Model {
-    fn open(&mut self, _plan: &Plan) -> Result<Performed, SystemError> {
+    fn open(&mut self, plan: &Plan) -> Result<Performed, SystemError> {
+        self.processes.open(plan);
         Ok(Performed::Done(Done::with(Undo::Nothing)))
     }
 
@@ -348,17 +163,11 @@ impl System for Model {
             Effect::KeepGuard => Ok(self.keep_guard()),
             Effect::Application(Application::Load(program)) => self.load(program),
             Effect::Application(Application::PrivilegedStart) => Ok(Done::with(Undo::Nothing)),
-            Effect::Serve => self.loaded("serve").map(|_| Done::with(Undo::Nothing)),
+            Effect::Serve => self.serve(),
             Effect::Application(Application::Start) => self.start_application(),
             Effect::RemovePidFile { path } => self.remove_pid_file(path),
-            Effect::Remove { handle, .. } => {
-                if let Some((_, at)) = self.made.get(handle.0 as usize) {
-                    let at = at.clone();
-                    if self.files.get(&at).is_some() {
-                        self.files.unlink(&self.identity, &at).map_err(|e| e.of("undo"))?;
-                    }
-                }
-                Ok(Done::with(Undo::Nothing))
+            Effect::Remove { handle, path, only_if_empty } => {
+                self.as_whoever_made(*handle, |model| model.remove(*handle, path, *only_if_empty))
             }
             Effect::Unbind { socket, .. } => {
                 self.listening.retain(|s| s != socket);
@@ -384,7 +193,14 @@ impl System for Model {
         self.processes.ids().pid
     }
 
-    fn begin(&mut self, _step: usize, _timeout: Option<u64>) {}
+    fn begin(&mut self, step: usize, _timeout: Option<u64>) {
+        self.processes.begin(step);
+    }
+
+    fn learned(&mut self, plan: &Plan) -> Result<(), SystemError> {
+        self.processes.learned(plan);
+        Ok(())
+    }
 
     fn interrupted(&mut self) -> Option<SystemError> {
         None

@@ -5,6 +5,7 @@
 mod application;
 mod failures;
 mod files;
+mod machine;
 mod network;
 pub mod pages;
 mod privilege;
@@ -23,7 +24,12 @@ type Rule = fn(&Judge) -> Vec<Diagnostic>;
 /// All rules, in the order in which their findings are shown (within one severity), with the codes they give.
 const RULES: &[(&[&str], Rule)] = &[
     (&["RSD0301", "RSD0302", "RSD0303"], |judge| judge.declared_privileges()),
-    (&["RSD0301", "RSD0302", "RSD0402", "RSD0403", "RSD0601", "RSD0602"], |judge| judge.failures()),
+    (
+        &["RSD0301", "RSD0302", "RSD0402", "RSD0403", "RSD0412", "RSD0413", "RSD0601", "RSD0602", "RSD0604"],
+        |judge| judge.failures(),
+    ),
+    (&["RSD0413"], |judge| judge.set_id_without_effect()),
+    (&["RSD0520"], |judge| judge.already_running()),
     (&["RSD0306"], |judge| judge.unguarded_down_phases()),
     (&["RSD0501"], |judge| judge.pid_file_of_a_process_that_exits()),
     (&["RSD0502"], |judge| judge.chroot_without_chdir()),

@@ -247,6 +247,8 @@ impl Host {
     }
 
     fn chroot(&mut self, path: &Path) -> Result<Done, SystemError> {
+        // Where it really is: what a link on the way says leads elsewhere from in there.
+        let inside = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
         nix::unistd::chroot(path).map_err(|e| {
             let error = failed(e, format!("chroot {}", path.display()));
             if e == nix::errno::Errno::EPERM {
@@ -255,12 +257,10 @@ impl Host {
                 error
             }
         })?;
-        // Where it really is, for people: links on the way do not matter to what was entered.
-        self.root = if self.root == Path::new("/") {
-            path.to_owned()
-        } else {
-            self.root.join(path.strip_prefix("/").unwrap_or(path))
-        };
+        let inside = inside.strip_prefix("/").unwrap_or(&inside);
+        if !inside.as_os_str().is_empty() {
+            self.root.push(inside);
+        }
         Ok(Done::with(Undo::EndsWithProcess))
     }
 

@@ -4,6 +4,7 @@ pub mod channel;
 pub mod child;
 pub mod identity;
 pub mod lock;
+pub mod namespace;
 pub mod process;
 pub mod shed;
 pub mod title;

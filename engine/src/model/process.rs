@@ -1,7 +1,9 @@
 //! The processes of a start: who stays behind, who goes on, who is kept for the end.
 
 use super::Model;
-use crate::effect::{Done, Effect, Handle, Identity, Undo};
+use crate::effect::{Done, Effect, Handle, Identity, SystemError, Undo};
+use crate::plan::Plan;
+use std::collections::BTreeSet;
 
 /// Process, parent, session: as `ps` would show them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +46,35 @@ pub(super) struct Processes {
     undoer: Identity,
     guard: Option<Identity>,
     next: u32,
+    step: usize,
+    drop: Option<DropStep>,
+    /// somebody else holds the undo
+    held: bool,
+    /// what a process has made behind its drop: it is undone as its user only
+    distrusted: BTreeSet<u32>,
+    failed: bool,
+}
+
+/// The step that drops, and to whom.
+#[derive(Clone, Debug)]
+struct DropStep {
+    step: usize,
+    uid: u32,
+    gid: u32,
+    groups: Vec<u32>,
+}
+
+impl DropStep {
+    fn of(plan: &Plan) -> Option<DropStep> {
+        let step = plan.steps().iter().position(|s| s.drop && s.skipped.is_none())?;
+        plan.steps()[step].effects.iter().find_map(|e| match e {
+            Effect::SetCredential { uid: Some(uid), gid, groups, effective: false } => {
+                let gid = gid.unwrap_or(*uid);
+                Some(DropStep { step, uid: *uid, gid, groups: groups.clone().unwrap_or_else(|| vec![gid]) })
+            }
+            _ => None,
+        })
+    }
 }
 
 impl Processes {
@@ -54,7 +85,26 @@ impl Processes {
             undoer: start.clone(),
             guard: None,
             next: FIRST + 1,
+            step: 0,
+            drop: None,
+            held: false,
+            distrusted: BTreeSet::new(),
+            failed: false,
         }
+    }
+
+    /// In the foreground a child holds the undo from the beginning, otherwise the launcher will.
+    pub(super) fn open(&mut self, plan: &Plan) {
+        self.held = !plan.daemonizes();
+        self.learned(plan);
+    }
+
+    pub(super) fn learned(&mut self, plan: &Plan) {
+        self.drop = DropStep::of(plan);
+    }
+
+    pub(super) fn begin(&mut self, step: usize) {
+        self.step = step;
     }
 
     /// Of the process that goes on.
@@ -81,6 +131,7 @@ impl Processes {
 
     /// The one that holds the undo goes on; a daemon is gone, and its program with it.
     pub(super) fn fail(&mut self) -> Identity {
+        self.failed = true;
         if let Some(at) = self.others.iter().position(|(role, _)| *role == Role::Launcher) {
             let (_, launcher) = self.others.remove(at);
             self.others.retain(|(role, _)| *role != Role::Program);
@@ -114,6 +165,7 @@ impl Model {
         self.processes.others.push((Role::Launcher, launcher));
         self.processes.runner = Ids { pid, ppid: launcher.pid, sid: session };
         self.processes.undoer = self.identity.clone();
+        self.processes.held = true;
         Done::with(Undo::EndsWithProcess)
     }
 
@@ -125,6 +177,42 @@ impl Model {
 
     pub(super) fn start_program(&mut self, name: &str) -> Done {
         ends(self.processes.below_the_runner(Role::Program), name)
+    }
+
+    /// The one that holds the undo is told of it.
+    pub(super) fn made_by_runner(&mut self, handle: Handle) {
+        let p = &mut self.processes;
+        if p.held && p.drop.as_ref().is_some_and(|drop| p.step > drop.step) {
+            p.distrusted.insert(handle.0);
+        }
+    }
+
+    /// Undoes as the user that a handle came from, where that is not us.
+    pub(super) fn as_whoever_made<T>(
+        &mut self,
+        handle: Handle,
+        act: impl FnOnce(&mut Self) -> Result<T, SystemError>,
+    ) -> Result<T, SystemError> {
+        let p = &self.processes;
+        let Some(drop) = p.drop.clone().filter(|_| p.failed && p.distrusted.contains(&handle.0)) else {
+            return act(self);
+        };
+        if self.identity.uid == [drop.uid; 3] {
+            return act(self);
+        }
+        let before = self.identity.clone();
+        let done = self
+            .set_credential(Some(drop.uid), Some(drop.gid), Some(&drop.groups), true)
+            .and_then(|_| act(self));
+        self.identity = before;
+        done
+    }
+
+    /// The program is gone.
+    pub(super) fn program_ended(&mut self) {
+        if let Some(at) = self.processes.others.iter().rposition(|(role, _)| *role == Role::Program) {
+            self.processes.others.remove(at);
+        }
     }
 
     pub(super) fn end(&mut self, handle: Handle) {

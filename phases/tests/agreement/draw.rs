@@ -149,12 +149,6 @@ fn world(rng: &mut Rng) -> Vec<Entry> {
             add(&mut all, path, what, pick(rng, OWNERS), mode);
         }
     }
-    let files: Vec<PathBuf> =
-        all.iter().filter(|e| matches!(e.what, What::File(_))).map(|e| e.path.clone()).collect();
-    if !files.is_empty() && rng.u32(..8) == 0 {
-        let first = files[rng.usize(..files.len())].clone();
-        add(&mut all, FILES[rng.usize(..FILES.len())], What::HardLink(first), (0, 0), 0);
-    }
     all
 }
 
@@ -211,7 +205,7 @@ const STARTS: &[Row<fn(&mut Rng) -> Start>] = &[
     (1, |rng| Start { inheritable: some(rng, 2), ..root() }),
     (1, |rng| Start { permitted: CapabilitySet::EMPTY, effective: CapabilitySet::EMPTY, unbound: some(rng, 3), ..root() }),
     (1, |rng| Start { gid: [pick(rng, IDS); 3], groups: vec![0, SHARED], ..root() }),
-    (1, |rng| Start { securebits: pick(rng, &[(2, 1), (2, 4), (1, 5), (1, 16)]), ..root() }),
+    (1, |rng| Start { securebits: pick(rng, &[(1, 1), (2, 4), (1, 5)]), ..root() }),
     (6, |rng| user(rng)),
     (2, |rng| {
         let set = some(rng, 3);
@@ -324,7 +318,7 @@ impl Draw<'_> {
     fn program(&mut self) -> Program {
         let word = match self.rng.u32(..8) {
             0..4 => PROGRAMS[self.rng.usize(..PROGRAMS.len())].to_owned(),
-            4 => pick(self.rng, &[(3, "stay"), (1, "nothing"), (1, "bin/stay"), (1, "./stay")]).to_owned(),
+            4 => pick(self.rng, &[(1, "nothing"), (1, "bin/stay"), (1, "./stay")]).to_owned(),
             5..7 => pick(self.rng, &[(3, "/bin/stay"), (1, "/d/stay"), (1, "/in/stay")]).to_owned(),
             _ => self.path(PROGRAMS).to_str().expect("text").to_owned(),
         };

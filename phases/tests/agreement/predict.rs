@@ -45,7 +45,9 @@ pub fn list(case: &Case, plan: &Plan, snapshot: &Snapshot, before: &Tree) -> See
                 seen.undone.push(Outcome { undo: effect.to_string(), ..outcome });
             }
         }
-        seen.after = Some(state(&model));
+        // Whoever took it back ends, and with it what it has listened on.
+        let left = processes(&model).into_iter().filter(|p| !p.starts_with("runner"));
+        seen.after = Some(State { listening: Vec::new(), processes: left.collect(), ..state(&model) });
     }
     seen
 }

@@ -90,9 +90,9 @@ pub fn play(case: &Case, plan: &Plan, channel: &Channel) -> ! {
     let mut application = false;
     for (i, effect) in case.effects.iter().enumerate() {
         host.begin(i, None);
+        application |= matches!(effect, Effect::Application(Application::Load(_)));
         // Whoever serves is told to stop before it begins: the signal is blocked, and waits.
-        let serves = *effect == Effect::Serve && application;
-        if serves {
+        if *effect == Effect::Serve && application {
             nix::sys::signal::raise(Signal::SIGTERM).expect("raise");
         }
         let performed = host.perform(effect);
@@ -100,7 +100,6 @@ pub fn play(case: &Case, plan: &Plan, channel: &Channel) -> ! {
             Ok(Performed::Done(done)) => {
                 host.hold(i, &done.undo);
                 undo.push(done.undo.clone());
-                application |= *effect == Effect::Application(Application::Start);
             }
             Ok(Performed::Parent) => stay(host, &line, "launcher", undo),
             Ok(Performed::Guard) => {
@@ -126,7 +125,7 @@ pub fn play(case: &Case, plan: &Plan, channel: &Channel) -> ! {
 fn begin(plan: &Plan, line: &Line) -> Result<Host, String> {
     let cwd = std::env::current_dir().unwrap_or_else(|_| Path::new("/").to_owned());
     let mut facts = snapshot::people(&[], &[], &cwd).map_err(|e| format!("snapshot: {e}"))?;
-    snapshot::places(&mut facts, plan);
+    snapshot::take(&mut facts, plan, true);
     line.show(&Message::Begun(Box::new(facts.clone())));
     let signals = sys::process::take_signals().map_err(|e| format!("take the signals: {e}"))?;
     Host::new(signals, None, |_| serde_json::Value::Null, &facts.identity).map_err(|e| format!("host: {e}"))

@@ -103,6 +103,9 @@ impl Watch<'_> {
                     other => return Err(format!("in the undo: {other:?}")),
                 }
             }
+            // Whoever took it back ends, and what is there then was left behind.
+            self.go_on()?;
+            while self.hear("the end").is_ok() {}
             seen.after = Some(self.look());
         }
         let predicted = std::panic::catch_unwind(AssertUnwindSafe(|| predict::list(self.case, self.plan, &snapshot, &before)))

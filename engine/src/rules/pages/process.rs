@@ -92,4 +92,23 @@ PermissionError, in the middle of serving.",
 chroot, mount its library inside (mount --bind), or import in the TAC all that
 will be needed.",
     },
+    Page {
+        code: "RSD0520",
+        title: "the daemon is running already",
+        story: "
+The lock of a PID file that this plan checks or makes is held by a process
+that is up. A start would say so and change nothing. The order is judged as if
+that daemon were gone, for a check is often made before a restart. The example
+is asked while the daemon runs: `rsd run --spec spec.yaml`.",
+        spec: "
+rsd: 1
+name: demo
+extends: twistd",
+        args: &["--spec", "spec.yaml"],
+        starter: Root,
+        failure: "`rsd run` ends with exit status 5. twistd believes the number
+in the file and asks whether a process has it, whichever it is.",
+        fix: "`rsd stop` first, or give the second daemon a PID file and a name
+of its own.",
+    },
 ];
