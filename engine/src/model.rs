@@ -173,9 +173,8 @@ impl System for Model {
                 self.listening.retain(|s| s != socket);
                 Ok(Done::with(Undo::Nothing))
             }
-            Effect::End { handle, .. } => {
-                self.end(*handle);
-                Ok(Done::with(Undo::Nothing))
+            Effect::End { handle, name } => {
+                self.as_whoever_made(*handle, |model| model.end(*handle, name))
             }
         };
         done.map(Performed::Done)

@@ -47,6 +47,10 @@ impl Model {
                 .why(format!("no executable file of this name was found {place}"))
                 .help(help)
         };
+        let mut who = self.identity.clone();
+        if let Some(root) = program.root.as_deref().filter(|root| *root != Path::new("/")) {
+            who.root = self.files.open_directory(&who, root).map_err(|e| e.of(&what))?;
+        }
         let found = match self.programs.get(word) {
             Some(Some(found)) if !word.contains('/') => found.clone(),
             Some(None) if !word.contains('/') => return Err(missing()),
@@ -54,10 +58,6 @@ impl Model {
             None if !word.contains('/') => return Ok(None),
             _ => self.seen_inside(program, Path::new(word), &what)?,
         };
-        let mut who = self.identity.clone();
-        if let Some(root) = program.root.as_deref().filter(|root| *root != Path::new("/")) {
-            who.root = self.files.open_directory(&who, root).map_err(|e| e.of(&what))?;
-        }
         match self.is_program(&who, &found) {
             Ok(()) => Ok(Some(found)),
             Err(_) if !word.contains('/') => Err(missing()),

@@ -51,6 +51,7 @@ impl Model {
                 }
                 self.identity.uid = after;
                 self.capabilities_follow(before, after);
+                self.give_up_inheritable(before, after);
             }
         }
         self.verify(start)?;
@@ -92,10 +93,10 @@ impl Model {
     }
 
     /// capabilities(7), "Effect of user ID changes on capabilities"; with SECBIT_NO_SETUID_FIXUP there is
-    /// none. Inheritable ones, which the kernel leaves, are taken by the host (CVE-2022-24769).
-    fn capabilities_follow(&mut self, before: [u32; 3], after: [u32; 3]) {
-        let id = &mut self.identity;
+    /// none.
+    pub(super) fn capabilities_follow(&mut self, before: [u32; 3], after: [u32; 3]) {
         let left_root = before.contains(&0) && !after.contains(&0);
+        let id = &mut self.identity;
         if !self.restrictions.keeps_capabilities() {
             if left_root {
                 id.permitted = CapabilitySet::EMPTY;
@@ -109,7 +110,12 @@ impl Model {
                 id.caps = id.permitted;
             }
         }
-        if left_root && !id.inheritable.is_empty() {
+    }
+
+    /// Inheritable ones, which the kernel leaves, the host takes with all others (CVE-2022-24769).
+    fn give_up_inheritable(&mut self, before: [u32; 3], after: [u32; 3]) {
+        let id = &mut self.identity;
+        if before.contains(&0) && !after.contains(&0) && !id.inheritable.is_empty() {
             id.caps = CapabilitySet::EMPTY;
             id.permitted = CapabilitySet::EMPTY;
             id.inheritable = CapabilitySet::EMPTY;

@@ -88,16 +88,16 @@ impl Model {
     pub(super) fn check_pid_file(&mut self, path: &Path) -> Result<Done, SystemError> {
         let what = format!("check PID file {}", path.display());
         let nothing = Ok(Done::with(Undo::Nothing));
-        let at = match self.files.name(&self.identity, path) {
+        let at = match self.files.parent(&self.identity, path) {
             Ok(at) => at,
             Err(refusal) if refusal.errno() == ENOENT => return nothing,
             Err(refusal) => return Err(refusal.of(&what)),
         };
+        self.files.may_be_named(&at).map_err(|e| e.of(&what))?;
         if self.files.get(&at).is_none() {
             return nothing;
         }
         self.believable(&at, Access::Read, &what)?;
-        let at = self.files.parent(&self.identity, path).map_err(|e| e.of(&what))?;
         self.clear_stale(&at, &what)?;
         nothing
     }

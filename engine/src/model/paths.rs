@@ -96,13 +96,18 @@ impl Files {
     /// somebody else is followed by a privileged process only to a directory that is theirs, too
     /// (CVE-2016-1247).
     pub fn parent(&self, who: &Identity, path: &Path) -> Result<PathBuf, Refusal> {
+        let at = self.place(who, path)?;
+        self.enter(who, at.parent().unwrap_or(Path::new("/")))?;
+        Ok(at)
+    }
+
+    /// The same for whoever opens the directory only, which may then be one that cannot be entered.
+    pub(super) fn place(&self, who: &Identity, path: &Path) -> Result<PathBuf, Refusal> {
         let Some(name) = path.file_name() else {
             return Err(Refusal::ours(format!("{} is no name of a file", path.display())));
         };
         let above = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let dir = self.walk(who, above, Follow::ToMake)?;
-        self.enter(who, &dir)?;
-        Ok(dir.join(name))
+        Ok(self.walk(who, above, Follow::ToMake)?.join(name))
     }
 
     /// Where a path leads if a link in the last place is not followed; there may be nothing there.

@@ -6,6 +6,7 @@ use crate::effect::{Capability, Done, Effect, Handle, Socket, SystemError, Undo}
 use crate::snapshot::{FileKind, Listener, Snapshot, network, occupant, overlap};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -36,6 +37,13 @@ impl Network {
             ours: snapshot.restrictions.namespace.as_ref().is_none_or(|ns| ns.network),
         }
     }
+}
+
+/// Without the slashes behind it.
+fn bare(path: &Path) -> PathBuf {
+    let bytes = path.as_os_str().as_bytes();
+    let end = bytes.iter().rposition(|b| *b != b'/').map_or(bytes.len().min(1), |last| last + 1);
+    PathBuf::from(OsStr::from_bytes(&bytes[..end]))
 }
 
 impl Network {
@@ -108,14 +116,15 @@ impl Model {
         let what = format!("bind {socket}");
         let refused = |e: Refusal| e.of(&what);
         let long = path.as_os_str().len() > LONGEST_NAME;
-        let found = self.files.name(&self.identity, path);
-        if let Ok(at) = &found
-            && !long
-            && self.network.sockets.get(at) == Some(&false)
-            && self.files.may(&self.identity, at, Access::Write).is_ok()
+        let place = self.files.place(&self.identity, path).map_err(refused)?;
+        let found = self.files.name(&self.identity, &bare(path));
+        if !long
+            && found.as_ref() == Ok(&place)
+            && self.network.sockets.get(&place) == Some(&false)
+            && self.files.may(&self.identity, &place, Access::Write).is_ok()
         {
-            self.files.unlink(&self.identity, at).map_err(refused)?;
-            self.network.sockets.remove(at);
+            self.files.unlink(&self.identity, &place).map_err(refused)?;
+            self.network.sockets.remove(&place);
         }
         if long {
             return Err(SystemError::new(what)
@@ -123,8 +132,7 @@ impl Model {
                 .help("choose a shorter path"));
         }
         let at = found.map_err(refused)?;
-        let last = path.file_name().is_some_and(|name| path.as_os_str().as_bytes().ends_with(name.as_bytes()));
-        if !last && self.files.get(&at).is_none() {
+        if path.as_os_str().as_bytes().ends_with(b"/") && self.files.get(&at).is_none() {
             let why = format!("{} is no name of a file", path.display());
             return Err(SystemError::errno(ENOENT, &what).why(why));
         }
@@ -135,14 +143,7 @@ impl Model {
             }
         })?;
         self.network.sockets.insert(at.clone(), true);
-        // The name is kept to be removed, by the way that only a trusted link may lead.
-        match self.files.parent(&self.identity, path) {
-            Ok(_) => Ok(at),
-            Err(refusal) => {
-                let _ = self.files.unlink(&self.identity, &at);
-                Err(refusal.of(&what))
-            }
-        }
+        Ok(at)
     }
 
     fn taken(&self, socket: &Socket, at: &Path, what: &str) -> SystemError {

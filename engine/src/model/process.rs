@@ -1,7 +1,7 @@
 //! The processes of a start: who stays behind, who goes on, who is kept for the end.
 
 use super::Model;
-use crate::effect::{Done, Effect, Handle, Identity, SystemError, Undo};
+use crate::effect::{Capability, Done, Effect, Handle, Identity, SystemError, Undo};
 use crate::plan::Plan;
 use std::collections::BTreeSet;
 
@@ -41,10 +41,9 @@ const HANDLES: u32 = 2_000_000;
 #[derive(Clone, Debug)]
 pub(super) struct Processes {
     runner: Ids,
-    others: Vec<(Role, Ids)>,
+    others: Vec<Other>,
     /// as whom the start is undone: the launcher, or in the foreground the child that was forked for it
     undoer: Identity,
-    guard: Option<Identity>,
     next: u32,
     step: usize,
     drop: Option<DropStep>,
@@ -53,6 +52,15 @@ pub(super) struct Processes {
     /// what a process has made behind its drop: it is undone as its user only
     distrusted: BTreeSet<u32>,
     failed: bool,
+}
+
+/// A process besides the one that goes on.
+#[derive(Clone, Debug)]
+struct Other {
+    role: Role,
+    ids: Ids,
+    /// who it is
+    identity: Identity,
 }
 
 /// The step that drops, and to whom.
@@ -83,7 +91,6 @@ impl Processes {
             runner: Ids { pid: FIRST, ppid: CALLER, sid: CALLERS_SESSION },
             others: Vec::new(),
             undoer: start.clone(),
-            guard: None,
             next: FIRST + 1,
             step: 0,
             drop: None,
@@ -117,26 +124,30 @@ impl Processes {
         self.next - 1
     }
 
-    fn below_the_runner(&mut self, role: Role) -> u32 {
+    fn below_the_runner(&mut self, role: Role, identity: &Identity) -> u32 {
         let pid = self.fork();
-        self.others.push((role, Ids { pid, ppid: self.runner.pid, sid: self.runner.sid }));
+        let ids = Ids { pid, ppid: self.runner.pid, sid: self.runner.sid };
+        self.others.push(Other { role, ids, identity: identity.clone() });
         pid
+    }
+
+    fn position(&self, role: Role) -> Option<usize> {
+        self.others.iter().rposition(|other| other.role == role)
     }
 
     /// The launcher leaves, and the daemon is nobody's child any more.
     pub(super) fn ready(&mut self) {
-        self.others.retain(|(role, _)| *role != Role::Launcher);
+        self.others.retain(|other| other.role != Role::Launcher);
         self.runner.ppid = CALLER;
     }
 
     /// The one that holds the undo goes on; a daemon is gone, and its program with it.
     pub(super) fn fail(&mut self) -> Identity {
         self.failed = true;
-        if let Some(at) = self.others.iter().position(|(role, _)| *role == Role::Launcher) {
-            let (_, launcher) = self.others.remove(at);
-            self.others.retain(|(role, _)| *role != Role::Program);
-            for (_, ids) in self.others.iter_mut().filter(|(_, ids)| ids.ppid == self.runner.pid) {
-                ids.ppid = launcher.pid;
+        if let Some(at) = self.position(Role::Launcher) {
+            let launcher = self.others.remove(at).ids;
+            for other in self.others.iter_mut().filter(|other| other.ids.ppid == self.runner.pid) {
+                other.ids.ppid = launcher.pid;
             }
             self.runner = launcher;
         }
@@ -144,9 +155,9 @@ impl Processes {
     }
 
     pub(super) fn guard(&mut self) -> Option<Identity> {
-        let at = self.others.iter().position(|(role, _)| *role == Role::Guard)?;
-        self.runner = self.others.remove(at).1;
-        self.guard.take()
+        let guard = self.position(Role::Guard).map(|at| self.others.remove(at))?;
+        self.runner = guard.ids;
+        Some(guard.identity)
     }
 }
 
@@ -154,7 +165,7 @@ impl Model {
     /// Every process of the run that is there.
     pub fn processes(&self) -> Vec<(Role, Ids)> {
         let runner = (Role::Runner, self.processes.runner);
-        std::iter::once(runner).chain(self.processes.others.iter().copied()).collect()
+        std::iter::once(runner).chain(self.processes.others.iter().map(|o| (o.role, o.ids))).collect()
     }
 
     /// The launcher is the reaper of all below it until the daemon is ready.
@@ -162,7 +173,8 @@ impl Model {
         let launcher = self.processes.runner;
         let session = self.processes.fork();
         let pid = self.processes.fork();
-        self.processes.others.push((Role::Launcher, launcher));
+        let identity = self.identity.clone();
+        self.processes.others.push(Other { role: Role::Launcher, ids: launcher, identity });
         self.processes.runner = Ids { pid, ppid: launcher.pid, sid: session };
         self.processes.undoer = self.identity.clone();
         self.processes.held = true;
@@ -170,13 +182,11 @@ impl Model {
     }
 
     pub(super) fn keep_guard(&mut self) -> Done {
-        let pid = self.processes.below_the_runner(Role::Guard);
-        self.processes.guard = Some(self.identity.clone());
-        ends(pid, "the guard")
+        self.ends(Role::Guard, "the guard")
     }
 
     pub(super) fn start_program(&mut self, name: &str) -> Done {
-        ends(self.processes.below_the_runner(Role::Program), name)
+        self.ends(Role::Program, name)
     }
 
     /// The one that holds the undo is told of it.
@@ -201,26 +211,55 @@ impl Model {
             return act(self);
         }
         let before = self.identity.clone();
-        let done = self
-            .set_credential(Some(drop.uid), Some(drop.gid), Some(&drop.groups), true)
-            .and_then(|_| act(self));
+        let done = self.become_user(&drop).and_then(|()| act(self));
         self.identity = before;
         done
     }
 
+    /// Only in effect: with its real id that user could signal this process.
+    fn become_user(&mut self, drop: &DropStep) -> Result<(), SystemError> {
+        let what = format!("become user {} for the undo", drop.uid);
+        let before = self.identity.uid;
+        if !self.has(Capability::Setgid) {
+            return Err(self.denied(Capability::Setgid, what));
+        }
+        if !self.has(Capability::Setuid) && !before.contains(&drop.uid) {
+            return Err(self.denied(Capability::Setuid, what));
+        }
+        self.identity.groups = drop.groups.clone();
+        self.identity.gid[1] = drop.gid;
+        self.identity.uid[1] = drop.uid;
+        self.capabilities_follow(before, self.identity.uid);
+        Ok(())
+    }
+
     /// The program is gone.
     pub(super) fn program_ended(&mut self) {
-        if let Some(at) = self.processes.others.iter().rposition(|(role, _)| *role == Role::Program) {
+        if let Some(at) = self.processes.position(Role::Program) {
             self.processes.others.remove(at);
         }
     }
 
-    pub(super) fn end(&mut self, handle: Handle) {
-        self.processes.others.retain(|(_, ids)| Some(ids.pid) != handle.0.checked_sub(HANDLES));
+    /// Undo: ends a process, kill(2).
+    pub(super) fn end(&mut self, handle: Handle, name: &str) -> Result<Done, SystemError> {
+        let number = handle.0.checked_sub(HANDLES);
+        let Some(at) = self.processes.others.iter().position(|other| Some(other.ids.pid) == number) else {
+            return Ok(Done::with(Undo::Nothing));
+        };
+        let theirs = self.processes.others[at].identity.uid;
+        let who = &self.identity;
+        let same = who.uid[..2].iter().any(|id| [theirs[0], theirs[1]].contains(id));
+        if !same && !self.has(Capability::Kill) {
+            return Err(self.denied(Capability::Kill, format!("end {name}")));
+        }
+        self.processes.others.remove(at);
+        Ok(Done::with(Undo::Nothing))
     }
-}
 
-fn ends(pid: u32, name: &str) -> Done {
-    let effect = Effect::End { handle: Handle(HANDLES + pid), name: name.to_owned() };
-    Done::with(Undo::Effect(Box::new(effect)))
+    /// A new process below this one, and what ends it.
+    fn ends(&mut self, role: Role, name: &str) -> Done {
+        let handle = Handle(HANDLES + self.processes.below_the_runner(role, &self.identity));
+        self.made_by_runner(handle);
+        Done::with(Undo::Effect(Box::new(Effect::End { handle, name: name.to_owned() })))
+    }
 }

@@ -217,6 +217,7 @@ impl Survey<'_, '_> {
             self.everywhere(&ways, path, true);
             for at in self.everywhere(&ways, path, false) {
                 self.lock(&at);
+                self.socket(&at);
             }
         }
         for path in &sockets {

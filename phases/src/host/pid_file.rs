@@ -75,7 +75,7 @@ pub fn open_parent(path: &Path) -> Result<(OwnedFd, OsString), SystemError> {
     let name = path
         .file_name()
         .ok_or_else(|| SystemError::new(format!("{}: this is no name of a file", path.display())))?;
-    let dir = path.parent().unwrap_or(Path::new("/"));
+    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let fd = walk::directory(dir).map_err(|e| e.about(format!("open the directory {}", dir.display())))?;
     Ok((fd, name.to_owned()))
 }

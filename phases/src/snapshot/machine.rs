@@ -27,6 +27,12 @@ enum MountId {
     Flags(StatVfsMountFlags),
 }
 
+/// A path as seen from the working directory, if that is on its way.
+fn from_here(path: &Path) -> Option<PathBuf> {
+    let inside = path.strip_prefix(std::env::current_dir().ok()?).ok()?;
+    Some(Path::new(".").join(inside))
+}
+
 impl Machine for This {
     fn file(&mut self, path: &Path) -> (Option<FileFact>, Option<Mount>) {
         let wanted =
@@ -35,6 +41,11 @@ impl Machine for This {
         let found = match statx(CWD, path, AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT, wanted) {
             Ok(found) => found,
             Err(rustix::io::Errno::NOSYS | rustix::io::Errno::PERM) => return (lstat(path), None),
+            // Whoever stands in a directory sees it, also where the way to it is closed.
+            Err(rustix::io::Errno::ACCESS) => match from_here(path).map(|here| self.file(&here)) {
+                Some((Some(fact), _)) => return (Some(fact), None),
+                _ => return (None, None),
+            },
             Err(_) => return (None, None),
         };
         let kind = match FileType::from_raw_mode(found.stx_mode.into()) {

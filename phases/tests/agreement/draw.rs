@@ -75,6 +75,8 @@ const DIRECTORY_MODES: &[Row<u32>] = &[
     (1, 0o077),
     (1, 0o007),
 ];
+/// What nobody could use at all is no world.
+const ROOT_MODES: &[Row<u32>] = &[(2, 0o755), (1, 0o777), (1, 0o1777), (1, 0o711), (1, 0o2775), (1, 0o555)];
 const FILE_MODES: &[Row<u32>] = &[
     (6, 0o644),
     (3, 0o600),
@@ -119,7 +121,7 @@ fn world(rng: &mut Rng) -> Vec<Entry> {
     };
     if rng.u32(..20) == 0 {
         let (uid, gid) = pick(rng, OWNERS);
-        let mode = pick(rng, DIRECTORY_MODES);
+        let mode = pick(rng, ROOT_MODES);
         all.push(Entry { path: "/".into(), what: What::Directory, uid, gid, mode });
     }
     for path in DIRECTORIES {
@@ -244,9 +246,11 @@ struct Draw<'a> {
 
 impl Draw<'_> {
     fn of_the_world(&mut self) -> String {
-        match self.world.len() {
+        // A running program cannot be written to (ETXTBSY): nobody names one as a log or a PID file.
+        let entries: Vec<&Entry> = self.world.iter().filter(|e| e.what != What::Program).collect();
+        match entries.len() {
             0 => "/".to_owned(),
-            n => self.world[self.rng.usize(..n)].path.to_str().expect("text").to_owned(),
+            n => entries[self.rng.usize(..n)].path.to_str().expect("text").to_owned(),
         }
     }
 

@@ -112,15 +112,17 @@ pub fn listening() -> Vec<String> {
     }
     let text = fs::read("/proc/net/unix").unwrap_or_default();
     for line in text.split(|b| *b == b'\n').skip(1) {
-        let fields: Vec<&[u8]> = line.splitn(8, |b| *b == b' ').collect();
-        // flags of a listening socket, and its name behind the inode
-        if fields.get(3) == Some(&&b"00010000"[..])
-            && let Some(name) = fields.get(7).and_then(|rest| {
-                let rest = rest.trim_ascii_start();
-                rest.iter().position(|b| *b == b' ').map(|at| &rest[at + 1..])
-            })
-        {
-            found.push(format!("unix:{}", Path::new(std::ffi::OsStr::from_bytes(name)).display()));
+        // Seven words, then the name, which may hold anything: flags of a listening socket are in the fourth.
+        let mut rest = line;
+        let mut words = Vec::new();
+        while words.len() < 7 {
+            rest = rest.trim_ascii_start();
+            let end = rest.iter().position(|b| *b == b' ').unwrap_or(rest.len());
+            words.push(&rest[..end]);
+            rest = &rest[end..];
+        }
+        if words[3] == b"00010000" && !rest.is_empty() {
+            found.push(format!("unix:{}", Path::new(std::ffi::OsStr::from_bytes(&rest[1..])).display()));
         }
     }
     found.sort();

@@ -45,9 +45,8 @@ pub fn list(case: &Case, plan: &Plan, snapshot: &Snapshot, before: &Tree) -> See
                 seen.undone.push(Outcome { undo: effect.to_string(), ..outcome });
             }
         }
-        // Whoever took it back ends, and with it what it has listened on.
-        let left = processes(&model).into_iter().filter(|p| !p.starts_with("runner"));
-        seen.after = Some(State { listening: Vec::new(), processes: left.collect(), ..state(&model) });
+        // Whoever took it back ends, and nothing of the run is left but files.
+        seen.after = Some(State { listening: Vec::new(), processes: Vec::new(), ..state(&model) });
     }
     seen
 }
@@ -67,7 +66,7 @@ fn really(identity: Identity) -> Identity {
 
 fn tree(model: &Model, snapshot: &Snapshot, before: &Tree) -> Tree {
     let mut tree = before.clone();
-    tree.retain(|path, _| !snapshot.files.contains_key(path));
+    tree.retain(|path, _| snapshot.file(path).is_none());
     for (path, node) in model.files().iter() {
         let kind = match &node.kind {
             FileKind::File => "file".to_owned(),

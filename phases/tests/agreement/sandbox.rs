@@ -9,15 +9,19 @@ use super::{kernel, plan, predict, runner, world};
 use engine::effect::Effect;
 use engine::plan::Plan;
 use nix::sys::wait::waitpid;
-use nix::unistd::ForkResult;
+use nix::unistd::{ForkResult, Pid};
 use phases::sys::channel::{self, Channel};
 use phases::sys::process::wait_readable;
 use std::collections::BTreeMap;
 use std::os::fd::AsFd;
 use std::panic::AssertUnwindSafe;
+use std::time::{Duration, Instant};
 
 /// No effect takes longer, however busy the machine is.
 const PATIENCE_MS: i32 = 20_000;
+
+/// What is to end by itself has this long.
+const LAST: Duration = Duration::from_secs(10);
 
 /// Runs a case in both worlds.
 pub fn try_case(case: &Case) -> Result<Vec<Difference>, String> {
@@ -106,6 +110,12 @@ impl Watch<'_> {
             // Whoever took it back ends, and what is there then was left behind.
             self.go_on()?;
             while self.hear("the end").is_ok() {}
+            let _ = waitpid(Pid::from_raw(self.start as i32), None);
+            // A program ends with its keeper, and the guard with the daemon: a signal is on its way.
+            let begin = Instant::now();
+            while !self.look().processes.is_empty() && begin.elapsed() < LAST {
+                std::thread::sleep(Duration::from_millis(1));
+            }
             seen.after = Some(self.look());
         }
         let predicted = std::panic::catch_unwind(AssertUnwindSafe(|| predict::list(self.case, self.plan, &snapshot, &before)))
