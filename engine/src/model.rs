@@ -2,9 +2,9 @@
 //! owners and modes, listening addresses, a clock. It answers as the kernel would, as far as the
 //! effects of a start-up reach (path_resolution(7), capabilities(7), credentials(7)).
 
+mod application;
 mod credential;
 mod files;
-mod application;
 mod mounts;
 mod named;
 mod paths;
@@ -15,8 +15,8 @@ pub use files::{Access, Files, Node};
 pub use process::{CALLERS_SESSION, Ids, Role};
 
 use crate::effect::{
-    Application, Brought, Capability, CapabilitySet, Done, Effect, Identity, News, Performed, Socket,
-    System, SystemError, Undo, Undoer, Verdict,
+    Application, Brought, Capability, CapabilitySet, Done, Effect, Identity, News, Performed, Socket, System,
+    SystemError, Undo, Undoer, Verdict,
 };
 use crate::plan::Plan;
 use crate::snapshot::{FileKind, NoPython, Python, Restrictions, Snapshot};
@@ -173,9 +173,7 @@ impl System for Model {
                 self.listening.retain(|s| s != socket);
                 Ok(Done::with(Undo::Nothing))
             }
-            Effect::End { handle, name } => {
-                self.as_whoever_made(*handle, |model| model.end(*handle, name))
-            }
+            Effect::End { handle, name } => self.as_whoever_made(*handle, |model| model.end(*handle, name)),
         };
         done.map(Performed::Done)
     }

@@ -5,6 +5,8 @@ use super::{EACCES, EINVAL, EISDIR, Model};
 use crate::effect::{Done, Identity, Program, Socket, SystemError, Undo};
 use std::path::{Component, Path, PathBuf};
 
+const ECHILD: i32 = 10;
+
 /// An application that a phase has named.
 #[derive(Clone, Debug)]
 pub(super) struct Loaded {
@@ -97,7 +99,10 @@ impl Model {
             }
             Some(node) if node.mode & 0o111 == 0 => {
                 let mode = node.mode & 0o7777;
-                Err(Refusal::new(EACCES, format!("{} is not executable: its mode is {mode:04o}", at.display())))
+                Err(Refusal::new(
+                    EACCES,
+                    format!("{} is not executable: its mode is {mode:04o}", at.display()),
+                ))
             }
             _ => Ok(()),
         }
@@ -155,7 +160,9 @@ impl Model {
             let what = format!("execute {}", path.display());
             let at = self.files.resolve(&self.identity, path).map_err(|e| e.of(&what))?;
             if !self.files.get(&at).is_some_and(Node::is_file) {
-                return Err(SystemError::errno(EACCES, &what).why(format!("{} is no regular file", at.display())));
+                return Err(
+                    SystemError::errno(EACCES, &what).why(format!("{} is no regular file", at.display()))
+                );
             }
             self.files.may(&self.identity, &at, Access::Execute).map_err(|e| e.of(&what))?;
             self.files.executable(&at).map_err(|e| e.of(&what))?;
@@ -183,7 +190,11 @@ impl Model {
             if !loaded.started {
                 return Err(SystemError::new("the program was not started before it was to serve"));
             }
-            self.program_ended();
+            if !self.program_ended() {
+                return Err(SystemError::errno(ECHILD, "serve")
+                    .why("the program was started before this process was forked, and is another's child")
+                    .help("start the application behind `daemonize`"));
+            }
         }
         Ok(Done::with(Undo::Nothing))
     }

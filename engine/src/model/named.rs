@@ -118,9 +118,12 @@ impl Model {
         }
         let birth = self.files.birth(at);
         if self.pid_files.iter().any(|p| p.made.at == at && p.made.birth == birth) {
-            return Err(SystemError::new(format!("already running: this very start holds the lock of {}", at.display()))
-                .kind(ErrorKind::AlreadyRunning)
-                .help("check a PID file before it is made, and make it once"));
+            return Err(SystemError::new(format!(
+                "already running: this very start holds the lock of {}",
+                at.display()
+            ))
+            .kind(ErrorKind::AlreadyRunning)
+            .help("check a PID file before it is made, and make it once"));
         }
         Ok(())
     }
@@ -131,8 +134,11 @@ impl Model {
         }
         self.believable(at, Access::ReadWrite, what)?;
         if let Some(size) = self.long_files.get(at).filter(|_| self.files.birth(at) == 0) {
-            return Err(SystemError::new(format!("{what}: {} has {size} bytes, so it is no PID file", at.display()))
-                .help("name another --pidfile, or remove the file by hand"));
+            return Err(SystemError::new(format!(
+                "{what}: {} has {size} bytes, so it is no PID file",
+                at.display()
+            ))
+            .help("name another --pidfile, or remove the file by hand"));
         }
         self.files.unlink(&self.identity, at).map_err(|e| e.of(what))
     }

@@ -5,8 +5,8 @@ use super::{EACCES, Model};
 use crate::effect::{Capability, Done, Effect, Handle, Socket, SystemError, Undo};
 use crate::snapshot::{FileKind, Listener, Snapshot, network, occupant, overlap};
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::ffi::OsStr;
+use std::net::SocketAddr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 

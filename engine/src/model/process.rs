@@ -168,6 +168,19 @@ impl Model {
         std::iter::once(runner).chain(self.processes.others.iter().map(|o| (o.role, o.ids))).collect()
     }
 
+    /// What lives on where everything else has ended. A program ends with its keeper, but for one that was
+    /// executed with an effective id that is not the real one, or that got capabilities by it: the kernel
+    /// takes the signal from it that would tell (PR_SET_PDEATHSIG in prctl(2)).
+    pub fn left_behind(&self) -> Vec<(Role, Ids)> {
+        let apart = |ids: [u32; 3]| ids[0] != ids[1];
+        let left = self.processes.others.iter().filter(|other| {
+            let id = &other.identity;
+            let gains = id.uid[..2].contains(&0) && (id.bounding.0 | id.inheritable.0) & !id.permitted.0 != 0;
+            other.role == Role::Program && (gains || apart(id.uid) || apart(id.gid))
+        });
+        left.map(|other| (other.role, Ids { ppid: CALLER, ..other.ids })).collect()
+    }
+
     /// The launcher is the reaper of all below it until the daemon is ready.
     pub(super) fn daemonize(&mut self) -> Done {
         let launcher = self.processes.runner;
@@ -233,11 +246,11 @@ impl Model {
         Ok(())
     }
 
-    /// The program is gone.
-    pub(super) fn program_ended(&mut self) {
-        if let Some(at) = self.processes.position(Role::Program) {
-            self.processes.others.remove(at);
-        }
+    /// The program is gone. True if it was this process's own child, so that it can tell how it ended.
+    pub(super) fn program_ended(&mut self) -> bool {
+        let runner = self.processes.runner.pid;
+        let program = self.processes.position(Role::Program).map(|at| self.processes.others.remove(at));
+        program.is_none_or(|program| program.ids.ppid == runner)
     }
 
     /// Undo: ends a process, kill(2).

@@ -173,7 +173,8 @@ impl Survey<'_, '_> {
     fn places(&mut self, plan: &Plan) {
         let top = Path::new("/");
         let cwd = self.snapshot.cwd.clone();
-        let mut ways = Ways { roots: BTreeSet::from([top.to_owned()]), stands: BTreeSet::from([cwd.clone()]) };
+        let mut ways =
+            Ways { roots: BTreeSet::from([top.to_owned()]), stands: BTreeSet::from([cwd.clone()]) };
         let mut paths: BTreeSet<PathBuf> = BTreeSet::from([cwd]);
         let (mut pid_files, mut sockets) = (BTreeSet::new(), BTreeSet::new());
         for (_, effect) in plan.effects() {

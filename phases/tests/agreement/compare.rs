@@ -22,6 +22,8 @@ impl std::fmt::Display for Difference {
     }
 }
 
+const AFTER: &str = "after the undo";
+
 struct Found(Vec<Difference>);
 
 impl Found {
@@ -55,8 +57,13 @@ impl Found {
 
     fn states(&mut self, moment: &str, model: &State, host: &State) {
         self.trees(moment, &model.tree, &host.tree);
-        let lists = [("listening", &model.listening, &host.listening), ("processes", &model.processes, &host.processes)];
-        for (what, model, host) in lists {
+        let lists = [
+            ("listening", &model.listening, &host.listening),
+            ("processes", &model.processes, &host.processes),
+        ];
+        // What is left behind after all has what was handed to it.
+        let from = usize::from(moment == AFTER && !model.processes.is_empty());
+        for (what, model, host) in &lists[from..] {
             let sort = format!("{what} {moment}");
             self.compare(&sort, &format!("{what}, {moment}"), &model.join("; "), &host.join("; "));
         }
@@ -98,12 +105,17 @@ pub fn both(case: &Case, model: &Seen, host: &Seen) -> Vec<Difference> {
     }
     found.states("at the end", &model.end, &host.end);
     let (undone, done) = (&model.undone, &host.undone);
-    found.compare("number undone", "how much is taken back", &undone.len().to_string(), &done.len().to_string());
+    found.compare(
+        "number undone",
+        "how much is taken back",
+        &undone.len().to_string(),
+        &done.len().to_string(),
+    );
     for (model, host) in undone.iter().zip(done) {
         found.outcomes("undo", &format!("undo: {}", host.undo), model, host);
     }
     if let (Some(model), Some(host)) = (&model.after, &host.after) {
-        found.states("after the undo", model, host);
+        found.states(AFTER, model, host);
     }
     found.0
 }

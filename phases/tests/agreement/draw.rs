@@ -30,18 +30,78 @@ fn pick<T: Clone>(rng: &mut Rng, rows: &[Row<T>]) -> T {
 }
 
 const DIRECTORIES: &[&str] = &[
-    "/d", "/d/e", "/run", "/run/u", "/tmp", "/tmp/d", "/var", "/var/log", "/bin", "/jail", "/jail/d", "/jail/run",
-    "/jail/tmp", "/jail/var", "/jail/bin", "/jail/in", "/jail/in/run",
+    "/d",
+    "/d/e",
+    "/run",
+    "/run/u",
+    "/tmp",
+    "/tmp/d",
+    "/var",
+    "/var/log",
+    "/bin",
+    "/jail",
+    "/jail/d",
+    "/jail/run",
+    "/jail/tmp",
+    "/jail/var",
+    "/jail/bin",
+    "/jail/in",
+    "/jail/in/run",
 ];
 const FILES: &[&str] = &[
-    "/f", "/d/f", "/d/e/f", "/run/t.pid", "/run/u/t.pid", "/tmp/t.pid", "/tmp/t.log", "/tmp/d/f", "/var/log/t.log",
-    "/jail/f", "/jail/run/t.pid", "/jail/tmp/t.log", "/jail/in/run/t.pid",
+    "/f",
+    "/d/f",
+    "/d/e/f",
+    "/run/t.pid",
+    "/run/u/t.pid",
+    "/tmp/t.pid",
+    "/tmp/t.log",
+    "/tmp/d/f",
+    "/var/log/t.log",
+    "/jail/f",
+    "/jail/run/t.pid",
+    "/jail/tmp/t.log",
+    "/jail/in/run/t.pid",
 ];
-const LINKS: &[&str] =
-    &["/l", "/d/l", "/d/e/l", "/run/l", "/tmp/l", "/tmp/d/l", "/var/run", "/jail/l", "/jail/d/l", "/jail/run/l", "/jail/in/l"];
+const LINKS: &[&str] = &[
+    "/l",
+    "/d/l",
+    "/d/e/l",
+    "/run/l",
+    "/tmp/l",
+    "/tmp/d/l",
+    "/var/run",
+    "/jail/l",
+    "/jail/d/l",
+    "/jail/run/l",
+    "/jail/in/l",
+];
 const TARGETS: &[&str] = &[
-    "d", "/d", "../d", "/jail", "jail", "/jail/d", "..", "../..", ".", "l", "/l", "/d/l", "/tmp/l", "/nowhere",
-    "nowhere/x", "f", "/run", "../run", "/run/t.pid", "t.pid", "t.log", "/var/log", "/d/e/", "e/../../run", "/",
+    "d",
+    "/d",
+    "../d",
+    "/jail",
+    "jail",
+    "/jail/d",
+    "..",
+    "../..",
+    ".",
+    "l",
+    "/l",
+    "/d/l",
+    "/tmp/l",
+    "/nowhere",
+    "nowhere/x",
+    "f",
+    "/run",
+    "../run",
+    "/run/t.pid",
+    "t.pid",
+    "t.log",
+    "/var/log",
+    "/d/e/",
+    "e/../../run",
+    "/",
 ];
 const PROGRAMS: &[&str] = &["/bin/stay", "/d/stay", "/jail/bin/stay", "/jail/d/stay", "/jail/in/stay"];
 
@@ -205,7 +265,12 @@ const STARTS: &[Row<fn(&mut Rng) -> Start>] = &[
     }),
     (1, |rng| Start { effective: some(rng, 2), ..root() }),
     (1, |rng| Start { inheritable: some(rng, 2), ..root() }),
-    (1, |rng| Start { permitted: CapabilitySet::EMPTY, effective: CapabilitySet::EMPTY, unbound: some(rng, 3), ..root() }),
+    (1, |rng| Start {
+        permitted: CapabilitySet::EMPTY,
+        effective: CapabilitySet::EMPTY,
+        unbound: some(rng, 3),
+        ..root()
+    }),
     (1, |rng| Start { gid: [pick(rng, IDS); 3], groups: vec![0, SHARED], ..root() }),
     (1, |rng| Start { securebits: pick(rng, &[(1, 1), (2, 4), (1, 5)]), ..root() }),
     (6, |rng| user(rng)),
@@ -300,15 +365,27 @@ impl Draw<'_> {
     }
 
     fn mode(&mut self) -> u32 {
-        let modes =
-            [(4, 0o644), (3, 0o600), (2, 0o666), (1, 0o640), (1, 0o777), (1, 0), (1, 0o4755), (1, 0o2755), (1, 0o1666)];
+        let modes = [
+            (4, 0o644),
+            (3, 0o600),
+            (2, 0o666),
+            (1, 0o640),
+            (1, 0o777),
+            (1, 0),
+            (1, 0o4755),
+            (1, 0o2755),
+            (1, 0o1666),
+        ];
         pick(self.rng, &modes)
     }
 
     fn socket(&mut self) -> Socket {
         let ports = [(2, 0), (4, 80), (1, 443), (1, 1023), (1, 1024), (4, 8080)];
         let mut address = || {
-            let ip = pick(self.rng, &[(4, "127.0.0.1"), (2, "0.0.0.0"), (1, "[::1]"), (2, "[::]"), (1, "127.0.0.2")]);
+            let ip = pick(
+                self.rng,
+                &[(4, "127.0.0.1"), (2, "0.0.0.0"), (1, "[::1]"), (2, "[::]"), (1, "127.0.0.2")],
+            );
             format!("{ip}:{}", pick(self.rng, &ports)).parse().expect("an address")
         };
         let address = address();
@@ -352,7 +429,8 @@ const EFFECTS: &[Row<fn(&mut Draw) -> Effect>] = &[
     (6, |d| Effect::Bind { socket: d.socket() }),
     (5, |d| {
         let id = pick(d.rng, IDS);
-        let groups = pick(d.rng, &[(1, None), (2, Some(vec![id])), (1, Some(vec![])), (1, Some(vec![SHARED, id]))]);
+        let groups =
+            pick(d.rng, &[(1, None), (2, Some(vec![id])), (1, Some(vec![])), (1, Some(vec![SHARED, id]))]);
         Effect::SetCredential { uid: Some(id), gid: Some(id), groups, effective: false }
     }),
     (3, |d| {

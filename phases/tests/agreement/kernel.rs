@@ -70,7 +70,11 @@ pub fn dumpable() -> Result<(), Errno> {
     prctl(libc::PR_SET_DUMPABLE, 1, 0).map(drop)
 }
 
-pub fn set_capabilities(effective: CapabilitySet, permitted: CapabilitySet, inheritable: CapabilitySet) -> Result<(), Errno> {
+pub fn set_capabilities(
+    effective: CapabilitySet,
+    permitted: CapabilitySet,
+    inheritable: CapabilitySet,
+) -> Result<(), Errno> {
     let bits = |set: CapabilitySet| rustix::thread::CapabilitySet::from_bits_retain(set.0);
     let sets = rustix::thread::CapabilitySets {
         effective: bits(effective),

@@ -3,6 +3,7 @@
 //!
 //! `cargo test -p rsd-phases --test agreement` replays `cases/*.json` and then draws 1,000 lists.
 //! `RSD_AGREE_LISTS=100000` draws more, `RSD_AGREE_SEED=7` others, `RSD_AGREE_WORKERS=2` side by side,
+//! `RSD_AGREE_FIRST=500` begins at another number (the lists of a seed are numbered),
 //! `RSD_AGREE_KEEP=DIR` writes what differs there, shrunk: a file that is put into `cases/` is replayed
 //! from then on. It has its own harness, because what forks must have one thread.
 
@@ -136,11 +137,12 @@ struct Tally {
 /// Draws lists; says how many differ.
 fn drawn() -> usize {
     let (lists, seed) = (number("RSD_AGREE_LISTS", LISTS), number("RSD_AGREE_SEED", SEED));
+    let first = number("RSD_AGREE_FIRST", 0);
     let workers = number("RSD_AGREE_WORKERS", 1).max(1);
     let begin = Instant::now();
     let tally = match workers {
-        1 => work(seed, (0..lists).collect()),
-        _ => share(seed, lists, workers),
+        1 => work(seed, (first..first + lists).collect()),
+        _ => share(seed, first, lists, workers),
     };
     let took = begin.elapsed().as_secs_f64();
     println!(
@@ -184,13 +186,13 @@ fn work(seed: u64, numbers: Vec<u64>) -> Tally {
 }
 
 /// The same by several processes.
-fn share(seed: u64, lists: u64, workers: u64) -> Tally {
+fn share(seed: u64, first: u64, lists: u64, workers: u64) -> Tally {
     let mut pipes = Vec::new();
     for worker in 0..workers {
         let (reader, writer) = nix::unistd::pipe().expect("a pipe");
         match kernel::fork().expect("fork") {
             ForkResult::Child => {
-                let tally = work(seed, (0..lists).filter(|n| n % workers == worker).collect());
+                let tally = work(seed, (first..first + lists).filter(|n| n % workers == worker).collect());
                 let whole = (tally.lists, tally.steps, tally.differ, tally.broken);
                 let text = serde_json::to_vec(&whole).expect("JSON");
                 let mut writer = std::fs::File::from(writer);
@@ -220,14 +222,19 @@ fn share(seed: u64, lists: u64, workers: u64) -> Tally {
 
 /// Shrinks the list of that number and prints it as a case.
 fn show(seed: u64, number: u64, sort: &str, count: u64) {
+    println!("\n{count} lists: {sort} (list {number}); before it is shrunk:");
+    for difference in sandbox::try_case(&draw::case(seed, number)).unwrap_or_default() {
+        println!("  {difference}");
+    }
     let small = shrink::shrink(draw::case(seed, number), sort, |c| sandbox::try_case(c).unwrap_or_default());
-    println!("\n{count} lists: {sort} (list {number}, shrunk):");
+    println!("shrunk:");
     for difference in sandbox::try_case(&small).unwrap_or_default() {
         println!("  {difference}");
     }
     match std::env::var_os("RSD_AGREE_KEEP") {
         Some(folder) => {
-            let name: String = sort.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
+            let name: String =
+                sort.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
             let file = Path::new(&folder).join(format!("{name}.json"));
             std::fs::write(&file, small.text() + "\n").unwrap_or_else(|e| panic!("{}: {e}", file.display()));
             println!("  kept as {}", file.display());

@@ -98,7 +98,9 @@ pub fn processes() -> Vec<Seen> {
 /// kernel has chosen it.
 pub fn listening() -> Vec<String> {
     let mut found = Vec::new();
-    for (file, scheme, state) in [("tcp", "tcp", "0A"), ("tcp6", "tcp", "0A"), ("udp", "udp", "07"), ("udp6", "udp", "07")] {
+    for (file, scheme, state) in
+        [("tcp", "tcp", "0A"), ("tcp6", "tcp", "0A"), ("udp", "udp", "07"), ("udp6", "udp", "07")]
+    {
         let text = fs::read_to_string(format!("/proc/net/{file}")).unwrap_or_default();
         for line in text.lines().skip(1) {
             let fields: Vec<&str> = line.split_whitespace().collect();

@@ -41,13 +41,7 @@ pub fn of(effects: &[Effect], uid: u32) -> Plan {
     let mut fetch = |name: &str, _: Option<&str>| Ok((name.to_owned(), text.clone()));
     let (loaded, findings) = engine::spec::load("t.yaml", &mut fetch);
     let spec = loaded.spec.unwrap_or_else(|| panic!("{findings:?}\n{text}"));
-    let launch = Launch {
-        cwd: "/".into(),
-        root: uid == 0,
-        name: "drawn".into(),
-        uid,
-        gid: uid,
-    };
+    let launch = Launch { cwd: "/".into(), root: uid == 0, name: "drawn".into(), uid, gid: uid };
     let (settings, _) = Settings::resolve(&spec, &[], &launch);
     let identity = Identity { uid: [uid; 3], ..Identity::default() };
     let snapshot = Snapshot { identity, ..Snapshot::default() };

@@ -4,7 +4,7 @@ use super::case::Case;
 use super::observe::{EPHEMERAL, Tree, describe};
 use super::seen::{Outcome, Seen, State, Step};
 use engine::effect::{Effect, Identity, News, Performed, Socket, System, Undo};
-use engine::model::{Model, Role};
+use engine::model::{Ids, Model, Role};
 use engine::plan::Plan;
 use engine::snapshot::{FileKind, Snapshot};
 use engine::timeline::Failure;
@@ -32,7 +32,7 @@ pub fn list(case: &Case, plan: &Plan, snapshot: &Snapshot, before: &Tree) -> See
     let state = |model: &Model| State {
         tree: tree(model, snapshot, before),
         listening: listening(model),
-        processes: processes(model),
+        processes: processes(&model.processes()),
     };
     seen.end = state(&model);
     if case.undo {
@@ -45,8 +45,9 @@ pub fn list(case: &Case, plan: &Plan, snapshot: &Snapshot, before: &Tree) -> See
                 seen.undone.push(Outcome { undo: effect.to_string(), ..outcome });
             }
         }
-        // Whoever took it back ends, and nothing of the run is left but files.
-        seen.after = Some(State { listening: Vec::new(), processes: Vec::new(), ..state(&model) });
+        // Whoever took it back ends, and nothing of the run is left but files, or what has its sockets.
+        let processes = processes(&model.left_behind());
+        seen.after = Some(State { listening: Vec::new(), processes, ..state(&model) });
     }
     seen
 }
@@ -98,8 +99,7 @@ fn listening(model: &Model) -> Vec<String> {
     all
 }
 
-fn processes(model: &Model) -> Vec<String> {
-    let all = model.processes();
+fn processes(all: &[(Role, Ids)]) -> Vec<String> {
     let name = |role: Role| match role {
         Role::Launcher => "launcher",
         Role::Runner => "runner",

@@ -55,7 +55,8 @@ fn observed(case: &Case) -> Result<Vec<Difference>, String> {
         }
         ForkResult::Parent { child } => {
             drop(theirs);
-            let mut watch = Watch { case, plan: &plan, line: ours, start: child.as_raw() as u32, roles: BTreeMap::new() };
+            let mut watch =
+                Watch { case, plan: &plan, line: ours, start: child.as_raw() as u32, roles: BTreeMap::new() };
             watch.list(before)
         }
     }
@@ -98,6 +99,10 @@ impl Watch<'_> {
             self.roles.insert(pid, role);
         }
         seen.end = self.look();
+        let predicted = std::panic::catch_unwind(AssertUnwindSafe(|| {
+            predict::list(self.case, self.plan, &snapshot, &before)
+        }))
+        .map_err(|_| "the model panicked".to_owned())?;
         if self.case.undo {
             self.go_on()?;
             loop {
@@ -113,13 +118,12 @@ impl Watch<'_> {
             let _ = waitpid(Pid::from_raw(self.start as i32), None);
             // A program ends with its keeper, and the guard with the daemon: a signal is on its way.
             let begin = Instant::now();
-            while !self.look().processes.is_empty() && begin.elapsed() < LAST {
+            let left = predicted.after.as_ref().map(|after| &after.processes);
+            while Some(&self.look().processes) != left && begin.elapsed() < LAST {
                 std::thread::sleep(Duration::from_millis(1));
             }
             seen.after = Some(self.look());
         }
-        let predicted = std::panic::catch_unwind(AssertUnwindSafe(|| predict::list(self.case, self.plan, &snapshot, &before)))
-            .map_err(|_| "the model panicked".to_owned())?;
         Ok(compare::both(self.case, &predicted, &seen))
     }
 
@@ -139,14 +143,14 @@ impl Watch<'_> {
         let mut processes: Vec<String> = all
             .iter()
             // Who holds the undo in the foreground is no part of the world, but of its making.
-            .filter(|p| role(p.pid) != "holder" && !(p.zombie && p.ppid == 1))
+            // What has ended waits for its parent only, which ends soon.
+            .filter(|p| role(p.pid) != "holder" && !p.zombie)
             .map(|p| {
-                let state = if p.zombie { " (zombie)" } else { "" };
                 let session = match p.sid {
                     sid if sid == self.start => "the caller's".to_owned(),
                     sid => format!("of {}", role(sid)),
                 };
-                format!("{}{state}, below {}, session {session}", role(p.pid), role(p.ppid))
+                format!("{}, below {}, session {session}", role(p.pid), role(p.ppid))
             })
             .collect();
         processes.sort();

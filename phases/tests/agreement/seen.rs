@@ -22,14 +22,19 @@ impl Outcome {
             Ok(Performed::Done(Done { undo, .. })) => {
                 Outcome { result: "ok".into(), undo: undo_text(undo), message: String::new() }
             }
-            Ok(other) => Outcome { result: format!("{other:?}"), undo: String::new(), message: String::new() },
+            Ok(other) => {
+                Outcome { result: format!("{other:?}"), undo: String::new(), message: String::new() }
+            }
             Err(error) => Outcome {
                 result: match error.errno {
                     Some(n) => format!("errno {n} ({:?})", nix::errno::Errno::from_raw(n)),
                     None => "refused".to_owned(),
                 },
                 undo: String::new(),
-                message: format!("{error}{}", error.why.as_deref().map(|w| format!(" [{w}]")).unwrap_or_default()),
+                message: format!(
+                    "{error}{}",
+                    error.why.as_deref().map(|w| format!(" [{w}]")).unwrap_or_default()
+                ),
             },
         }
     }

@@ -46,7 +46,8 @@ fn smaller(case: &Case) -> Vec<Case> {
     // A directory goes with all that is in it, a link or a second name alone.
     for entry in &case.world {
         with(&|c| {
-            c.world.retain(|e| !e.path.starts_with(&entry.path) && e.what != What::HardLink(entry.path.clone()))
+            c.world
+                .retain(|e| !e.path.starts_with(&entry.path) && e.what != What::HardLink(entry.path.clone()))
         });
     }
     for (i, effect) in case.effects.iter().enumerate() {
