@@ -291,6 +291,8 @@ impl Files {
 mod tests {
     use super::*;
 
+    const ELOOP: i32 = 40;
+
     fn world() -> Files {
         let mut files = Files::default();
         let mut add = |p: &str, kind, uid, mode| {
