@@ -474,7 +474,10 @@ fn effects(rng: &mut Rng, world: &[Entry]) -> Vec<Effect> {
             (effect, _) => effect,
         });
     }
-    if draw.rng.u32(..8) == 0 {
+    // Who serves a program that is another's child sees it end whenever that is.
+    let start = all.iter().position(|e| *e == Effect::Application(Application::Start));
+    let fork = all.iter().position(|e| *e == Effect::Daemonize);
+    if draw.rng.u32(..8) == 0 && !(start.is_some() && start < fork) {
         all.push(Effect::Serve);
     }
     all
