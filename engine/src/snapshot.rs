@@ -199,6 +199,9 @@ pub struct Snapshot {
     /// Unix sockets that are there, and whether somebody listens behind them
     #[serde(with = "text::path_map")]
     pub sockets: BTreeMap<PathBuf, bool>,
+    /// PID files that are there and hold more than a number, with their sizes in bytes
+    #[serde(default, with = "text::path_map")]
+    pub long_files: BTreeMap<PathBuf, u64>,
     /// who has a port, of TCP and UDP
     #[serde(deserialize_with = "text::map")]
     pub ports: BTreeMap<u16, Vec<Listener>>,

@@ -268,8 +268,11 @@ impl Host {
     }
 
     fn chroot(&mut self, path: &Path) -> Result<Done, SystemError> {
-        // Where it really is: the path may lead through links.
-        let real = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        // Where it really is: what a link on the way says leads elsewhere from in there.
+        let inside = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        // From a directory that the present root does not reach it leads there, not below that root.
+        let cwd = if path.is_relative() { identity::cwd() } else { PathBuf::new() };
+        let outside = cwd.strip_prefix("(unreachable)").ok().map(|cwd| Path::new("/").join(cwd).join(path));
         nix::unistd::chroot(path).map_err(|e| {
             let error = failed(e, format!("chroot {}", path.display()));
             if e == nix::errno::Errno::EPERM {
@@ -279,10 +282,12 @@ impl Host {
             }
         })?;
         self.root_inode = identity::root_inode().map_err(|e| failed(e, "look at the new root directory"))?;
-        self.root = match self.root == Path::new("/") {
-            true => real,
-            false => self.root.join(real.strip_prefix("/").unwrap_or(&real)),
-        };
+        let inside = inside.strip_prefix("/").unwrap_or(&inside);
+        match outside {
+            Some(outside) => self.root = outside.components().collect(),
+            None if inside.as_os_str().is_empty() => {}
+            None => self.root.push(inside),
+        }
         Ok(Done::with(Undo::EndsWithProcess))
     }
 

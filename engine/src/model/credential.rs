@@ -59,31 +59,50 @@ impl Model {
                     return Err(self.denied(Capability::Setuid, format!("set{kind}uid {uid}")));
                 }
                 self.identity.uid = after;
-                if before.contains(&0) && !after.contains(&0) {
-                    self.identity.permitted = CapabilitySet::EMPTY;
-                    self.identity.ambient = CapabilitySet::EMPTY;
-                    self.identity.inheritable = CapabilitySet::EMPTY;
-                }
-                if before.contains(&0) && !after.contains(&0) || before[1] == 0 && uid != 0 {
-                    self.identity.caps = CapabilitySet::EMPTY;
-                }
-                if before[1] != 0 && uid == 0 {
-                    self.identity.caps = self.identity.permitted;
-                }
+                self.capabilities_follow(before, after);
             }
         }
         // Its files below /proc are root's from here on (proc(5), prctl(2) PR_SET_DUMPABLE).
         if ids_before != (self.identity.uid[1], self.identity.gid[1]) {
             self.settings.dumpable = false;
         }
-        if left_root {
-            self.identity.permitted = CapabilitySet::EMPTY;
-            self.identity.caps = CapabilitySet::EMPTY;
-        }
-        if !keep.is_empty() {
+        // The host leaves none in any set, inheritable ones neither (CVE-2022-24769), whatever the securebits.
+        if left_root || !keep.is_empty() {
             self.keep(keep, permitted)?;
         }
+        self.verify()?;
         Ok(Done::with(Undo::EndsWithProcess))
+    }
+
+    /// capabilities(7), "Effect of user ID changes on capabilities"; with SECBIT_NO_SETUID_FIXUP there is
+    /// none.
+    pub(super) fn capabilities_follow(&mut self, before: [u32; 3], after: [u32; 3]) {
+        let left_root = before.contains(&0) && !after.contains(&0);
+        let id = &mut self.identity;
+        if id.securebits.has(SecureBits::NO_SETUID_FIXUP) {
+            return;
+        }
+        if left_root {
+            id.permitted = CapabilitySet::EMPTY;
+            id.ambient = CapabilitySet::EMPTY;
+        }
+        if left_root || before[1] == 0 && after[1] != 0 {
+            id.caps = CapabilitySet::EMPTY;
+        }
+        if before[1] != 0 && after[1] == 0 {
+            id.caps = id.permitted;
+        }
+    }
+
+    /// The host looks whether a drop of the effective ids took.
+    fn verify(&self) -> Result<(), SystemError> {
+        let id = &self.identity;
+        if id.uid[1] == 0 || !id.uid.contains(&0) || id.caps.is_empty() {
+            return Ok(());
+        }
+        Err(SystemError::new("the drop did not take: effective capabilities are left")
+            .why(format!("the process is {}, with securebits {}", super::describe(id), id.securebits))
+            .help("start it without the securebit no-setuid-fixup, or set all three ids"))
     }
 
     /// PR_SET_KEEPCAPS: refused where its securebit is locked.

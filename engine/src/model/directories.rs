@@ -1,8 +1,19 @@
 //! Directories that a start makes: mkdir(2), rmdir(2).
 
-use super::{EEXIST, ENOTDIR, Model, irregular};
+use super::files::EEXIST;
+use super::named::Made;
+use super::paths::ENOTDIR;
+use super::{Model, irregular};
 use crate::effect::{Done, Owner, SystemError, Undo};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+/// A directory that a phase is to have.
+#[derive(Clone, Debug)]
+pub(super) struct Directory {
+    /// the path it was asked for with
+    asked: PathBuf,
+    made: Made,
+}
 
 impl Model {
     pub(super) fn make_directory(
@@ -17,7 +28,8 @@ impl Model {
         let Some(node) = self.files.get(&at) else {
             self.files.make_directory(&self.identity, &at, mode).map_err(|e| e.of(&what))?;
             self.give(&at, owner, &what)?;
-            return Ok(Done::with(self.remove(&at, path, false)));
+            self.directories.push(Directory { asked: path.to_owned(), made: self.known(&at) });
+            return Ok(Done::with(self.undo_of(&at, path, false)));
         };
         if node.is_symlink() {
             return Err(irregular(&at, node, &what));
@@ -38,19 +50,14 @@ impl Model {
                     at.display()
                 )));
         }
-        self.made.push((path.to_owned(), at));
+        self.directories.push(Directory { asked: path.to_owned(), made: self.known(&at) });
         Ok(Done::with(Undo::Nothing))
     }
 
     /// By handle, as a PID file is removed.
     pub(super) fn remove_directory(&mut self, path: &Path) -> Result<Done, SystemError> {
-        let made = self.made.iter().rev().find(|(asked, _)| asked == path).map(|(_, at)| at.clone());
-        if let Some(at) = made
-            && self.files.get(&at).is_some()
-            && self.files.is_empty(&at)
-        {
-            let what = format!("remove directory {}", path.display());
-            self.files.unlink(&self.identity, &at).map_err(|e| e.of(&what))?;
+        if let Some(made) = self.directories.iter().rev().find(|d| d.asked == path).map(|d| d.made.clone()) {
+            self.take_away(&made, &format!("remove directory {}", path.display()))?;
         }
         Ok(Done::with(Undo::Never))
     }

@@ -2,7 +2,7 @@
 
 use super::mounts::Limits;
 use crate::effect::{Capability, Identity, Owner, SystemError};
-use crate::snapshot::{FileFact, FileKind, ReadOnly, Snapshot, parts};
+use crate::snapshot::{FileFact, FileKind, ReadOnly, Snapshot};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -31,6 +31,15 @@ pub enum Access {
     Read = 4,
     Write = 2,
     Execute = 1,
+    ReadWrite = 6,
+    /// make and remove names in a directory
+    Change = 3,
+}
+
+impl Access {
+    fn writes(self) -> bool {
+        self as u32 & Access::Write as u32 != 0
+    }
 }
 
 /// Why a path cannot be used.
@@ -46,14 +55,23 @@ impl Refusal {
         Refusal { errno, why: why.into(), lacks: None }
     }
 
-    /// The number that the kernel gives.
+    /// Not the kernel's but ours.
+    pub(super) fn ours(why: impl Into<String>) -> Self {
+        Refusal::new(0, why)
+    }
+
+    /// The number that the kernel gives; 0 where it is not the kernel that refuses.
     pub fn errno(&self) -> i32 {
         self.errno
     }
 
     /// The error of a call that met it.
     pub fn of(self, what: &str) -> SystemError {
-        let error = SystemError::errno(self.errno, what).why(self.why);
+        let error = match self.errno {
+            0 => SystemError::new(what),
+            errno => SystemError::errno(errno, what),
+        };
+        let error = error.why(self.why);
         match self.lacks {
             Some(capability) => error.lacks(capability),
             None => error,
@@ -61,26 +79,18 @@ impl Refusal {
     }
 }
 
-const ENOENT: i32 = 2;
+pub(super) const ENOENT: i32 = 2;
 const EACCES: i32 = 13;
-const EEXIST: i32 = 17;
-const ENOTDIR: i32 = 20;
-const ELOOP: i32 = 40;
+pub(super) const EEXIST: i32 = 17;
 const EPERM: i32 = 1;
-
-/// Which links a walk follows.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Follow {
-    /// all, as the kernel does
-    All,
-    /// all but the last name, which is to be made, opened or removed; strangers' links not everywhere
-    ToMake,
-}
 
 /// The files that a snapshot knows, and those that were made since.
 #[derive(Clone, Debug, Default)]
 pub struct Files {
     nodes: BTreeMap<PathBuf, Node>,
+    /// those that were made since the snapshot, and which in a row each of them is
+    births: BTreeMap<PathBuf, u64>,
+    born: u64,
     pub(super) limits: Limits,
 }
 
@@ -88,7 +98,7 @@ impl Files {
     /// The files of a snapshot.
     pub fn new(snapshot: &Snapshot) -> Self {
         let known = snapshot.files.iter().filter_map(|(p, f)| Some((p.clone(), f.clone()?)));
-        Files { nodes: known.collect(), limits: Limits::new(snapshot) }
+        Files { nodes: known.collect(), limits: Limits::new(snapshot), ..Files::default() }
     }
 
     /// The file at a resolved path.
@@ -101,138 +111,6 @@ impl Files {
         self.nodes.iter()
     }
 
-    /// `path` as seen inside `root`, from outside.
-    pub fn join(&self, root: &Path, path: &Path) -> PathBuf {
-        match path.strip_prefix("/") {
-            Ok(inside) if root != Path::new("/") => root.join(inside),
-            _ => path.to_owned(),
-        }
-    }
-
-    /// Where a path leads, every link followed, every directory on the way searchable.
-    pub fn resolve(&self, who: &Identity, path: &Path) -> Result<PathBuf, Refusal> {
-        let at = self.walk(who, path, Follow::All)?;
-        match self.get(&at) {
-            Some(_) => Ok(at),
-            None => Err(Refusal::new(ENOENT, format!("{} does not exist", at.display()))),
-        }
-    }
-
-    /// The same, and it must be a directory that may be entered.
-    pub fn directory(&self, who: &Identity, path: &Path) -> Result<PathBuf, Refusal> {
-        let at = self.resolve(who, path)?;
-        if !self.get(&at).is_some_and(Node::is_dir) {
-            return Err(Refusal::new(ENOTDIR, format!("{} is no directory", at.display())));
-        }
-        self.may(who, &at, Access::Execute)?;
-        Ok(at)
-    }
-
-    /// The resolved directory of a path, with its last name: what may be made or opened there. A link of
-    /// somebody else is followed by a privileged process only to a directory that is theirs, too
-    /// (CVE-2016-1247).
-    pub fn parent(&self, who: &Identity, path: &Path) -> Result<PathBuf, Refusal> {
-        let at = self.walk(who, path, Follow::ToMake)?;
-        let dir = at.parent().unwrap_or(Path::new("/"));
-        match self.get(dir) {
-            Some(node) if node.is_dir() => Ok(at),
-            Some(_) => Err(Refusal::new(ENOTDIR, format!("{} is no directory", dir.display()))),
-            None => Err(Refusal::new(ENOENT, format!("the directory {} does not exist", dir.display()))),
-        }
-    }
-
-    /// The names that are looked up on the way of a path that is entered, each with its directory, links
-    /// followed, as far as it goes.
-    pub fn way(&self, who: &Identity, path: &Path) -> Vec<(PathBuf, PathBuf)> {
-        let mut seen = Vec::new();
-        let mut look = |dir: &Path, name: &Path| seen.push((dir.to_owned(), name.to_owned()));
-        let _ = self.walk_seen(who, path, Follow::All, &mut look);
-        seen
-    }
-
-    fn walk(&self, who: &Identity, path: &Path, follow: Follow) -> Result<PathBuf, Refusal> {
-        self.walk_seen(who, path, follow, &mut |_, _| {})
-    }
-
-    fn walk_seen(
-        &self,
-        who: &Identity,
-        path: &Path,
-        follow: Follow,
-        seen: &mut dyn FnMut(&Path, &Path),
-    ) -> Result<PathBuf, Refusal> {
-        let start = if path.is_absolute() { who.root.clone() } else { self.join(&who.root, &who.cwd) };
-        let mut here = start;
-        let mut todo: Vec<PathBuf> = parts(path);
-        let mut links = 0;
-        let guarded = follow == Follow::ToMake && (who.uid[1] == 0 || who.caps.has(Capability::DacOverride));
-        // Links of strangers that are being followed, each with the number of names left where it ends.
-        let mut strangers: Vec<(usize, PathBuf)> = Vec::new();
-        while let Some(part) = todo.pop() {
-            if part == Path::new("..") {
-                if here != who.root {
-                    here.pop();
-                }
-            } else {
-                self.enter(who, &here)?;
-                seen(&here, &part);
-                self.limits.may_be_named(&part)?;
-                let next = here.join(&part);
-                match self.get(&next).map(|n| &n.kind) {
-                    Some(FileKind::Symlink(target)) if follow == Follow::All || !todo.is_empty() => {
-                        if todo.is_empty() {
-                            self.may_follow(who, &here, &next)?;
-                        }
-                        links += 1;
-                        if links > 40 {
-                            return Err(Refusal::new(ELOOP, format!("{} leads in a circle", next.display())));
-                        }
-                        if guarded {
-                            strangers.push((todo.len(), next.clone()));
-                        }
-                        if target.is_absolute() {
-                            here = who.root.clone();
-                        }
-                        todo.extend(parts(target));
-                    }
-                    _ => here = next,
-                }
-            }
-            while let Some((_, link)) = strangers.pop_if(|(left, _)| *left >= todo.len()) {
-                self.trusted(who, &link, &here)?;
-            }
-        }
-        Ok(here)
-    }
-
-    /// Whether names in it may be looked up.
-    fn enter(&self, who: &Identity, dir: &Path) -> Result<(), Refusal> {
-        match self.get(dir) {
-            Some(node) if node.is_dir() => self.may(who, dir, Access::Execute),
-            Some(_) => Err(Refusal::new(ENOTDIR, format!("{} is no directory", dir.display()))),
-            None => Err(Refusal::new(ENOENT, format!("the directory {} does not exist", dir.display()))),
-        }
-    }
-
-    /// Whether a privileged process may follow this link to where it leads.
-    fn trusted(&self, who: &Identity, link: &Path, to: &Path) -> Result<(), Refusal> {
-        let (Some(link_node), Some(there)) = (self.get(link), self.get(to)) else { return Ok(()) };
-        if [0, who.uid[1], there.uid].contains(&link_node.uid) {
-            return Ok(());
-        }
-        Err(Refusal::new(
-            ELOOP,
-            format!(
-                "{} is a symbolic link of uid {} to {}, which belongs to uid {}: whoever owns the link would \
-                 decide where a privileged process writes",
-                link.display(),
-                link_node.uid,
-                to.display(),
-                there.uid
-            ),
-        ))
-    }
-
     /// Whether somebody may read, write or execute (search) this file.
     pub fn may(&self, who: &Identity, at: &Path, access: Access) -> Result<(), Refusal> {
         let Some(node) = self.get(at) else {
@@ -240,17 +118,17 @@ impl Files {
         };
         let shift = if who.uid[1] == node.uid {
             6
-        } else if who.gid[1] == node.gid || who.groups.contains(&node.gid) {
+        } else if self.in_group(who, node.gid) {
             3
         } else {
             0
         };
-        if access == Access::Write && !node.is_dir() {
+        if access.writes() && !node.is_dir() {
             self.writable(at, ReadOnly::System)?;
         }
-        if node.mode >> shift & access as u32 != 0 {
+        if node.mode >> shift & access as u32 == access as u32 {
             return match access {
-                Access::Write if !node.is_dir() => self.writable(at, ReadOnly::Mount),
+                _ if access.writes() && !node.is_dir() => self.writable(at, ReadOnly::Mount),
                 _ => Ok(()),
             };
         }
@@ -260,13 +138,14 @@ impl Files {
             && (access == Access::Read || access == Access::Execute && node.is_dir());
         if (overrides || reads) && self.limits.reach(node) {
             return match access {
-                Access::Write if !node.is_dir() => self.writable(at, ReadOnly::Mount),
+                _ if access.writes() && !node.is_dir() => self.writable(at, ReadOnly::Mount),
                 _ => Ok(()),
             };
         }
         let verb = match access {
             Access::Read => "read",
-            Access::Write => "write",
+            Access::Write | Access::Change => "write",
+            Access::ReadWrite => "read and write",
             Access::Execute if node.is_dir() => "enter",
             Access::Execute => "execute",
         };
@@ -285,22 +164,62 @@ impl Files {
         })
     }
 
+    /// Whether somebody is in a group.
+    pub fn in_group(&self, who: &Identity, gid: u32) -> bool {
+        who.gid[1] == gid || who.groups.contains(&gid)
+    }
+
+    /// The number of a file that was made since the snapshot was taken; 0 for any other.
+    pub(super) fn birth(&self, at: &Path) -> u64 {
+        self.births.get(at).copied().unwrap_or(0)
+    }
+
+    /// Whether the last name of a path is one.
+    pub(super) fn may_be_named(&self, at: &Path) -> Result<(), Refusal> {
+        self.limits.may_be_named(Path::new(at.file_name().unwrap_or_default()))
+    }
+
+    /// Whether somebody may make names beside this one.
+    pub(super) fn may_make_names(&self, who: &Identity, at: &Path) -> Result<(), Refusal> {
+        let dir = at.parent().unwrap_or(Path::new("/"));
+        self.names_may_change(dir)?;
+        self.may(who, dir, Access::Change)
+    }
+
     /// Makes a regular file that must not exist.
     pub fn create(&mut self, who: &Identity, at: &Path, mode: u32) -> Result<(), Refusal> {
+        self.make(who, at, FileKind::File, mode)
+    }
+
+    /// Makes a file that must not exist: open(2), "Set-group-ID", and inode(7).
+    pub(super) fn make(
+        &mut self,
+        who: &Identity,
+        at: &Path,
+        kind: FileKind,
+        mode: u32,
+    ) -> Result<(), Refusal> {
         if self.get(at).is_some() {
             return Err(Refusal::new(EEXIST, format!("{} exists", at.display())));
         }
+        self.may_make_names(who, at)?;
         let dir = at.parent().unwrap_or(Path::new("/"));
-        self.names_may_change(dir)?;
-        self.may(who, dir, Access::Write)?;
-        self.may(who, dir, Access::Execute)?;
-        // A set-group-id directory hands down its group.
+        let mut mode = mode & 0o7777;
         let gid = match self.get(dir) {
-            Some(d) if d.mode & 0o2000 != 0 => d.gid,
+            // A set-group-id directory hands down its group, but not the power of it to a stranger.
+            Some(d) if d.mode & 0o2000 != 0 => {
+                let theirs = !self.in_group(who, d.gid) && !who.caps.has(Capability::Fsetid);
+                if mode & 0o2010 == 0o2010 && theirs {
+                    mode &= !0o2000;
+                }
+                d.gid
+            }
             _ => who.gid[1],
         };
-        let node = Node { kind: FileKind::File, uid: who.uid[1], gid, mode: mode & !who.umask & 0o7777 };
+        let node = Node { kind, uid: who.uid[1], gid, mode: mode & !who.umask };
         self.nodes.insert(at.to_owned(), node);
+        self.born += 1;
+        self.births.insert(at.to_owned(), self.born);
         Ok(())
     }
 
@@ -320,19 +239,41 @@ impl Files {
         !self.nodes.keys().any(|path| path != at && path.starts_with(at))
     }
 
+    /// Takes a file away that was not to be.
+    pub(super) fn forget(&mut self, at: &Path) {
+        self.nodes.remove(at);
+        self.births.remove(at);
+    }
+
+    /// Takes the set-id bits that a file loses: to a write of somebody without CAP_FSETID, and to every
+    /// change of its owner (chown(2)).
+    fn without_set_ids(&mut self, who: &Identity, at: &Path) {
+        let Some(node) = self.nodes.get(at) else { return };
+        let keeps_group = self.in_group(who, node.gid) || who.caps.has(Capability::Fsetid);
+        let group = if node.mode & 0o010 != 0 || !keeps_group { 0o2000 } else { 0 };
+        if let Some(node) = self.nodes.get_mut(at) {
+            node.mode &= !(0o4000 | group);
+        }
+    }
+
+    /// Somebody has written to it.
+    pub(super) fn written(&mut self, who: &Identity, at: &Path) {
+        if !who.caps.has(Capability::Fsetid) {
+            self.without_set_ids(who, at);
+        }
+    }
+
     /// Removes a name.
     pub fn unlink(&mut self, who: &Identity, at: &Path) -> Result<(), Refusal> {
         self.may_unlink(who, at)?;
-        self.nodes.remove(at);
+        self.forget(at);
         Ok(())
     }
 
     /// Whether somebody may remove or rename this name.
     pub fn may_unlink(&self, who: &Identity, at: &Path) -> Result<(), Refusal> {
+        self.may_make_names(who, at)?;
         let dir = at.parent().unwrap_or(Path::new("/"));
-        self.names_may_change(dir)?;
-        self.may(who, dir, Access::Write)?;
-        self.may(who, dir, Access::Execute)?;
         let (Some(d), Some(node)) = (self.get(dir), self.get(at)) else { return Ok(()) };
         let sticky = d.mode & 0o1000 != 0;
         let fowner = who.caps.has(Capability::Fowner) && self.limits.reach(node);
@@ -353,7 +294,8 @@ impl Files {
     }
 
     /// Gives a file away.
-    pub fn chown(&mut self, at: &Path, owner: Owner) {
+    pub(super) fn chown(&mut self, who: &Identity, at: &Path, owner: Owner) {
+        self.without_set_ids(who, at);
         if let Some(node) = self.nodes.get_mut(at) {
             node.uid = owner.uid;
             node.gid = owner.gid;
@@ -364,6 +306,8 @@ impl Files {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const ELOOP: i32 = 40;
 
     fn world() -> Files {
         let mut files = Files::default();

@@ -1,15 +1,19 @@
 //! What bind(2) does: the port's privilege first, then who has the address already.
 
-use super::files::Access;
+use super::files::{Access, ENOENT, Refusal};
 use super::{EACCES, Model};
 use crate::effect::{Capability, Done, Effect, Handle, Socket, SystemError, Undo};
 use crate::snapshot::{FileKind, Listener, Snapshot, network, occupant, overlap};
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::net::SocketAddr;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 const EADDRINUSE: i32 = 98;
 const EEXIST: i32 = 17;
+/// Longest path of a Unix socket in bytes, without the NUL behind it.
+const LONGEST_NAME: usize = 107;
 
 /// What the machine had when the snapshot was taken.
 #[derive(Clone, Debug, Default)]
@@ -35,15 +39,35 @@ impl Network {
     }
 }
 
+/// Without the slashes behind it.
+fn bare(path: &Path) -> PathBuf {
+    let bytes = path.as_os_str().as_bytes();
+    let end = bytes.iter().rposition(|b| *b != b'/').map_or(bytes.len().min(1), |last| last + 1);
+    PathBuf::from(OsStr::from_bytes(&bytes[..end]))
+}
+
+impl Network {
+    pub(super) fn is_socket(&self, at: &Path) -> bool {
+        self.sockets.contains_key(at)
+    }
+}
+
 impl Model {
     pub(super) fn bind(&mut self, socket: &Socket) -> Result<Done, SystemError> {
-        match socket {
-            Socket::Tcp(address) | Socket::Udp(address) => self.bind_port(socket, *address)?,
-            Socket::Unix(path) => self.bind_name(socket, path)?,
-        }
+        let name = match socket {
+            Socket::Tcp(address) | Socket::Udp(address) => self.bind_port(socket, *address).map(|()| None)?,
+            Socket::Unix(path) => Some(self.bind_name(socket, path)?),
+        };
         self.listening.push(socket.clone());
-        let handle = Handle(1_000_000 + self.listening.len() as u32);
-        Ok(Done::with(Undo::Effect(Box::new(Effect::Unbind { handle, socket: socket.clone() }))))
+        // By its name where it has one.
+        let undo = match (socket, name) {
+            (Socket::Unix(path), Some(at)) => self.undo_of(&at, path, false),
+            _ => {
+                let handle = Handle(1_000_000 + self.listening.len() as u32);
+                Undo::Effect(Box::new(Effect::Unbind { handle, socket: socket.clone() }))
+            }
+        };
+        Ok(Done::with(undo))
     }
 
     fn bind_port(&self, socket: &Socket, address: SocketAddr) -> Result<(), SystemError> {
@@ -88,36 +112,54 @@ impl Model {
     }
 
     /// A name that nobody listens behind is replaced, as the host does; any other is in use.
-    fn bind_name(&mut self, socket: &Socket, path: &Path) -> Result<(), SystemError> {
+    fn bind_name(&mut self, socket: &Socket, path: &Path) -> Result<PathBuf, SystemError> {
         let what = format!("bind {socket}");
-        let at = self.files.parent(&self.identity, path).map_err(|e| e.of(&what))?;
-        let stale = self.network.sockets.get(&at) == Some(&false)
-            && self.files.may(&self.identity, &at, Access::Write).is_ok();
-        if stale {
-            self.files.unlink(&self.identity, &at).map_err(|e| e.of(&what))?;
-            self.network.sockets.remove(&at);
+        let refused = |e: Refusal| e.of(&what);
+        let long = path.as_os_str().len() > LONGEST_NAME;
+        let place = self.files.place(&self.identity, path).map_err(refused)?;
+        let found = self.files.name(&self.identity, &bare(path));
+        if !long
+            && found.as_ref() == Ok(&place)
+            && self.network.sockets.get(&place) == Some(&false)
+            && self.files.may(&self.identity, &place, Access::Write).is_ok()
+        {
+            self.files.unlink(&self.identity, &place).map_err(refused)?;
+            self.network.sockets.remove(&place);
         }
-        if self.listening.contains(socket) {
-            return Err(SystemError::errno(EADDRINUSE, what).why("this very start has bound it already"));
+        if long {
+            return Err(SystemError::new(what)
+                .why(format!("a socket's path has at most {LONGEST_NAME} bytes (unix(7))"))
+                .help("choose a shorter path"));
         }
-        self.files.create(&self.identity, &at, 0o777).map_err(|refusal| match refusal.errno {
-            EEXIST => {
-                let kind = match self.files.get(&at).map(|node| &node.kind) {
-                    _ if self.network.sockets.get(&at) == Some(&true) => {
-                        "a socket that somebody listens behind"
-                    }
-                    Some(FileKind::File) => "a file",
-                    Some(FileKind::Directory) => "a directory",
-                    Some(FileKind::Symlink(_)) => "a symbolic link",
-                    _ => "no socket of ours",
-                };
-                SystemError::errno(EADDRINUSE, &what)
-                    .why(format!("{} is there already: {kind}", at.display()))
-                    .help("choose another path, or remove what stands there")
+        let at = found.map_err(refused)?;
+        if path.as_os_str().as_bytes().ends_with(b"/") && self.files.get(&at).is_none() {
+            let why = format!("{} is no name of a file", path.display());
+            return Err(SystemError::errno(ENOENT, &what).why(why));
+        }
+        self.files.make(&self.identity, &at, FileKind::Other, 0o777).map_err(|refusal| {
+            match refusal.errno() {
+                EEXIST => self.taken(socket, &at, &what),
+                _ => refusal.of(&what),
             }
-            _ => refusal.of(&what),
         })?;
-        self.made.push((path.to_owned(), at));
-        Ok(())
+        self.network.sockets.insert(at.clone(), true);
+        Ok(at)
+    }
+
+    fn taken(&self, socket: &Socket, at: &Path, what: &str) -> SystemError {
+        let error = SystemError::errno(EADDRINUSE, what);
+        if self.listening.contains(socket) {
+            return error.why("this very start has bound it already");
+        }
+        let kind = match self.files.get(at).map(|node| &node.kind) {
+            _ if self.network.sockets.get(at) == Some(&true) => "a socket that somebody listens behind",
+            Some(FileKind::File) => "a file",
+            Some(FileKind::Directory) => "a directory",
+            Some(FileKind::Symlink(_)) => "a symbolic link",
+            _ => "no socket of ours",
+        };
+        error
+            .why(format!("{} is there already: {kind}", at.display()))
+            .help("choose another path, or remove what stands there")
     }
 }

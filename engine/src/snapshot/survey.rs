@@ -19,6 +19,8 @@ pub trait Machine {
     fn python(&mut self, name: Option<&str>) -> Result<Python, NoPython>;
     /// Who holds the lock of a PID file; `None` where it cannot be told.
     fn lock(&mut self, path: &Path) -> Option<Lock>;
+    /// The bytes of a PID file that holds more than a number; `None` for any other.
+    fn too_long(&mut self, path: &Path) -> Option<u64>;
     /// Whether somebody listens behind a Unix socket; `None` where it is none.
     fn listens(&mut self, path: &Path) -> Option<bool>;
     /// Who has a port.
@@ -88,6 +90,12 @@ pub fn survey(
     survey.addresses(plan);
     survey.places(plan);
     survey.unknown
+}
+
+/// Where paths may begin, as seen from outside.
+struct Ways {
+    roots: BTreeSet<PathBuf>,
+    stands: BTreeSet<PathBuf>,
 }
 
 struct Survey<'a, 'm> {
@@ -164,32 +172,41 @@ impl Survey<'_, '_> {
     /// The files that a plan will meet, in every root it may see them from.
     fn places(&mut self, plan: &Plan) {
         let top = Path::new("/");
-        let mut roots: BTreeSet<PathBuf> = BTreeSet::from([top.to_owned()]);
-        let mut paths: BTreeSet<PathBuf> = BTreeSet::from([self.snapshot.cwd.clone()]);
+        let cwd = self.snapshot.cwd.clone();
+        let mut ways =
+            Ways { roots: BTreeSet::from([top.to_owned()]), stands: BTreeSet::from([cwd.clone()]) };
+        let mut paths: BTreeSet<PathBuf> = BTreeSet::from([cwd]);
         let (mut pid_files, mut sockets) = (BTreeSet::new(), BTreeSet::new());
         for (_, effect) in plan.effects() {
             match effect {
+                // As seen in every root and from every directory so far, where links lead to.
                 Effect::Chroot { path } => {
-                    // As seen in every root so far, where links lead to.
-                    let seen: Vec<PathBuf> =
-                        roots.iter().filter_map(|root| self.walk(root, path, true)).collect();
-                    roots.extend(seen);
+                    let seen = self.everywhere(&ways, path, true);
+                    ways.roots.extend(seen);
+                }
+                Effect::Chdir { path } => {
+                    let seen = self.everywhere(&ways, path, true);
+                    ways.stands.extend(seen);
+                    paths.insert(path.clone());
                 }
                 Effect::CheckPidFile { path }
                 | Effect::CreatePidFile { path, .. }
                 | Effect::RemovePidFile { path } => drop(pid_files.insert(path)),
                 Effect::Bind { socket: Socket::Unix(path) } => drop(sockets.insert(path)),
                 Effect::Process(Setting::OomScore(_)) => drop(paths.insert(crate::model::OOM_SCORE.into())),
-                Effect::OpenLog { path, .. }
-                | Effect::Chdir { path }
-                | Effect::MakeDirectory { path, .. } => drop(paths.insert(path.clone())),
+                Effect::OpenLog { path, .. } | Effect::MakeDirectory { path, .. } => {
+                    paths.insert(path.clone());
+                }
                 Effect::Environment(environment) => paths.extend(environment.files.iter().cloned()),
                 Effect::Application(Application::Load(wanted)) => {
                     paths.extend(wanted.tac.clone());
+                    if let Some(root) = &wanted.root {
+                        let seen = self.everywhere(&ways, root, true);
+                        ways.roots.extend(seen);
+                    }
                     let word = wanted.command.first();
                     // Where it is not in the root, it is worth knowing that it is outside.
-                    let outside = word.filter(|word| word.starts_with('/') && wanted.root.is_some());
-                    paths.extend(outside.map(PathBuf::from));
+                    paths.extend(word.filter(|w| w.contains('/')).map(PathBuf::from));
                     paths.extend(word.and_then(|w| self.snapshot.programs.get(w).cloned()).flatten());
                 }
                 _ => {}
@@ -199,23 +216,36 @@ impl Survey<'_, '_> {
             paths.insert(python.executable.clone());
             paths.extend(python.libraries.clone());
         }
-        for root in &roots {
-            for path in &paths {
-                self.walk(root, path, true);
+        for path in &paths {
+            self.everywhere(&ways, path, true);
+        }
+        for path in &pid_files {
+            self.everywhere(&ways, path, true);
+            for at in self.everywhere(&ways, path, false) {
+                self.lock(&at);
+                self.socket(&at);
             }
-            for path in &pid_files {
-                self.walk(root, path, true);
-                if let Some(at) = self.walk(root, path, false) {
-                    self.lock(&at);
-                }
+        }
+        for path in &sockets {
+            self.everywhere(&ways, path, true);
+            for at in self.everywhere(&ways, path, false) {
+                self.socket(&at);
             }
-            for path in &sockets {
-                self.walk(root, path, true);
-                if let Some(at) = self.walk(root, path, false) {
-                    self.socket(&at);
+        }
+    }
+
+    /// A path in every root, a relative one from every directory that a phase may stand in.
+    fn everywhere(&mut self, ways: &Ways, path: &Path, follow_last: bool) -> Vec<PathBuf> {
+        let mut found = Vec::new();
+        for root in &ways.roots {
+            match path.is_absolute() {
+                true => found.extend(self.walk(root, root, path, follow_last)),
+                false => {
+                    found.extend(ways.stands.iter().filter_map(|dir| self.walk(root, dir, path, follow_last)))
                 }
             }
         }
+        found
     }
 
     fn lock(&mut self, at: &Path) {
@@ -225,6 +255,12 @@ impl Survey<'_, '_> {
             && let Some(lock) = self.machine.as_mut().and_then(|m| m.lock(at))
         {
             self.snapshot.locks.insert(at.to_owned(), lock);
+        }
+        if file
+            && !self.snapshot.long_files.contains_key(at)
+            && let Some(size) = self.machine.as_mut().and_then(|m| m.too_long(at))
+        {
+            self.snapshot.long_files.insert(at.to_owned(), size);
         }
     }
 
@@ -238,9 +274,10 @@ impl Survey<'_, '_> {
         }
     }
 
-    /// Every directory and link on the way from `root` to `path`; where it leads to, if it is there.
-    fn walk(&mut self, root: &Path, path: &Path, follow_last: bool) -> Option<PathBuf> {
-        let mut here = root.to_owned();
+    /// Every directory and link on the way from a directory in `root` along `path`; where it leads to, if
+    /// it is there.
+    fn walk(&mut self, root: &Path, from: &Path, path: &Path, follow_last: bool) -> Option<PathBuf> {
+        let mut here = from.to_owned();
         self.look(&here)?;
         let mut todo: Vec<PathBuf> = parts(path);
         let mut links = 0;

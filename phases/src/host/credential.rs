@@ -103,6 +103,10 @@ impl Host {
             return act(self);
         };
         let before = self.read_identity()?;
+        if before.uid == [drop.uid; 3] {
+            // Left behind after the drop: it is that user, and can become nobody else.
+            return act(self);
+        }
         let (same_uid, same_gid) = (Uid::from_raw(SAME), Gid::from_raw(SAME));
         let groups = |groups: &[u32]| {
             let list: Vec<Gid> = groups.iter().map(|g| Gid::from_raw(*g)).collect();
@@ -133,6 +137,10 @@ impl Host {
         let Some(drop) = self.drop.as_ref().filter(|_| self.distrusted.contains(&handle.0)) else {
             return process::signal(pidfd, signal);
         };
+        let ids = nix::unistd::getresuid()?;
+        if [ids.real, ids.effective, ids.saved].iter().all(|id| id.as_raw() == drop.uid) {
+            return process::signal(pidfd, signal);
+        }
         let forked = match self.application {
             // It holds what is its own and goes on; the child makes system calls only.
             Some(_) => process::fork_beside_threads(),

@@ -13,6 +13,7 @@ use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::Write;
 use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
@@ -74,7 +75,7 @@ pub fn open_parent(path: &Path) -> Result<(OwnedFd, OsString), SystemError> {
     let name = path
         .file_name()
         .ok_or_else(|| SystemError::new(format!("{}: this is no name of a file", path.display())))?;
-    let dir = path.parent().unwrap_or(Path::new("/"));
+    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let fd = walk::directory(dir).map_err(|e| e.about(format!("open the directory {}", dir.display())))?;
     Ok((fd, name.to_owned()))
 }
@@ -157,13 +158,18 @@ fn clear_stale(dir: &OwnedFd, name: &OsStr, path: &Path) -> Result<(), SystemErr
 }
 
 /// What is longer than this holds more than a number.
-const LARGEST: i64 = 64;
+pub const LARGEST: i64 = 64;
+
+/// So much of a name as leaves room for more behind it: a name in a directory has at most 255 bytes.
+fn beginning(name: &OsStr) -> &OsStr {
+    OsStr::from_bytes(name.as_bytes().get(..200).unwrap_or(name.as_bytes()))
+}
 
 /// Removes a file without holding its lock: under a name of its own it is looked at again, and put
 /// back if it is another.
 fn take_away(dir: &OwnedFd, name: &OsStr, expected: &FileStat) -> Result<(), Errno> {
     let mut aside = OsString::from(".");
-    aside.push(name);
+    aside.push(beginning(name));
     aside.push(format!(".{}.stale", crate::sys::process::id()));
     match renameat2(dir, name, dir, aside.as_os_str(), RenameFlags::RENAME_NOREPLACE) {
         Err(Errno::ENOENT) => return Ok(()),
@@ -190,7 +196,7 @@ impl Host {
         let (dir, name) = open_parent(path)?;
         let (mut file, draft) =
             draft(&dir, &name, Mode::from_bits_truncate(mode)).map_err(|e| failed(e, what()))?;
-        let filled = fill(&mut file, owner).and_then(|()| fstat(&file)).map_err(|e| failed(e, what()));
+        let filled = fill(&mut file).and_then(|()| fstat(&file)).map_err(|e| failed(e, what()));
         let stat = match filled.and_then(|stat| name_it(&dir, &draft, &name, path).map(|()| stat)) {
             Ok(stat) => stat,
             Err(error) => {
@@ -198,6 +204,11 @@ impl Host {
                 return Err(error);
             }
         };
+        // Last, while it is still ours to rename and to remove: in a sticky directory another's is not.
+        if let Err(error) = give(&file, owner) {
+            let _ = unlinkat(&dir, name.as_os_str(), UnlinkatFlags::NoRemoveDir);
+            return Err(failed(error, what()));
+        }
         let handle = self.keep(Held::File { dir, name, dev: stat.st_dev, ino: stat.st_ino });
         lock::go_with_this_process(&file);
         self.pid_files.push(PidFile { path: path.to_owned(), handle, lock: Some(file) });
@@ -250,7 +261,7 @@ fn draft(dir: &OwnedFd, name: &OsStr, mode: Mode) -> Result<(File, OsString), Er
     let mut last = Errno::EEXIST;
     for n in 0..16 {
         let mut draft = OsString::from(".");
-        draft.push(name);
+        draft.push(beginning(name));
         draft.push(format!(".{}", crate::sys::process::id()));
         if n > 0 {
             draft.push(format!(".{n}"));
@@ -267,18 +278,24 @@ fn draft(dir: &OwnedFd, name: &OsStr, mode: Mode) -> Result<(File, OsString), Er
     Err(last)
 }
 
-fn fill(file: &mut File, owner: Option<Owner>) -> Result<(), Errno> {
+fn fill(file: &mut File) -> Result<(), Errno> {
     if !lock::exclude(&*file)? {
         return Err(Errno::EAGAIN);
     }
     lock::name_self(&*file)?;
     // A number and a newline: FHS 3.0, section 3.15.2.
     file.write_all(format!("{}\n", crate::sys::process::id()).as_bytes())
-        .map_err(|e| Errno::from_raw(e.raw_os_error().unwrap_or(5)))?;
-    match owner {
-        Some(owner) => fchown(&*file, Some(Uid::from_raw(owner.uid)), Some(Gid::from_raw(owner.gid))),
-        None => Ok(()),
+        .map_err(|e| Errno::from_raw(e.raw_os_error().unwrap_or(5)))
+}
+
+/// What has this owner already is left alone: chown(2) would ask for a privilege.
+fn give(file: &File, owner: Option<Owner>) -> Result<(), Errno> {
+    let Some(owner) = owner else { return Ok(()) };
+    let stat = fstat(file)?;
+    if (stat.st_uid, stat.st_gid) == (owner.uid, owner.gid) {
+        return Ok(());
     }
+    fchown(file, Some(Uid::from_raw(owner.uid)), Some(Gid::from_raw(owner.gid)))
 }
 
 fn name_it(dir: &OwnedFd, draft: &OsStr, name: &OsStr, path: &Path) -> Result<(), SystemError> {

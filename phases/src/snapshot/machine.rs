@@ -7,9 +7,11 @@ use crate::python;
 use crate::sys::{lock::Holder, process};
 use engine::effect::Program;
 use engine::snapshot::{FileFact, FileKind, Listener, Lock, Machine, Mount, NoPython, Python, ReadOnly};
+use nix::unistd::Uid;
 use rustix::fs::{AtFlags, CWD, FileType, StatVfsMountFlags, Statx, StatxFlags, statvfs, statx};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// This machine.
@@ -27,6 +29,39 @@ enum MountId {
     Flags(StatVfsMountFlags),
 }
 
+impl This {
+    /// What is behind a directory that this process may not enter: seen from the working directory, if
+    /// that is on the way, or as the owner of that directory, who the daemon may be later. Root without
+    /// CAP_DAC_READ_SEARCH (a container) sees nothing of its user's own directories otherwise.
+    fn closed(&mut self, path: &Path) -> Option<FileFact> {
+        if std::env::current_dir().is_ok_and(|cwd| cwd == path) {
+            let wanted = StatxFlags::TYPE | StatxFlags::MODE | StatxFlags::UID | StatxFlags::GID;
+            let here = statx(CWD, "", AtFlags::EMPTY_PATH, wanted).ok()?;
+            let mode = u32::from(here.stx_mode) & 0o7777;
+            return Some(FileFact { kind: FileKind::Directory, uid: here.stx_uid, gid: here.stx_gid, mode });
+        }
+        if let Some(fact) = from_here(path).and_then(|here| self.file(&here).0) {
+            return Some(fact);
+        }
+        let owner = path.ancestors().skip(1).find_map(|dir| std::fs::symlink_metadata(dir).ok())?.uid();
+        let me = nix::unistd::geteuid();
+        let caps = rustix::thread::capabilities(None).ok().filter(|_| me.is_root())?;
+        // Of this thread and for files only; without CAP_SETUID nothing changes (setfsuid(2)). Back as root
+        // it has every capability for files that is permitted: those that were in effect are put back.
+        nix::unistd::setfsuid(Uid::from_raw(owner));
+        let found = lstat(path);
+        nix::unistd::setfsuid(me);
+        let _ = rustix::thread::set_capabilities(None, caps);
+        found
+    }
+}
+
+/// A path as seen from the working directory, if that is on its way.
+fn from_here(path: &Path) -> Option<PathBuf> {
+    let inside = path.strip_prefix(std::env::current_dir().ok()?).ok()?;
+    Some(Path::new(".").join(inside))
+}
+
 impl Machine for This {
     fn file(&mut self, path: &Path) -> (Option<FileFact>, Option<Mount>) {
         let wanted =
@@ -35,6 +70,7 @@ impl Machine for This {
         let found = match statx(CWD, path, AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT, wanted) {
             Ok(found) => found,
             Err(rustix::io::Errno::NOSYS | rustix::io::Errno::PERM) => return (lstat(path), None),
+            Err(rustix::io::Errno::ACCESS) => return (self.closed(path), None),
             Err(_) => return (None, None),
         };
         let kind = match FileType::from_raw_mode(found.stx_mode.into()) {
@@ -66,6 +102,11 @@ impl Machine for This {
             Holder::Process(pid) => Lock::Process(pid),
             Holder::Unknown => Lock::Somebody,
         })
+    }
+
+    fn too_long(&mut self, path: &Path) -> Option<u64> {
+        let size = std::fs::symlink_metadata(path).ok()?.len();
+        (size > pid_file::LARGEST as u64).then_some(size)
     }
 
     fn listens(&mut self, path: &Path) -> Option<bool> {
@@ -148,7 +189,6 @@ fn of_table(table: &str, id: u64) -> ReadOnly {
 }
 
 fn lstat(path: &Path) -> Option<FileFact> {
-    use std::os::unix::fs::MetadataExt;
     let m = std::fs::symlink_metadata(path).ok()?;
     let kind = if m.is_file() {
         FileKind::File

@@ -62,7 +62,7 @@ pub fn capabilities() -> Result<CapabilitySet, Errno> {
 }
 
 /// The working directory as getcwd(2) has it: "(unreachable)/…" where the root does not reach it.
-fn cwd() -> PathBuf {
+pub fn cwd() -> PathBuf {
     match rustix::process::getcwd(Vec::new()) {
         Ok(path) => PathBuf::from(OsString::from_vec(path.into_bytes())),
         Err(_) => PathBuf::from("(deleted)"),

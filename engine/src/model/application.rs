@@ -1,0 +1,211 @@
+//! What an application does: it is found, read, started, and served.
+
+use super::files::{self, Access, ENOENT, Node, Refusal};
+use super::{EACCES, EINVAL, EISDIR, Model};
+use crate::effect::{Done, Environment, Identity, Program, Socket, SystemError, Undo};
+use std::path::{Component, Path, PathBuf};
+
+const ECHILD: i32 = 10;
+
+/// An application that a phase has named.
+#[derive(Clone, Debug)]
+pub(super) struct Loaded {
+    program: Program,
+    /// where a program was found, as seen in the root it will run in
+    path: Option<PathBuf>,
+    /// it was found or read
+    ready: bool,
+    started: bool,
+}
+
+impl Model {
+    pub(super) fn load(&mut self, program: &Program) -> Result<Done, SystemError> {
+        self.application =
+            Some(Loaded { program: program.clone(), path: None, ready: false, started: false });
+        let mut done = Done::with(Undo::EndsWithProcess);
+        let mut path = None;
+        if let Some(word) = program.command.first() {
+            path = self.find_program(program, word)?;
+        } else if program.is_twisted() {
+            self.read_application(program)?;
+            done.learned.brought = self.brings.clone().map(Box::new);
+        }
+        self.application = Some(Loaded { program: program.clone(), path, ready: true, started: false });
+        Ok(done)
+    }
+
+    /// A path is followed in the root that the program will run in; a bare word was looked for on `PATH`
+    /// when the snapshot was taken, and must be there as this process sees it.
+    fn find_program(&self, program: &Program, word: &str) -> Result<Option<PathBuf>, SystemError> {
+        let what = format!("load {word}");
+        let place = match &program.root {
+            Some(root) => format!("in {}", root.display()),
+            None if word.contains('/') => "there".to_owned(),
+            None => "on PATH".to_owned(),
+        };
+        let help = "give the whole path, or install the program";
+        let missing = || {
+            SystemError::errno(ENOENT, &what)
+                .why(format!("no executable file of this name was found {place}"))
+                .help(help)
+        };
+        let mut who = self.identity.clone();
+        if let Some(root) = program.root.as_deref().filter(|root| *root != Path::new("/")) {
+            who.root = self.files.open_directory(&who, root).map_err(|e| e.of(&what))?;
+        }
+        let found = match self.programs.get(word) {
+            Some(Some(found)) if !word.contains('/') => found.clone(),
+            Some(None) if !word.contains('/') => return Err(missing()),
+            // Nobody looked: it is taken to be there.
+            None if !word.contains('/') => return Ok(None),
+            _ => self.seen_inside(program, Path::new(word), &what)?,
+        };
+        match self.is_program(&who, &found) {
+            Ok(()) => Ok(Some(found)),
+            Err(_) if !word.contains('/') => Err(missing()),
+            Err(refusal) if refusal.errno() == ENOENT => Err(missing()),
+            Err(refusal) => Err(refusal.of(&what).help(help)),
+        }
+    }
+
+    /// As an absolute path inside the root of the program.
+    fn seen_inside(&self, program: &Program, given: &Path, what: &str) -> Result<PathBuf, SystemError> {
+        if given.is_absolute() {
+            return Ok(given.to_owned());
+        }
+        let cwd = &self.identity.cwd;
+        if !cwd.is_absolute() {
+            return Err(SystemError::new(format!("{what}: the working directory has no path here"))
+                .help("give the program's whole path"));
+        }
+        let whole: PathBuf =
+            cwd.join(given).components().filter(|c| !matches!(c, Component::CurDir)).collect();
+        match program.root.as_deref().filter(|root| *root != Path::new("/")) {
+            None => Ok(whole),
+            Some(root) => match whole.strip_prefix(root) {
+                Ok(inside) => Ok(Path::new("/").join(inside)),
+                Err(_) => Err(SystemError::new(format!("{what}: it is outside {}", root.display()))
+                    .help("give the program's path as seen inside the new root")),
+            },
+        }
+    }
+
+    /// A regular file that somebody may execute; who, is for execve(2) to say.
+    fn is_program(&self, who: &Identity, path: &Path) -> Result<(), Refusal> {
+        let at = self.files.resolve(who, path)?;
+        match self.files.get(&at) {
+            Some(node) if !node.is_file() => {
+                Err(Refusal::ours(format!("{} is no regular file", at.display())))
+            }
+            Some(node) if node.mode & 0o111 == 0 => {
+                let mode = node.mode & 0o7777;
+                Err(Refusal::new(
+                    EACCES,
+                    format!("{} is not executable: its mode is {mode:04o}", at.display()),
+                ))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// As whoever reads it, where paths lead at that moment.
+    fn read_application(&self, program: &Program) -> Result<(), SystemError> {
+        if let Some(tac) = &program.tac {
+            let what = format!("load {}", tac.display());
+            let help = "name a Twisted application configuration file that this process may read";
+            let refused = |e: files::Refusal| e.of(&what).help(help);
+            let at = self.files.resolve(&self.identity, tac).map_err(refused)?;
+            if !self.files.get(&at).is_some_and(Node::is_file) {
+                let errno = if self.files.get(&at).is_some_and(Node::is_dir) { EISDIR } else { EINVAL };
+                let error = SystemError::errno(errno, &what);
+                return Err(error.why(format!("{} is no regular file", at.display())).help(help));
+            }
+            self.files.may(&self.identity, &at, Access::Read).map_err(refused)?;
+        }
+        let name = program.twisted.interpreter.as_deref().unwrap_or_default();
+        match self.pythons.get(name) {
+            Some(Err(none)) => {
+                let mut error = SystemError::new(none.message.clone());
+                error.help.clone_from(&none.help);
+                Err(error)
+            }
+            // It was found outside: behind a change of the root it must be there, too.
+            Some(Ok(python)) if self.identity.root != Path::new("/") => {
+                let what = format!("host {}", python.executable.display());
+                let found = self.files.resolve(&self.identity, &python.executable);
+                found
+                    .map(drop)
+                    .map_err(|e| e.of(&what).help("read the application before the root is changed"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Files of variables are read as whoever runs the phase.
+    pub(super) fn read_environment(&self, environment: &Environment) -> Result<Done, SystemError> {
+        for path in &environment.files {
+            let what = format!("read the environment file {}", path.display());
+            let at = self.files.resolve(&self.identity, path).map_err(|e| e.of(&what))?;
+            self.files.may(&self.identity, &at, Access::Read).map_err(|e| e.of(&what))?;
+        }
+        Ok(Done::with(Undo::EndsWithProcess))
+    }
+
+    fn loaded(&self, what: &str) -> Result<Loaded, SystemError> {
+        self.application.clone().ok_or_else(|| {
+            SystemError::new(format!("{what}: no application was loaded"))
+                .help("a phase that loads one must come before; `rsd kinds` lists them")
+        })
+    }
+
+    pub(super) fn start_application(&mut self) -> Result<Done, SystemError> {
+        let what = "start the application";
+        let loaded = self.loaded(what)?;
+        let Some(word) = loaded.program.command.first() else { return self.start_hosted(&loaded) };
+        if loaded.started || !loaded.ready {
+            let why = if loaded.started { "it was started already" } else { "it was not loaded before" };
+            return Err(SystemError::new(format!("{what}: {why}")));
+        }
+        if let Some(path) = &loaded.path {
+            let what = format!("execute {}", path.display());
+            let at = self.files.resolve(&self.identity, path).map_err(|e| e.of(&what))?;
+            if !self.files.get(&at).is_some_and(Node::is_file) {
+                return Err(
+                    SystemError::errno(EACCES, &what).why(format!("{} is no regular file", at.display()))
+                );
+            }
+            self.files.may(&self.identity, &at, Access::Execute).map_err(|e| e.of(&what))?;
+            self.files.executable(&at).map_err(|e| e.of(&what))?;
+        }
+        self.application = Some(Loaded { started: true, ..loaded.clone() });
+        let name = word.rsplit('/').next().unwrap_or(word).to_owned();
+        Ok(self.start_program(&name))
+    }
+
+    /// The built-in needs an address to answer at.
+    fn start_hosted(&self, loaded: &Loaded) -> Result<Done, SystemError> {
+        let serves = |s: &Socket| matches!(s, Socket::Tcp(_) | Socket::Unix(_));
+        if !loaded.program.is_twisted() && !self.listening.iter().any(serves) {
+            return Err(SystemError::new("start whoami: there is no address to serve")
+                .why("it serves TCP and unix sockets that a phase before it has bound, and there is none")
+                .help("add --listen tcp:127.0.0.1:8707"));
+        }
+        Ok(Done::with(Undo::EndsWithProcess))
+    }
+
+    /// Until it is told to stop: a program has ended then.
+    pub(super) fn serve(&mut self) -> Result<Done, SystemError> {
+        let loaded = self.loaded("serve")?;
+        if !loaded.program.command.is_empty() {
+            if !loaded.started {
+                return Err(SystemError::new("the program was not started before it was to serve"));
+            }
+            if !self.program_ended() {
+                return Err(SystemError::errno(ECHILD, "serve")
+                    .why("the program was started before this process was forked, and is another's child")
+                    .help("start the application behind `daemonize`"));
+            }
+        }
+        Ok(Done::with(Undo::Nothing))
+    }
+}

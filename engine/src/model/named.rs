@@ -1,0 +1,228 @@
+//! The log and the PID file: opened, made, given away, removed, each step as the host takes it.
+
+use super::files::{Access, ENOENT, Refusal};
+use super::{Model, irregular};
+use crate::effect::{Capability, Done, Effect, ErrorKind, Handle, Owner, SystemError, Undo};
+use crate::snapshot::FileKind;
+use std::path::{Path, PathBuf};
+
+const ELOOP: i32 = 40;
+const EISDIR: i32 = 21;
+const ENXIO: i32 = 6;
+
+/// A file that was made by this run, and what it is known by afterwards.
+#[derive(Clone, Debug)]
+pub(super) struct Made {
+    /// where it really is
+    at: PathBuf,
+    /// another file of that name is not it
+    birth: u64,
+}
+
+/// A PID file of this run: it is locked as long as the daemon lives.
+#[derive(Clone, Debug)]
+pub(super) struct PidFile {
+    /// the path it was asked for with
+    asked: PathBuf,
+    made: Made,
+}
+
+impl Model {
+    /// PID files that were made and are still there: the path asked for.
+    pub fn pid_files(&self) -> impl Iterator<Item = &Path> {
+        let there = |p: &&PidFile| {
+            self.files.birth(&p.made.at) == p.made.birth && self.files.get(&p.made.at).is_some()
+        };
+        self.pid_files.iter().filter(there).map(|p| p.asked.as_path())
+    }
+
+    pub(super) fn open_log(
+        &mut self,
+        path: &Path,
+        owner: Option<Owner>,
+        mode: u32,
+    ) -> Result<Done, SystemError> {
+        let what = format!("open log {}", path.display());
+        let at = self.files.parent(&self.identity, path).map_err(|e| e.of(&what))?;
+        self.files.may_be_named(&at).map_err(|e| e.of(&what))?;
+        let made = match self.files.get(&at) {
+            Some(node) if !node.is_file() => {
+                return Err(SystemError { errno: None, ..irregular(&at, node, &what) });
+            }
+            Some(_) => {
+                self.files.may(&self.identity, &at, Access::Write).map_err(|e| e.of(&what))?;
+                false
+            }
+            None => {
+                self.files.create(&self.identity, &at, mode).map_err(|e| e.of(&what))?;
+                true
+            }
+        };
+        if let Err(error) = self.give(&at, owner, &what) {
+            if made {
+                self.files.forget(&at);
+            }
+            return Err(error);
+        }
+        Ok(Done::with(if made { self.undo_of(&at, path, true) } else { Undo::Nothing }))
+    }
+
+    pub(super) fn give(&mut self, at: &Path, owner: Option<Owner>, what: &str) -> Result<(), SystemError> {
+        let Some(owner) = owner else { return Ok(()) };
+        let Some(node) = self.files.get(at) else { return Ok(()) };
+        if (node.uid, node.gid) == (owner.uid, owner.gid) {
+            return Ok(());
+        }
+        self.files.may_give(&self.identity, at, owner).map_err(|e| e.of(what))?;
+        let own = node.uid == self.identity.uid[1];
+        let member = node.gid == owner.gid || self.files.in_group(&self.identity, owner.gid);
+        if !(self.has(Capability::Chown) || own && node.uid == owner.uid && member) {
+            return Err(
+                self.denied(Capability::Chown, format!("{what}: give it to {}:{}", owner.uid, owner.gid))
+            );
+        }
+        self.files.chown(&self.identity, at, owner);
+        Ok(())
+    }
+
+    /// What takes back that a file was made.
+    pub(super) fn undo_of(&mut self, at: &Path, path: &Path, only_if_empty: bool) -> Undo {
+        self.made.push(Made { at: at.to_owned(), birth: self.files.birth(at) });
+        let handle = Handle(self.made.len() as u32 - 1);
+        self.made_by_runner(handle);
+        Undo::Effect(Box::new(Effect::Remove { handle, path: path.to_owned(), only_if_empty }))
+    }
+
+    pub(super) fn check_pid_file(&mut self, path: &Path) -> Result<Done, SystemError> {
+        let what = format!("check PID file {}", path.display());
+        let nothing = Ok(Done::with(Undo::Nothing));
+        let at = match self.files.parent(&self.identity, path) {
+            Ok(at) => at,
+            Err(refusal) if refusal.errno() == ENOENT => return nothing,
+            Err(refusal) => return Err(refusal.of(&what)),
+        };
+        self.files.may_be_named(&at).map_err(|e| e.of(&what))?;
+        if self.files.get(&at).is_none() {
+            return nothing;
+        }
+        self.believable(&at, Access::Read, &what)?;
+        self.clear_stale(&at, &what)?;
+        nothing
+    }
+
+    /// Whether what stands there can be opened as a PID file, and is not that of a running daemon.
+    fn believable(&self, at: &Path, access: Access, what: &str) -> Result<(), SystemError> {
+        let Some(node) = self.files.get(at) else { return Ok(()) };
+        let refused = |errno| SystemError { errno, ..irregular(at, node, what) };
+        match &node.kind {
+            FileKind::Symlink(_) => return Err(refused(Some(ELOOP))),
+            FileKind::Directory if access != Access::Read => return Err(refused(Some(EISDIR))),
+            _ => self.files.may(&self.identity, at, access).map_err(|e| e.of(what))?,
+        }
+        match &node.kind {
+            FileKind::File => {}
+            FileKind::Other if self.network.is_socket(at) => return Err(refused(Some(ENXIO))),
+            _ => return Err(refused(None)),
+        }
+        let birth = self.files.birth(at);
+        if self.pid_files.iter().any(|p| p.made.at == at && p.made.birth == birth) {
+            return Err(SystemError::new(format!(
+                "already running: this very start holds the lock of {}",
+                at.display()
+            ))
+            .kind(ErrorKind::AlreadyRunning)
+            .help("check a PID file before it is made, and make it once"));
+        }
+        Ok(())
+    }
+
+    fn clear_stale(&mut self, at: &Path, what: &str) -> Result<(), SystemError> {
+        if self.files.get(at).is_none() {
+            return Ok(());
+        }
+        self.believable(at, Access::ReadWrite, what)?;
+        if let Some(size) = self.long_files.get(at).filter(|_| self.files.birth(at) == 0) {
+            return Err(SystemError::new(format!(
+                "{what}: {} has {size} bytes, so it is no PID file",
+                at.display()
+            ))
+            .help("name another --pidfile, or remove the file by hand"));
+        }
+        self.files.unlink(&self.identity, at).map_err(|e| e.of(what))
+    }
+
+    /// Made under another name, locked, written, given its own name, given away.
+    pub(super) fn create_pid_file(
+        &mut self,
+        path: &Path,
+        owner: Option<Owner>,
+        mode: u32,
+    ) -> Result<Done, SystemError> {
+        let what = format!("create PID file {}", path.display());
+        let refused = |e: Refusal| e.of(&what);
+        let at = self.files.parent(&self.identity, path).map_err(refused)?;
+        self.files.may_make_names(&self.identity, &at).map_err(refused)?;
+        self.files.may_be_named(&at).map_err(refused)?;
+        self.clear_stale(&at, &what)?;
+        self.files.create(&self.identity, &at, mode).map_err(refused)?;
+        self.files.written(&self.identity, &at);
+        if let Err(error) = self.give(&at, owner, &what) {
+            self.files.forget(&at);
+            return Err(error);
+        }
+        let undo = self.undo_of(&at, path, false);
+        let made = Made { birth: self.files.birth(&at), at };
+        self.pid_files.push(PidFile { asked: path.to_owned(), made });
+        Ok(Done::with(undo))
+    }
+
+    /// By its handle, if this run has made it; another is left alone.
+    pub(super) fn remove_pid_file(&mut self, path: &Path) -> Result<Done, SystemError> {
+        if let Some(made) = self.pid_files.iter().rev().find(|p| p.asked == path).map(|p| p.made.clone()) {
+            self.take_away(&made, &format!("remove PID file {}", path.display()))?;
+        }
+        Ok(Done::with(Undo::Never))
+    }
+
+    /// Undo of a file that was made. A log that is not ours to write to is not known to be empty.
+    pub(super) fn remove(
+        &mut self,
+        handle: Handle,
+        path: &Path,
+        only_if_empty: bool,
+    ) -> Result<Done, SystemError> {
+        let done = Ok(Done::with(Undo::Nothing));
+        let Some(made) = self.made.get(handle.0 as usize).cloned() else { return done };
+        let what = format!("remove {}", path.display());
+        if only_if_empty
+            && self.look_in(&made.at, &what)?
+            && self.files.birth(&made.at) == made.birth
+            && self.files.may(&self.identity, &made.at, Access::Write).is_err()
+        {
+            return done;
+        }
+        self.take_away(&made, &what)?;
+        done
+    }
+
+    /// Whether a name is there, by the handle of its directory.
+    fn look_in(&self, at: &Path, what: &str) -> Result<bool, SystemError> {
+        let dir = at.parent().unwrap_or(Path::new("/"));
+        self.files.may(&self.identity, dir, Access::Execute).map_err(|e| e.of(what))?;
+        Ok(self.files.get(at).is_some())
+    }
+
+    /// What is known of a file at a resolved path.
+    pub(super) fn known(&self, at: &Path) -> Made {
+        Made { at: at.to_owned(), birth: self.files.birth(at) }
+    }
+
+    /// A directory that is not empty stays.
+    pub(super) fn take_away(&mut self, made: &Made, what: &str) -> Result<(), SystemError> {
+        let same = self.look_in(&made.at, what)? && self.files.birth(&made.at) == made.birth;
+        if same && self.files.is_empty(&made.at) {
+            self.files.unlink(&self.identity, &made.at).map_err(|e| e.of(what))?;
+        }
+        Ok(())
+    }
+}

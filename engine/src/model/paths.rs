@@ -1,0 +1,235 @@
+//! Where a path leads: path_resolution(7).
+
+use super::files::{Access, ENOENT, Files, Node, Refusal};
+use crate::effect::{Capability, Identity};
+use crate::snapshot::FileKind;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+pub(super) const ENOTDIR: i32 = 20;
+const ENAMETOOLONG: i32 = 36;
+const ELOOP: i32 = 40;
+/// Longest path, in bytes, with the NUL behind it (`PATH_MAX`).
+const LONGEST: usize = 4096;
+/// What getcwd(2) puts before a directory that the root does not reach.
+const UNREACHABLE: &str = "(unreachable)";
+
+/// How a path is followed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Follow {
+    /// every link, as the kernel does
+    All,
+    /// every link but one in the last place
+    NotTheLast,
+    /// every link, but a privileged process not a stranger's everywhere: a name is to be made or removed
+    ToMake,
+}
+
+/// The names of a path, last first; a slash behind the last one is an empty name.
+fn names(path: &Path) -> Vec<PathBuf> {
+    let bytes = path.as_os_str().as_bytes();
+    let mut names: Vec<PathBuf> = bytes
+        .split(|b| *b == b'/')
+        .filter(|name| !name.is_empty())
+        .map(|name| PathBuf::from(OsStr::from_bytes(name)))
+        .collect();
+    if bytes.ends_with(b"/") {
+        names.push(PathBuf::new());
+    }
+    names.reverse();
+    names
+}
+
+impl Files {
+    /// `path` as seen inside `root`, from outside.
+    pub fn join(&self, root: &Path, path: &Path) -> PathBuf {
+        match path.strip_prefix("/") {
+            Ok(inside) if inside.as_os_str().is_empty() => root.to_owned(),
+            Ok(inside) if root != Path::new("/") => root.join(inside),
+            _ => path.to_owned(),
+        }
+    }
+
+    /// Where a process stands, from outside.
+    pub fn standing(&self, who: &Identity) -> PathBuf {
+        match who.cwd.as_os_str().as_bytes().strip_prefix(UNREACHABLE.as_bytes()) {
+            Some(outside) => PathBuf::from(OsStr::from_bytes(outside)),
+            None => self.join(&who.root, &who.cwd),
+        }
+    }
+
+    /// What getcwd(2) says of a directory in a root.
+    pub fn seen(&self, root: &Path, standing: &Path) -> PathBuf {
+        match standing.strip_prefix(root) {
+            Ok(inside) => Path::new("/").join(inside),
+            Err(_) => PathBuf::from(format!("{UNREACHABLE}{}", standing.display())),
+        }
+    }
+
+    /// Where a path leads, every link followed, every directory on the way searchable.
+    pub fn resolve(&self, who: &Identity, path: &Path) -> Result<PathBuf, Refusal> {
+        let at = self.walk(who, path, Follow::All)?;
+        match self.get(&at) {
+            Some(_) => Ok(at),
+            None => Err(Refusal::new(ENOENT, format!("{} does not exist", at.display()))),
+        }
+    }
+
+    /// The same, and it must be a directory that may be entered.
+    pub fn directory(&self, who: &Identity, path: &Path) -> Result<PathBuf, Refusal> {
+        let at = self.resolve(who, path)?;
+        if !self.get(&at).is_some_and(Node::is_dir) {
+            return Err(Refusal::new(ENOTDIR, format!("{} is no directory", at.display())));
+        }
+        self.may(who, &at, Access::Execute)?;
+        Ok(at)
+    }
+
+    /// The same for whoever only opens it, which nobody can forbid.
+    pub(super) fn open_directory(&self, who: &Identity, path: &Path) -> Result<PathBuf, Refusal> {
+        let at = self.resolve(who, path)?;
+        self.is_directory(&at).map(|()| at)
+    }
+
+    /// The resolved directory of a path, with its last name: what may be made or opened there. A link of
+    /// somebody else is followed by a privileged process only to a directory that is theirs, too
+    /// (CVE-2016-1247).
+    pub fn parent(&self, who: &Identity, path: &Path) -> Result<PathBuf, Refusal> {
+        let at = self.place(who, path)?;
+        self.enter(who, at.parent().unwrap_or(Path::new("/")))?;
+        Ok(at)
+    }
+
+    /// The same for whoever opens the directory only, which may then be one that cannot be entered.
+    pub(super) fn place(&self, who: &Identity, path: &Path) -> Result<PathBuf, Refusal> {
+        let Some(name) = path.file_name() else {
+            return Err(Refusal::ours(format!("{} is no name of a file", path.display())));
+        };
+        let above = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        Ok(self.walk(who, above, Follow::ToMake)?.join(name))
+    }
+
+    /// Where a path leads if a link in the last place is not followed; there may be nothing there.
+    pub fn name(&self, who: &Identity, path: &Path) -> Result<PathBuf, Refusal> {
+        self.walk(who, path, Follow::NotTheLast)
+    }
+
+    /// The names that are looked up on the way of a path that is entered, each with its directory, links
+    /// followed, as far as it goes.
+    pub fn way(&self, who: &Identity, path: &Path) -> Vec<(PathBuf, PathBuf)> {
+        let mut seen = Vec::new();
+        let mut look = |dir: &Path, name: &Path| seen.push((dir.to_owned(), name.to_owned()));
+        let _ = self.walk_seen(who, path, Follow::All, &mut look);
+        seen
+    }
+
+    fn walk(&self, who: &Identity, path: &Path, follow: Follow) -> Result<PathBuf, Refusal> {
+        self.walk_seen(who, path, follow, &mut |_, _| {})
+    }
+
+    fn walk_seen(
+        &self,
+        who: &Identity,
+        path: &Path,
+        follow: Follow,
+        seen: &mut dyn FnMut(&Path, &Path),
+    ) -> Result<PathBuf, Refusal> {
+        match path.as_os_str().len() {
+            0 => return Err(Refusal::new(ENOENT, "an empty path leads nowhere")),
+            1..LONGEST => {}
+            long => {
+                let why = format!("a path has at most {} bytes, and this one has {long}", LONGEST - 1);
+                return Err(Refusal::new(ENAMETOOLONG, why));
+            }
+        }
+        let mut here = if path.is_absolute() { who.root.clone() } else { self.standing(who) };
+        let mut todo = names(path);
+        let mut links = 0;
+        let guarded = follow == Follow::ToMake && (who.uid[1] == 0 || who.caps.has(Capability::DacOverride));
+        // Links of strangers that are being followed, each with the number of names left where it ends.
+        let mut strangers: Vec<(usize, PathBuf)> = Vec::new();
+        // Whatever else is in the way is met first.
+        let mut trusted = Ok(());
+        while let Some(part) = todo.pop() {
+            if part.as_os_str().is_empty() {
+                self.is_directory(&here)?;
+            } else {
+                self.enter(who, &here)?;
+                match part.as_os_str().as_bytes() {
+                    b"." => {}
+                    b".." if here == who.root => {}
+                    b".." => drop(here.pop()),
+                    _ => {
+                        seen(&here, &part);
+                        self.limits.may_be_named(&part)?;
+                        let next = here.join(&part);
+                        match self.get(&next).map(|n| &n.kind) {
+                            Some(FileKind::Symlink(target))
+                                if follow != Follow::NotTheLast || !todo.is_empty() =>
+                            {
+                                if todo.is_empty() {
+                                    self.may_follow(who, &here, &next)?;
+                                }
+                                links += 1;
+                                if links > 40 {
+                                    let why = format!("{} leads in a circle", next.display());
+                                    return Err(Refusal::new(ELOOP, why));
+                                }
+                                if guarded {
+                                    strangers.push((todo.len(), next.clone()));
+                                }
+                                if target.is_absolute() {
+                                    here = who.root.clone();
+                                }
+                                todo.extend(names(target));
+                            }
+                            _ => here = next,
+                        }
+                    }
+                }
+            }
+            while let Some((_, link)) = strangers.pop_if(|(left, _)| *left >= todo.len()) {
+                trusted = trusted.and_then(|()| self.trusted(who, &link, &here));
+            }
+        }
+        // A place to make names in must be there, or that is what is wrong.
+        if follow == Follow::ToMake {
+            self.is_directory(&here)?;
+        }
+        trusted.map(|()| here)
+    }
+
+    fn is_directory(&self, at: &Path) -> Result<(), Refusal> {
+        match self.get(at) {
+            Some(node) if node.is_dir() => Ok(()),
+            Some(_) => Err(Refusal::new(ENOTDIR, format!("{} is no directory", at.display()))),
+            None => Err(Refusal::new(ENOENT, format!("the directory {} does not exist", at.display()))),
+        }
+    }
+
+    /// Whether names in it may be looked up.
+    fn enter(&self, who: &Identity, dir: &Path) -> Result<(), Refusal> {
+        self.is_directory(dir)?;
+        self.may(who, dir, Access::Execute)
+    }
+
+    /// Whether a privileged process may follow this link to where it leads.
+    fn trusted(&self, who: &Identity, link: &Path, to: &Path) -> Result<(), Refusal> {
+        let (Some(link_node), Some(there)) = (self.get(link), self.get(to)) else { return Ok(()) };
+        if [0, who.uid[1], there.uid].contains(&link_node.uid) {
+            return Ok(());
+        }
+        Err(Refusal::new(
+            ELOOP,
+            format!(
+                "{} is a symbolic link of uid {} to {}, which belongs to uid {}: whoever owns the link would \
+                 decide where a privileged process writes",
+                link.display(),
+                link_node.uid,
+                to.display(),
+                there.uid
+            ),
+        ))
+    }
+}

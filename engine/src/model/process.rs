@@ -1,0 +1,297 @@
+//! The processes of a start: who stays behind, who goes on, who is kept for the end.
+
+use super::Model;
+use crate::effect::{Capability, Done, Effect, Handle, Identity, SystemError, Undo};
+use crate::plan::Plan;
+use std::collections::BTreeSet;
+
+/// Process, parent, session: as `ps` would show them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ids {
+    /// process id
+    pub pid: u32,
+    /// its parent
+    pub ppid: u32,
+    /// its session
+    pub sid: u32,
+}
+
+/// What a process is in the run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// it stayed behind at `daemonize`, and holds the undo until ready
+    Launcher,
+    /// it performs the effects
+    Runner,
+    /// it keeps the starting credential for the privileged down phases
+    Guard,
+    /// the application's program
+    Program,
+}
+
+/// The session of whoever started the run.
+pub const CALLERS_SESSION: u32 = 900;
+const CALLER: u32 = 1;
+const FIRST: u32 = 1000;
+
+/// Handles of processes are numbered from here.
+const HANDLES: u32 = 2_000_000;
+
+/// All of them.
+#[derive(Clone, Debug)]
+pub(super) struct Processes {
+    runner: Ids,
+    others: Vec<Other>,
+    guard: Option<Guard>,
+    /// as whom the start is undone: the launcher, or in the foreground the child that was forked for it
+    undoer: Identity,
+    next: u32,
+    step: usize,
+    drop: Option<DropStep>,
+    /// somebody else holds the undo
+    held: bool,
+    /// what a process has made behind its drop: it is undone as its user only
+    distrusted: BTreeSet<u32>,
+    failed: bool,
+}
+
+/// What the guard was when it was forked.
+#[derive(Clone, Debug)]
+pub(super) struct Guard {
+    /// who it is
+    pub(super) identity: Identity,
+    /// of how many PID files it has handles
+    pub(super) pid_files: usize,
+    /// and of how many directories
+    pub(super) directories: usize,
+}
+
+/// A process besides the one that goes on.
+#[derive(Clone, Debug)]
+struct Other {
+    role: Role,
+    ids: Ids,
+    /// who it is
+    identity: Identity,
+}
+
+/// The step that drops, and to whom.
+#[derive(Clone, Debug)]
+struct DropStep {
+    step: usize,
+    uid: u32,
+    gid: u32,
+    groups: Vec<u32>,
+}
+
+impl DropStep {
+    fn of(plan: &Plan) -> Option<DropStep> {
+        let step = plan.steps().iter().position(|s| s.drop && s.skipped.is_none())?;
+        plan.steps()[step].effects.iter().find_map(|e| match e {
+            Effect::SetCredential { uid: Some(uid), gid, groups, effective: false, .. } => {
+                let gid = gid.unwrap_or(*uid);
+                Some(DropStep { step, uid: *uid, gid, groups: groups.clone().unwrap_or_else(|| vec![gid]) })
+            }
+            _ => None,
+        })
+    }
+}
+
+impl Processes {
+    pub(super) fn new(start: &Identity) -> Self {
+        Processes {
+            runner: Ids { pid: FIRST, ppid: CALLER, sid: CALLERS_SESSION },
+            others: Vec::new(),
+            guard: None,
+            undoer: start.clone(),
+            next: FIRST + 1,
+            step: 0,
+            drop: None,
+            held: false,
+            distrusted: BTreeSet::new(),
+            failed: false,
+        }
+    }
+
+    /// In the foreground a child holds the undo from the beginning, otherwise the launcher will.
+    pub(super) fn open(&mut self, plan: &Plan) {
+        self.held = !plan.daemonizes();
+        self.learned(plan);
+    }
+
+    pub(super) fn learned(&mut self, plan: &Plan) {
+        self.drop = DropStep::of(plan);
+    }
+
+    pub(super) fn begin(&mut self, step: usize) {
+        self.step = step;
+    }
+
+    /// Of the process that goes on.
+    pub(super) fn ids(&self) -> Ids {
+        self.runner
+    }
+
+    fn fork(&mut self) -> u32 {
+        self.next += 1;
+        self.next - 1
+    }
+
+    fn below_the_runner(&mut self, role: Role, identity: &Identity) -> u32 {
+        let pid = self.fork();
+        let ids = Ids { pid, ppid: self.runner.pid, sid: self.runner.sid };
+        self.others.push(Other { role, ids, identity: identity.clone() });
+        pid
+    }
+
+    fn position(&self, role: Role) -> Option<usize> {
+        self.others.iter().rposition(|other| other.role == role)
+    }
+
+    /// The launcher leaves, and the daemon is nobody's child any more.
+    pub(super) fn ready(&mut self) {
+        self.others.retain(|other| other.role != Role::Launcher);
+        self.runner.ppid = CALLER;
+    }
+
+    /// The one that holds the undo goes on; a daemon is gone, and its program with it.
+    pub(super) fn fail(&mut self) -> Identity {
+        self.failed = true;
+        if let Some(at) = self.position(Role::Launcher) {
+            let launcher = self.others.remove(at).ids;
+            for other in self.others.iter_mut().filter(|other| other.ids.ppid == self.runner.pid) {
+                other.ids.ppid = launcher.pid;
+            }
+            self.runner = launcher;
+        }
+        self.undoer.clone()
+    }
+
+    /// From here on the guard is the one that goes on.
+    pub(super) fn guard(&mut self) -> Option<Guard> {
+        let guard = self.position(Role::Guard).map(|at| self.others.remove(at))?;
+        self.runner = guard.ids;
+        self.guard.take()
+    }
+}
+
+impl Model {
+    /// Every process of the run that is there.
+    pub fn processes(&self) -> Vec<(Role, Ids)> {
+        let runner = (Role::Runner, self.processes.runner);
+        std::iter::once(runner).chain(self.processes.others.iter().map(|o| (o.role, o.ids))).collect()
+    }
+
+    /// What lives on where everything else has ended. A program ends with its keeper, but for one that was
+    /// executed with an effective id that is not the real one, or that got capabilities by it: the kernel
+    /// takes the signal from it that would tell (PR_SET_PDEATHSIG in prctl(2)).
+    pub fn left_behind(&self) -> Vec<(Role, Ids)> {
+        let apart = |ids: [u32; 3]| ids[0] != ids[1];
+        let left = self.processes.others.iter().filter(|other| {
+            let id = &other.identity;
+            let gains = id.uid[..2].contains(&0) && (id.bounding.0 | id.inheritable.0) & !id.permitted.0 != 0;
+            other.role == Role::Program && (gains || apart(id.uid) || apart(id.gid))
+        });
+        left.map(|other| (other.role, Ids { ppid: CALLER, ..other.ids })).collect()
+    }
+
+    /// The launcher is the reaper of all below it until the daemon is ready.
+    pub(super) fn daemonize(&mut self) -> Done {
+        let launcher = self.processes.runner;
+        let session = self.processes.fork();
+        let pid = self.processes.fork();
+        let identity = self.identity.clone();
+        self.processes.others.push(Other { role: Role::Launcher, ids: launcher, identity });
+        self.processes.runner = Ids { pid, ppid: launcher.pid, sid: session };
+        self.processes.undoer = self.identity.clone();
+        self.processes.held = true;
+        Done::with(Undo::EndsWithProcess)
+    }
+
+    pub(super) fn keep_guard(&mut self) -> Done {
+        self.processes.guard = Some(Guard {
+            identity: self.identity.clone(),
+            pid_files: self.pid_files.len(),
+            directories: self.directories.len(),
+        });
+        self.ends(Role::Guard, "the guard")
+    }
+
+    pub(super) fn start_program(&mut self, name: &str) -> Done {
+        self.ends(Role::Program, name)
+    }
+
+    /// The one that holds the undo is told of it.
+    pub(super) fn made_by_runner(&mut self, handle: Handle) {
+        let p = &mut self.processes;
+        if p.held && p.drop.as_ref().is_some_and(|drop| p.step > drop.step) {
+            p.distrusted.insert(handle.0);
+        }
+    }
+
+    /// Undoes as the user that a handle came from, where that is not us.
+    pub(super) fn as_whoever_made<T>(
+        &mut self,
+        handle: Handle,
+        act: impl FnOnce(&mut Self) -> Result<T, SystemError>,
+    ) -> Result<T, SystemError> {
+        let p = &self.processes;
+        let Some(drop) = p.drop.clone().filter(|_| p.failed && p.distrusted.contains(&handle.0)) else {
+            return act(self);
+        };
+        if self.identity.uid == [drop.uid; 3] {
+            return act(self);
+        }
+        let before = self.identity.clone();
+        let done = self.become_user(&drop).and_then(|()| act(self));
+        self.identity = before;
+        done
+    }
+
+    /// Only in effect: with its real id that user could signal this process.
+    fn become_user(&mut self, drop: &DropStep) -> Result<(), SystemError> {
+        let what = format!("become user {} for the undo", drop.uid);
+        let before = self.identity.uid;
+        if !self.has(Capability::Setgid) {
+            return Err(self.denied(Capability::Setgid, what));
+        }
+        if !self.has(Capability::Setuid) && !before.contains(&drop.uid) {
+            return Err(self.denied(Capability::Setuid, what));
+        }
+        self.identity.groups = drop.groups.clone();
+        self.identity.gid[1] = drop.gid;
+        self.identity.uid[1] = drop.uid;
+        self.capabilities_follow(before, self.identity.uid);
+        Ok(())
+    }
+
+    /// The program is gone. True if it was this process's own child, so that it can tell how it ended.
+    pub(super) fn program_ended(&mut self) -> bool {
+        let runner = self.processes.runner.pid;
+        let program = self.processes.position(Role::Program).map(|at| self.processes.others.remove(at));
+        program.is_none_or(|program| program.ids.ppid == runner)
+    }
+
+    /// Undo: ends a process, kill(2).
+    pub(super) fn end(&mut self, handle: Handle, name: &str) -> Result<Done, SystemError> {
+        let number = handle.0.checked_sub(HANDLES);
+        let Some(at) = self.processes.others.iter().position(|other| Some(other.ids.pid) == number) else {
+            return Ok(Done::with(Undo::Nothing));
+        };
+        let theirs = self.processes.others[at].identity.uid;
+        let who = &self.identity;
+        let same = who.uid[..2].iter().any(|id| [theirs[0], theirs[1]].contains(id));
+        if !same && !self.has(Capability::Kill) {
+            return Err(self.denied(Capability::Kill, format!("end {name}")));
+        }
+        self.processes.others.remove(at);
+        Ok(Done::with(Undo::Nothing))
+    }
+
+    /// A new process below this one, and what ends it.
+    fn ends(&mut self, role: Role, name: &str) -> Done {
+        let handle = Handle(HANDLES + self.processes.below_the_runner(role, &self.identity));
+        self.made_by_runner(handle);
+        Done::with(Undo::Effect(Box::new(Effect::End { handle, name: name.to_owned() })))
+    }
+}

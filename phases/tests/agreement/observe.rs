@@ -1,0 +1,160 @@
+//! What can be seen of a world, by means that are not rsd's: lstat(2), /proc, and what was counted.
+
+use engine::effect::{CapabilitySet, Identity, SecureBits};
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+/// A file, in words: kind, owner, mode.
+pub type Tree = BTreeMap<PathBuf, String>;
+
+/// Everything below the root but /proc and /dev.
+pub fn tree() -> Tree {
+    let mut found = Tree::new();
+    let mut todo = vec![PathBuf::from("/")];
+    while let Some(path) = todo.pop() {
+        let Ok(meta) = fs::symlink_metadata(&path) else { continue };
+        if meta.is_dir() && path != Path::new("/proc") && path != Path::new("/dev") {
+            todo.extend(fs::read_dir(&path).into_iter().flatten().filter_map(|e| Some(e.ok()?.path())));
+        }
+        let kind = match meta.mode() & 0o170000 {
+            0o100000 => "file".to_owned(),
+            0o040000 => "directory".to_owned(),
+            0o120000 => format!("link to {}", fs::read_link(&path).unwrap_or_default().display()),
+            _ => "other".to_owned(),
+        };
+        found.insert(path, describe(&kind, meta.uid(), meta.gid(), meta.mode() & 0o7777));
+    }
+    found
+}
+
+pub fn describe(kind: &str, uid: u32, gid: u32, mode: u32) -> String {
+    format!("{kind} {uid}:{gid} {mode:04o}")
+}
+
+/// Who a process is, from its /proc/PID/status; root and cwd are where they really are.
+pub fn identity(pid: u32) -> Option<Identity> {
+    let text = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let field = |name: &str| text.lines().find_map(|l| l.strip_prefix(name)?.strip_prefix(':'));
+    let ids = |name: &str| -> Option<[u32; 3]> {
+        let mut all = field(name)?.split_whitespace().map(|n| n.parse().unwrap_or(u32::MAX));
+        Some([all.next()?, all.next()?, all.next()?])
+    };
+    let set = |name: &str| Some(CapabilitySet(u64::from_str_radix(field(name)?.trim(), 16).ok()?));
+    let mut groups: Vec<u32> = field("Groups")?.split_whitespace().filter_map(|n| n.parse().ok()).collect();
+    groups.sort_unstable();
+    Some(Identity {
+        uid: ids("Uid")?,
+        gid: ids("Gid")?,
+        groups,
+        caps: set("CapEff")?,
+        permitted: set("CapPrm")?,
+        inheritable: set("CapInh")?,
+        ambient: set("CapAmb")?,
+        bounding: set("CapBnd")?,
+        root: fs::read_link(format!("/proc/{pid}/root")).ok()?,
+        cwd: fs::read_link(format!("/proc/{pid}/cwd")).ok()?,
+        umask: u32::from_str_radix(field("Umask")?.trim(), 8).ok()?,
+        no_new_privs: field("NoNewPrivs")?.trim() == "1",
+        securebits: SecureBits::default(),
+    })
+}
+
+/// A process, as /proc/PID/stat has it.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    pub pid: u32,
+    pub ppid: u32,
+    pub sid: u32,
+    pub name: String,
+    pub zombie: bool,
+}
+
+/// Every process of this PID namespace but the observer.
+pub fn processes() -> Vec<Seen> {
+    let mut found: Vec<Seen> = fs::read_dir("/proc")
+        .into_iter()
+        .flatten()
+        .filter_map(|e| e.ok()?.file_name().to_str()?.parse::<u32>().ok())
+        .filter(|pid| *pid != 1)
+        .filter_map(|pid| {
+            let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+            let (front, back) = text.rsplit_once(')')?;
+            let back: Vec<&str> = back.split_whitespace().collect();
+            Some(Seen {
+                pid,
+                ppid: back.get(1)?.parse().ok()?,
+                sid: back.get(3)?.parse().ok()?,
+                name: front.split_once('(')?.1.to_owned(),
+                zombie: back[0] == "Z",
+            })
+        })
+        .collect();
+    found.sort_by_key(|p| p.pid);
+    found
+}
+
+/// Every address of this network namespace that is bound, `tcp:127.0.0.1:80`; the port is 0 where the
+/// kernel has chosen it.
+pub fn listening() -> Vec<String> {
+    let mut found = Vec::new();
+    for (file, scheme, state) in
+        [("tcp", "tcp", "0A"), ("tcp6", "tcp", "0A"), ("udp", "udp", "07"), ("udp6", "udp", "07")]
+    {
+        let text = fs::read_to_string(format!("/proc/net/{file}")).unwrap_or_default();
+        for line in text.lines().skip(1) {
+            let fields: Vec<&str> = line.split_whitespace().collect();
+            if let [_, local, _, is, ..] = fields[..]
+                && is == state
+                && let Some(address) = address(local)
+            {
+                found.push(format!("{scheme}:{address}"));
+            }
+        }
+    }
+    let text = fs::read("/proc/net/unix").unwrap_or_default();
+    for line in text.split(|b| *b == b'\n').skip(1) {
+        // Seven words, then the name, which may hold anything: flags of a listening socket are in the fourth.
+        let mut rest = line;
+        let mut words = Vec::new();
+        while words.len() < 7 {
+            rest = rest.trim_ascii_start();
+            let end = rest.iter().position(|b| *b == b' ').unwrap_or(rest.len());
+            words.push(&rest[..end]);
+            rest = &rest[end..];
+        }
+        if words[3] == b"00010000" && !rest.is_empty() {
+            found.push(format!("unix:{}", Path::new(std::ffi::OsStr::from_bytes(&rest[1..])).display()));
+        }
+    }
+    found.sort();
+    found
+}
+
+/// `0100007F:0050` as the kernel writes it: words in the order of this machine's bytes.
+fn address(text: &str) -> Option<std::net::SocketAddr> {
+    let (ip, port) = text.split_once(':')?;
+    let port = u16::from_str_radix(port, 16).ok()?;
+    let port = if port >= EPHEMERAL { 0 } else { port };
+    let words: Vec<[u8; 4]> = (0..ip.len() / 8)
+        .map(|i| u32::from_str_radix(&ip[i * 8..i * 8 + 8], 16).map(u32::to_ne_bytes))
+        .collect::<Result<_, _>>()
+        .ok()?;
+    let ip = match words[..] {
+        [v4] => std::net::IpAddr::from(v4),
+        [a, b, c, d] => {
+            let mut all = [0u8; 16];
+            for (part, word) in all.chunks_mut(4).zip([a, b, c, d]) {
+                part.copy_from_slice(&word);
+            }
+            std::net::IpAddr::from(all)
+        }
+        _ => return None,
+    };
+    Some(std::net::SocketAddr::new(ip, port))
+}
+
+/// The kernel chooses from here; no list asks for such a port.
+pub const EPHEMERAL: u16 = 20_000;

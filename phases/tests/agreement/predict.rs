@@ -1,0 +1,127 @@
+//! The same list on the `Model`, put into the same form.
+
+use super::case::Case;
+use super::observe::{EPHEMERAL, Tree, describe};
+use super::seen::{Outcome, Seen, State, Step};
+use engine::effect::{Effect, Identity, News, Performed, SecureBits, Socket, System, Undo};
+use engine::model::{Ids, Model, Role};
+use engine::plan::Plan;
+use engine::snapshot::{FileKind, Snapshot};
+use engine::timeline::Failure;
+use std::path::{Path, PathBuf};
+
+/// What the model says; of files that the snapshot does not know, that they stay as they were.
+pub fn list(case: &Case, plan: &Plan, snapshot: &Snapshot, before: &Tree) -> Seen {
+    let mut model = Model::new(snapshot);
+    let mut seen = Seen::default();
+    if let Err(error) = model.open(plan) {
+        panic!("the model does not open: {error}");
+    }
+    let mut undo = Vec::new();
+    for (i, effect) in case.effects.iter().enumerate() {
+        model.begin(i, None);
+        let performed = model.perform(effect);
+        if let Ok(Performed::Done(done)) = &performed {
+            model.hold(i, &done.undo);
+            undo.push(done.undo.clone());
+        }
+        let told = if effect.changes_identity() { model.identity().ok() } else { None };
+        let identity = model.identity().ok().map(really);
+        seen.steps.push(Step { outcome: Outcome::of(&performed), identity, told });
+    }
+    let state = |model: &Model| State {
+        tree: tree(model, snapshot, before),
+        listening: listening(model),
+        processes: processes(&model.processes()),
+    };
+    seen.end = state(&model);
+    if case.undo {
+        let failure = Failure { message: "called off".to_owned(), ..Failure::default() };
+        model.tell(&News::Failed { step: case.effects.len() - 1, failure });
+        for one in undo.iter().rev() {
+            if let Undo::Effect(effect) = one {
+                let effect: &Effect = effect;
+                let outcome = Outcome::of(&model.perform(effect));
+                seen.undone.push(Outcome { undo: effect.to_string(), ..outcome });
+            }
+        }
+        // Whoever took it back ends, and nothing of the run is left but files, or what has its sockets.
+        let processes = processes(&model.left_behind());
+        seen.after = Some(State { listening: Vec::new(), processes, ..state(&model) });
+    }
+    seen
+}
+
+/// With root and working directory where they really are.
+fn really(identity: Identity) -> Identity {
+    let text = identity.cwd.to_string_lossy().into_owned();
+    let cwd = match text.strip_prefix("(unreachable)") {
+        Some(outside) => PathBuf::from(outside),
+        None => {
+            let inside = identity.cwd.strip_prefix("/").unwrap_or(&identity.cwd);
+            identity.root.join(inside).components().collect()
+        }
+    };
+    // Its securebits the kernel tells nobody but the process itself.
+    Identity { cwd, securebits: SecureBits::default(), ..identity }
+}
+
+fn tree(model: &Model, snapshot: &Snapshot, before: &Tree) -> Tree {
+    let mut tree = before.clone();
+    tree.retain(|path, _| snapshot.file(path).is_none());
+    for (path, node) in model.files().iter() {
+        let kind = match &node.kind {
+            FileKind::File => "file".to_owned(),
+            FileKind::Directory => "directory".to_owned(),
+            FileKind::Symlink(target) => format!("link to {}", target.display()),
+            FileKind::Other => "other".to_owned(),
+        };
+        let inside = |system: &str| path.starts_with(system) && path != Path::new(system);
+        if !inside("/proc") && !inside("/dev") {
+            tree.insert(path.clone(), describe(&kind, node.uid, node.gid, node.mode));
+        }
+    }
+    tree
+}
+
+fn listening(model: &Model) -> Vec<String> {
+    let mut all: Vec<String> = model
+        .listening()
+        .iter()
+        .map(|socket| match socket {
+            Socket::Tcp(a) | Socket::Udp(a) => {
+                assert!(a.port() < EPHEMERAL, "{a} may be one that the kernel chose");
+                socket.to_string()
+            }
+            Socket::Unix(_) => socket.to_string(),
+        })
+        .collect();
+    all.sort();
+    all
+}
+
+fn processes(all: &[(Role, Ids)]) -> Vec<String> {
+    let name = |role: Role| match role {
+        Role::Launcher => "launcher",
+        Role::Runner => "runner",
+        Role::Guard => "guard",
+        Role::Program => "program",
+    };
+    let role = |pid: u32| match all.iter().find(|(_, ids)| ids.pid == pid) {
+        Some((role, _)) => name(*role),
+        None if pid == 1 => "init",
+        None => "one that is gone",
+    };
+    let mut said: Vec<String> = all
+        .iter()
+        .map(|(this, ids)| {
+            let session = match ids.sid {
+                engine::model::CALLERS_SESSION => "the caller's".to_owned(),
+                sid => format!("of {}", role(sid)),
+            };
+            format!("{}, below {}, session {session}", name(*this), role(ids.ppid))
+        })
+        .collect();
+    said.sort();
+    said
+}

@@ -1,0 +1,104 @@
+//! Building the little world: a file system of its own for one list.
+
+use super::case::{Case, Entry, What};
+use super::kernel;
+use nix::errno::Errno;
+use std::fs::{self, Permissions};
+use std::io;
+use std::os::unix::fs::{PermissionsExt, chown, lchown, symlink};
+use std::path::Path;
+
+/// Machine code that sleeps until a signal ends it, and then sleeps again.
+#[cfg(target_arch = "x86_64")]
+const SLEEP: &[u8] = &[0xb8, 0x22, 0, 0, 0, 0x0f, 0x05, 0xeb, 0xf7]; // mov eax, 34 (pause); syscall; jmp back
+#[cfg(target_arch = "x86_64")]
+const MACHINE: u16 = 62;
+/// ppoll(NULL, 0, NULL, NULL, 0), again and again.
+#[cfg(target_arch = "aarch64")]
+const SLEEP: &[u8] = &[
+    0x00, 0x00, 0x80, 0xd2, 0x01, 0x00, 0x80, 0xd2, 0x02, 0x00, 0x80, 0xd2, 0x03, 0x00, 0x80, 0xd2, 0x04,
+    0x00, 0x80, 0xd2, 0x28, 0x09, 0x80, 0xd2, 0x01, 0x00, 0x00, 0xd4, 0xf9, 0xff, 0xff, 0x17,
+];
+#[cfg(target_arch = "aarch64")]
+const MACHINE: u16 = 183;
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+compile_error!("the program of the little world has no machine code for this architecture");
+
+/// An ELF file that needs nothing: no loader, no library, no interpreter.
+pub fn program() -> Vec<u8> {
+    const BASE: u64 = 0x40_0000;
+    const HEADERS: u64 = 64 + 56;
+    let size = HEADERS + SLEEP.len() as u64;
+    let mut elf = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0".to_vec();
+    elf.extend(2u16.to_le_bytes());
+    elf.extend(MACHINE.to_le_bytes());
+    elf.extend(1u32.to_le_bytes());
+    elf.extend((BASE + HEADERS).to_le_bytes());
+    elf.extend(64u64.to_le_bytes());
+    elf.extend(0u64.to_le_bytes());
+    elf.extend(0u32.to_le_bytes());
+    for half in [64u16, 56, 1, 64, 0, 0] {
+        elf.extend(half.to_le_bytes());
+    }
+    // one segment, all of the file, to be read and executed
+    elf.extend(1u32.to_le_bytes());
+    elf.extend(5u32.to_le_bytes());
+    for word in [0, BASE, BASE, size, size, 0x1000] {
+        elf.extend(word.to_le_bytes());
+    }
+    elf.extend(SLEEP);
+    elf
+}
+
+fn errno(error: Errno) -> io::Error {
+    io::Error::from_raw_os_error(error as i32)
+}
+
+/// Makes it, and makes it this process's root. For the first process of new namespaces.
+pub fn build(case: &Case) -> io::Result<()> {
+    let here = Path::new("/mnt");
+    kernel::mount("none", Path::new("/"), None, libc::MS_REC | libc::MS_PRIVATE, "").map_err(errno)?;
+    kernel::mount("world", here, Some("tmpfs"), 0, "mode=0755").map_err(errno)?;
+    kernel::enter_root(here).map_err(errno)?;
+    nix::sys::stat::umask(nix::sys::stat::Mode::empty());
+    for directory in ["/proc", "/dev", "/etc"] {
+        fs::create_dir(directory)?;
+        fs::set_permissions(directory, Permissions::from_mode(0o755))?;
+    }
+    kernel::mount("proc", Path::new("/proc"), Some("proc"), 0, "").map_err(errno)?;
+    let null = nix::sys::stat::makedev(1, 3);
+    let any = nix::sys::stat::Mode::from_bits_truncate(0o666);
+    nix::sys::stat::mknod("/dev/null", nix::sys::stat::SFlag::S_IFCHR, any, null).map_err(errno)?;
+    fs::write("/etc/passwd", "root:x:0:0::/:/\nsvc:x:1000:1000::/:/\nother:x:1001:1001::/:/\n")?;
+    fs::write("/etc/group", "root:x:0:\nsvc:x:1000:\nother:x:1001:\nshared:x:2000:svc,other\n")?;
+    for name in ["/etc/passwd", "/etc/group"] {
+        fs::set_permissions(name, Permissions::from_mode(0o644))?;
+    }
+    for entry in &case.world {
+        make(entry).map_err(|e| io::Error::other(format!("{}: {e}", entry.path.display())))?;
+    }
+    Ok(())
+}
+
+fn make(entry: &Entry) -> io::Result<()> {
+    let path = &entry.path;
+    match &entry.what {
+        // The root is there, and is given its owner and mode.
+        What::Directory if path == Path::new("/") => {}
+        What::Directory => fs::create_dir(path)?,
+        What::File(size) => fs::write(path, vec![b'7'; *size])?,
+        What::HardLink(first) => return fs::hard_link(first, path),
+        What::Symlink(target) => {
+            symlink(target, path)?;
+            return lchown(path, Some(entry.uid), Some(entry.gid));
+        }
+        What::Fifo => {
+            nix::unistd::mkfifo(path, nix::sys::stat::Mode::empty()).map_err(errno)?;
+        }
+        What::StaleSocket => drop(std::os::unix::net::UnixListener::bind(path)?),
+        What::Program => fs::write(path, program())?,
+    }
+    // The mode last: giving a file away takes its set-id bits.
+    chown(path, Some(entry.uid), Some(entry.gid))?;
+    fs::set_permissions(path, Permissions::from_mode(entry.mode))
+}
