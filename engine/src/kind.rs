@@ -2,7 +2,7 @@
 //!
 //! The engine knows no kind by name; `phases::kinds` has the catalogue.
 
-use crate::effect::{Brought, Effect, Owner, Socket};
+use crate::effect::{Brought, Effect, Owner, Ready, Socket};
 use crate::snapshot::{Group, User};
 use std::path::PathBuf;
 
@@ -34,6 +34,8 @@ pub enum Type {
     Command,
     /// for parameters of kinds only: `dropped`, `USER` or `USER:GROUP`
     Owner,
+    /// for parameters of kinds only: `exec`, `notify`, `fd:N`, `tcp:HOST:PORT`, `unix:PATH` or `alive:DURATION`
+    Readiness,
 }
 
 impl Type {
@@ -67,6 +69,7 @@ impl Type {
             Type::Socket => "socket",
             Type::Command => "command",
             Type::Owner => "owner",
+            Type::Readiness => "readiness",
         }
     }
 
@@ -94,6 +97,7 @@ pub enum Value {
     Socket(Socket),
     Command(Vec<String>),
     Owner(Owner),
+    Ready(Ready),
     List(Vec<Value>),
 }
 
@@ -181,6 +185,12 @@ impl Args {
         string: String -> String,
         /// True or false, if given.
         flag: Flag -> bool,
+        /// The whole number, if given.
+        integer: Integer -> i64,
+        /// The duration in nanoseconds, if given.
+        duration: Duration -> u64,
+        /// When it counts as ready, if given.
+        ready: Ready -> Ready,
     }
 
     /// The texts of a list, none if not given.

@@ -386,7 +386,7 @@ impl System for Model {
             Effect::Application(Application::Load(program)) => self.load(program),
             Effect::Application(Application::PrivilegedStart) => Ok(Done::with(Undo::Nothing)),
             Effect::Serve => self.loaded("serve").map(|_| Done::with(Undo::Nothing)),
-            Effect::Application(Application::Start) => self.start_application(),
+            Effect::Application(Application::Start(_)) => self.start_application(),
             Effect::RemovePidFile { path } => self.remove_pid_file(path),
             Effect::Remove { handle, .. } => {
                 if let Some((_, at)) = self.made.get(handle.0 as usize) {

@@ -8,12 +8,13 @@ pub mod explain;
 pub mod facts;
 pub mod http;
 pub mod program;
+mod ready;
 mod spawn;
 pub mod tac;
 pub mod whoami;
 
 use crate::log::Shared;
-use engine::effect::{Brought, Ended, Identity, Program, Socket, SystemError};
+use engine::effect::{Brought, Ended, Identity, Program, Socket, Starting, SystemError};
 use nix::sys::signalfd::SignalFd;
 use nix::sys::socket::{SockaddrStorage, getsockname};
 use std::fs::File;
@@ -57,10 +58,16 @@ pub struct Around<'a> {
     pub journal: Option<&'a File>,
     /// who this process is now
     pub identity: &'a Identity,
+    /// nobody waits for it to be ready: the status of the program is passed on, however early it ends
+    pub foreground: bool,
     /// a drop is still ahead: what is read later is read as another user
     pub drop_ahead: bool,
     /// told of every signal taken, and what was done about it
     pub on_signal: &'a mut dyn FnMut(&str, &str),
+    /// told what the program says of how it is doing
+    pub on_status: &'a mut dyn FnMut(&str),
+    /// the program needs longer to start: until then, on CLOCK_MONOTONIC
+    pub on_extend: &'a mut dyn FnMut(u64),
 }
 
 /// A process that was started. It must be ended if the start fails after all.
@@ -117,7 +124,11 @@ pub trait Application {
     }
 
     /// Start it. It is ready when this returns.
-    fn start(&mut self, around: &mut Around) -> Result<(Option<Started>, Vec<String>), SystemError>;
+    fn start(
+        &mut self,
+        starting: &Starting,
+        around: &mut Around,
+    ) -> Result<(Option<Started>, Vec<String>), SystemError>;
 
     /// Stay until it ends or is told to.
     fn serve(&mut self, around: &mut Around) -> Result<Served, SystemError>;

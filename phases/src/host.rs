@@ -12,7 +12,7 @@ use crate::log::{Log, Shared};
 use crate::sys::{channel::Channel, failed, identity, io_failed, process};
 use engine::effect::{
     Application, CapabilitySet, Done, Effect, ErrorKind, Facts, Handle, Identity, News, Performed, Program,
-    Socket, System, SystemError, Undo, Undoer, Verdict,
+    Rotation, Socket, Starting, System, SystemError, Undo, Undoer, Verdict,
 };
 use engine::plan::Plan;
 use engine::timeline::{Event, What};
@@ -190,8 +190,10 @@ impl Host {
         owner: Option<engine::effect::Owner>,
         mode: u32,
         rotate_at: Option<u64>,
+        rotation: &Rotation,
     ) -> Result<Done, SystemError> {
-        let (log, created) = Log::open(path, owner, mode, rotate_at)?;
+        let (mut log, created) = Log::open(path, owner, mode, rotate_at)?;
+        log.rotates(rotation);
         let undo = if created {
             let dir = log.dirfd().try_clone_to_owned().map_err(|e| {
                 log.forget();
@@ -348,6 +350,7 @@ impl Host {
             .map(|(_, l)| Ok(Listening { socket: l.socket.clone(), fd: l.fd.try_clone()? }))
             .collect::<std::io::Result<_>>()
             .map_err(|e| io_failed(&e, "hand over the sockets"))?;
+        let mut extended = None;
         let mut around = Around {
             listening: &listening,
             log: self.log.as_ref(),
@@ -355,18 +358,28 @@ impl Host {
             deadline: self.deadline,
             journal: self.journal.as_deref(),
             identity: &identity,
+            foreground: !matches!(self.role, Role::Runner { holder: None, .. }),
             drop_ahead: self.drop.as_ref().is_some_and(|drop| drop.step > self.step),
             on_signal: &mut |signal, then| {
                 say(What::Signal { signal: signal.to_owned(), then: then.to_owned() });
             },
+            on_status: &mut |text| say(What::Status { text: text.to_owned() }),
+            on_extend: &mut |until| {
+                // The holder of the undo has a clock of its own.
+                self.tell_step(self.step, Some(until.saturating_sub(process::monotonic())));
+                extended = Some(until);
+            },
         };
         let result = call(hosted.as_mut(), &mut around);
+        if self.deadline.is_some() {
+            self.deadline = extended.max(self.deadline);
+        }
         self.application = Some(hosted);
         result
     }
 
-    fn start_application(&mut self) -> Result<Done, SystemError> {
-        let (started, notes) = self.hosted("start the application", |h, around| h.start(around))?;
+    fn start_application(&mut self, starting: &Starting) -> Result<Done, SystemError> {
+        let (started, notes) = self.hosted("start the application", |h, around| h.start(starting, around))?;
         let undo = match started {
             Some(started) => {
                 say(What::Fork {
@@ -475,8 +488,8 @@ impl System for Host {
         }
         let done = match effect {
             Effect::CheckPidFile { path } => pid_file::check(path),
-            Effect::OpenLog { path, owner, mode, rotate_at } => {
-                self.open_log(path, *owner, *mode, *rotate_at)
+            Effect::OpenLog { path, owner, mode, rotate_at, rotation } => {
+                self.open_log(path, *owner, *mode, *rotate_at, rotation)
             }
             Effect::Chroot { path } => self.chroot(path),
             Effect::Chdir { path } => nix::unistd::chdir(path.as_path())
@@ -501,7 +514,7 @@ impl System for Host {
                     .hosted("privileged start", |h, around| h.privileged_start(around))
                     .map(|notes| noted(Undo::EndsWithProcess, notes)),
             },
-            Effect::Application(Application::Start) => self.start_application(),
+            Effect::Application(Application::Start(starting)) => self.start_application(starting),
             Effect::Serve => self.serve(),
             Effect::RemovePidFile { path } => self.remove_pid_file(path),
             Effect::Remove { handle, path, only_if_empty } => {

@@ -17,7 +17,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 /// The first descriptor of the LISTEN_FDS protocol.
-const LISTEN_START: i32 = 3;
+pub(super) const LISTEN_START: i32 = 3;
 
 /// Variables that speak to the process they were set for and must not reach another.
 const PRIVATE: [&str; 7] = [
@@ -78,6 +78,17 @@ enum Stage {
     Exec = 6,
 }
 
+/// What a program is given besides what every one gets.
+#[derive(Default)]
+pub(super) struct Given<'a> {
+    /// a descriptor, and the number that it is to have
+    pub fd: Option<(u32, &'a OwnedFd)>,
+    /// `NOTIFY_SOCKET`
+    pub notify: Option<&'a str>,
+    /// `WATCHDOG_USEC`
+    pub watchdog_usec: Option<u64>,
+}
+
 /// Everything the child needs, made before the fork.
 pub(super) struct Child<'a> {
     found: &'a Found,
@@ -85,6 +96,8 @@ pub(super) struct Child<'a> {
     environment: Vec<CString>,
     listening: Vec<OwnedFd>,
     null: Option<OwnedFd>,
+    given: Option<(i32, OwnedFd)>,
+    watchdog: bool,
     output: Option<(OwnedFd, OwnedFd)>,
     status: (OwnedFd, OwnedFd),
     /// a standard descriptor is a terminal that belongs to another user
@@ -97,10 +110,11 @@ impl<'a> Child<'a> {
         arguments: Vec<CString>,
         around: &Around,
         null: Option<&OwnedFd>,
+        given: &Given,
     ) -> Result<Self, Errno> {
         let count = around.listening.len() as i32;
         // all that the child copies from lies above all that it copies to
-        let least = LISTEN_START + count;
+        let least = given.fd.map_or(0, |(at, _)| at as i32 + 1).max(LISTEN_START + count);
         let mut listening = Vec::new();
         for one in around.listening {
             // the flag is shared with every copy; a program that knows nothing expects to wait
@@ -116,6 +130,13 @@ impl<'a> Child<'a> {
             {
                 environment.push(CString::new(pair).map_err(|_| Errno::EINVAL)?);
             }
+        }
+        let more = [
+            given.notify.map(|name| format!("NOTIFY_SOCKET={name}")),
+            given.watchdog_usec.map(|usec| format!("WATCHDOG_USEC={usec}")),
+        ];
+        for pair in more.into_iter().flatten() {
+            environment.push(CString::new(pair).map_err(|_| Errno::EINVAL)?);
         }
         let high_pipe = || -> Result<(OwnedFd, OwnedFd), Errno> {
             let (reader, writer) = pipe2(OFlag::O_CLOEXEC)?;
@@ -136,6 +157,11 @@ impl<'a> Child<'a> {
             environment,
             listening,
             null,
+            given: given
+                .fd
+                .map(|(at, fd)| Ok::<_, Errno>((at as i32, child::copy_above(fd, least)?)))
+                .transpose()?,
+            watchdog: given.watchdog_usec.is_some(),
             output,
             status: high_pipe()?,
             foreign_terminal: foreign_terminal(),
@@ -184,8 +210,16 @@ impl<'a> Child<'a> {
                 .map_err(|_| (Stage::Listen, Errno::EINVAL))?;
             self.environment.push(own);
         }
+        if self.watchdog {
+            let own = CString::new(format!("WATCHDOG_PID={}", getpid()))
+                .map_err(|_| (Stage::Listen, Errno::EINVAL))?;
+            self.environment.push(own);
+        }
         let first = LISTEN_START as u32 + self.listening.len() as u32;
         child::close_on_exec_from(first).map_err(at(Stage::Descriptors))?;
+        if let Some((number, fd)) = &self.given {
+            child::place(fd.as_fd(), *number).map_err(at(Stage::Listen))?;
+        }
         child::default_signals().map_err(at(Stage::Signals))?;
         execve(&self.found.c_path, &self.arguments, &self.environment).map_err(at(Stage::Exec))
     }

@@ -448,7 +448,13 @@ mod tests {
         for effect in [
             Effect::Chroot { path: "/".into() },
             Effect::RemovePidFile { path: "/etc/passwd".into() },
-            Effect::OpenLog { path: "/etc/x".into(), owner: None, mode: 0o666, rotate_at: None },
+            Effect::OpenLog {
+                path: "/etc/x".into(),
+                owner: None,
+                mode: 0o666,
+                rotate_at: None,
+                rotation: Default::default(),
+            },
         ] {
             let message = Message::Done { step: 4, undo: Undo::Effect(Box::new(effect)), handle: None };
             let (end, held) = says(&mut host, &mut watch, &message);

@@ -33,7 +33,7 @@ pub const TESTS: &[Test] = &[
 ];
 
 fn run(program: Program, log: bool) -> Daemon {
-    Setup { program, log, ..Default::default() }.start()
+    Setup { program, log, foreground: true, ..Default::default() }.start()
 }
 
 fn status() -> Result<(), Skipped> {
