@@ -65,7 +65,10 @@ pub fn look(prepared: &Prepared) -> State {
         Err(error) if error.errno == Some(nix::libc::EACCES) => {
             State::Unknown(format!("{error}; ask as root, or as the user that started it"))
         }
-        Err(error) => State::Unknown(error.to_string()),
+        Err(error) => State::Unknown(match &error.why {
+            Some(why) => format!("{error}: {why}"),
+            None => error.to_string(),
+        }),
         Ok(None) => State::Gone(path),
         Ok(Some(found)) => match found.holder {
             Holder::Nobody => State::Stale(path),

@@ -187,8 +187,10 @@ impl Model {
 
     fn check_pid_file(&mut self, path: &Path) -> Result<Done, SystemError> {
         let what = format!("check PID file {}", path.display());
-        let Ok(at) = self.files.parent(&self.identity, path) else {
-            return Ok(Done::with(Undo::Nothing));
+        let at = match self.files.parent(&self.identity, path) {
+            Ok(at) => at,
+            Err(refusal) if refusal.errno() == ENOENT => return Ok(Done::with(Undo::Nothing)),
+            Err(refusal) => return Err(refusal.of(&what)),
         };
         self.clear_stale(&at, &what)?;
         Ok(Done::with(Undo::Nothing))

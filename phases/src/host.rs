@@ -1,5 +1,6 @@
 //! The real machine. Every effect ends here in system calls whose results are checked.
 
+mod bind;
 mod credential;
 mod daemonize;
 mod guard;
@@ -12,7 +13,7 @@ use crate::log::{Log, Shared};
 use crate::sys::{channel::Channel, failed, identity, io_failed, process};
 use engine::effect::{
     Application, CapabilitySet, Done, Effect, ErrorKind, Facts, Handle, Identity, News, Performed, Program,
-    Rotation, Socket, Starting, System, SystemError, Undo, Undoer, Verdict,
+    Rotation, Starting, System, SystemError, Undo, Undoer, Verdict,
 };
 use engine::plan::Plan;
 use engine::timeline::{Event, What};
@@ -263,63 +264,6 @@ impl Host {
             self.root.join(path.strip_prefix("/").unwrap_or(path))
         };
         Ok(Done::with(Undo::EndsWithProcess))
-    }
-
-    fn bind(&mut self, socket: &Socket) -> Result<Done, SystemError> {
-        let explain = |e: std::io::Error| {
-            let mut error = io_failed(&e, format!("bind {socket}"));
-            match error.errno {
-                Some(98) => error.help("see who has it: `ss -ltnup`; or choose another address"),
-                Some(13) => {
-                    error.lacks = Some(engine::effect::Capability::NetBindService);
-                    error.help("bind it before the drop, or choose a port from 1024 up")
-                }
-                _ => error,
-            }
-        };
-        let mut note = String::new();
-        if let Socket::Unix(path) = socket
-            && process::is_stale_socket(path)
-        {
-            // Nobody listens behind the name: what a daemon that is gone has left, as a PID file may be.
-            std::fs::remove_file(path).map_err(explain)?;
-            note = ", in place of a stale socket".to_owned();
-        }
-        let (fd, path): (OwnedFd, _) = match socket {
-            Socket::Tcp(a) => (std::net::TcpListener::bind(a).map_err(explain)?.into(), None),
-            Socket::Udp(a) => (std::net::UdpSocket::bind(a).map_err(explain)?.into(), None),
-            Socket::Unix(p) => {
-                (std::os::unix::net::UnixListener::bind(p).map_err(explain)?.into(), Some(p.clone()))
-            }
-        };
-        let undo = match path {
-            Some(path) => self.undo_of_name(&path).inspect_err(|_| drop(std::fs::remove_file(&path)))?,
-            None => {
-                let handle = Handle(self.next_handle);
-                self.next_handle += 1;
-                Undo::Effect(Box::new(Effect::Unbind { handle, socket: socket.clone() }))
-            }
-        };
-        let handle = match &undo {
-            Undo::Effect(effect) => match **effect {
-                Effect::Unbind { handle, .. } | Effect::Remove { handle, .. } => handle,
-                _ => Handle(u32::MAX),
-            },
-            _ => Handle(u32::MAX),
-        };
-        let listening = Listening { socket: socket.clone(), fd };
-        let note = format!("listening on {}{note}", listening.address());
-        self.listening.push((handle, listening));
-        Ok(Done::with(undo).note(note))
-    }
-
-    fn undo_of_name(&mut self, path: &Path) -> Result<Undo, SystemError> {
-        let what = || format!("keep {}", path.display());
-        let (dir, name) = pid_file::open_parent(path)?;
-        let stat = nix::sys::stat::fstatat(&dir, name.as_os_str(), nix::fcntl::AtFlags::AT_SYMLINK_NOFOLLOW)
-            .map_err(|e| failed(e, what()))?;
-        let handle = self.keep(Held::File { dir, name, dev: stat.st_dev, ino: stat.st_ino });
-        Ok(Undo::Effect(Box::new(Effect::Remove { handle, path: path.to_owned(), only_if_empty: false })))
     }
 
     fn load(&mut self, program: &Program) -> Result<Done, SystemError> {

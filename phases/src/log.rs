@@ -12,6 +12,7 @@ pub use open::alone;
 pub use shared::Shared;
 pub use stamp::stamp;
 
+use crate::sys::walk;
 use engine::effect::{Owner, Rotation, SystemError};
 use nix::errno::Errno;
 use nix::fcntl::{self, AtFlags, OFlag, openat};
@@ -71,15 +72,12 @@ impl Log {
             Some(p) if !p.as_os_str().is_empty() => p,
             _ => Path::new("."),
         };
-        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-        let dir = fcntl::open(parent, flags, Mode::empty()).map_err(|e| {
-            let error = SystemError::errno(e as i32, what());
-            match e {
-                Errno::ENOENT => error
-                    .why(format!("there is no directory {}", parent.display()))
-                    .help("make the directory, or name a log in one that exists"),
-                _ => error,
-            }
+        let dir = walk::directory(parent).map_err(|refused| match refused.errno() {
+            Errno::ENOENT => refused
+                .about(what())
+                .why(format!("there is no directory {}", parent.display()))
+                .help("make the directory, or name a log in one that exists"),
+            _ => refused.about(what()),
         })?;
         let (file, stat, created) = open_at(dir.as_fd(), name, Mode::from_bits_truncate(mode & 0o7777))
             .map_err(|e| e.about(what()))?;

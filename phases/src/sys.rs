@@ -7,6 +7,7 @@ pub mod lock;
 pub mod process;
 pub mod shed;
 pub mod title;
+pub mod walk;
 pub mod watch;
 
 use engine::effect::SystemError;

@@ -39,7 +39,7 @@ fn the_daemon_is_killed() {
         let begin = Instant::now();
         kernel::kill(below(&child), Signal::SIGKILL);
         let (code, err) = ended(child);
-        assert!(begin.elapsed() < Duration::from_millis(900), "the launcher notices at once");
+        assert!(begin.elapsed() < Duration::from_secs(3), "the launcher notices at once");
         assert_eq!(code, 1, "{err}");
         assert!(err.contains("gate failed") && err.contains("SIGKILL"), "{err}");
         assert!(err.contains("undone: remove") && err.contains("nothing is left behind"), "{err}");
@@ -91,7 +91,7 @@ fn the_launcher_is_told_to_end() {
             kernel::kill(child.id() as i32, signal);
             let begin = Instant::now();
             let (code, err) = ended(child);
-            assert!(begin.elapsed() < Duration::from_millis(900), "it need not wait for the retries");
+            assert!(begin.elapsed() < Duration::from_secs(3), "it need not wait for the retries");
             assert_eq!(code, 1, "{err}");
             assert!(err.contains("SIGTERM") || err.contains(signal.as_str()), "{err}");
             assert!(err.contains("nothing is left behind"), "{err}");

@@ -17,3 +17,4 @@ mod sockets;
 mod start;
 mod stop;
 mod user;
+mod ways;

@@ -292,6 +292,6 @@ fn stop_is_quick() {
         world.fine(&["run", "--", "sleep", "1029"]);
         let begin = Instant::now();
         world.fine(&["stop"]);
-        assert!(begin.elapsed() < Duration::from_secs(1));
+        assert!(begin.elapsed() < Duration::from_secs(3));
     });
 }

@@ -45,6 +45,11 @@ impl Refusal {
         Refusal { errno, why: why.into(), lacks: None }
     }
 
+    /// The number that the kernel gives.
+    pub fn errno(&self) -> i32 {
+        self.errno
+    }
+
     /// The error of a call that met it.
     pub fn of(self, what: &str) -> SystemError {
         let error = SystemError::errno(self.errno, what).why(self.why);
@@ -61,6 +66,15 @@ const EEXIST: i32 = 17;
 const ENOTDIR: i32 = 20;
 const ELOOP: i32 = 40;
 const EPERM: i32 = 1;
+
+/// Which links a walk follows.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Follow {
+    /// all, as the kernel does
+    All,
+    /// all but the last name, which is to be made, opened or removed; strangers' links not everywhere
+    ToMake,
+}
 
 /// The files that a snapshot knows, and those that were made since.
 #[derive(Clone, Debug, Default)]
@@ -95,7 +109,7 @@ impl Files {
 
     /// Where a path leads, every link followed, every directory on the way searchable.
     pub fn resolve(&self, who: &Identity, path: &Path) -> Result<PathBuf, Refusal> {
-        let at = self.walk(who, path, true)?;
+        let at = self.walk(who, path, Follow::All)?;
         match self.get(&at) {
             Some(_) => Ok(at),
             None => Err(Refusal::new(ENOENT, format!("{} does not exist", at.display()))),
@@ -112,9 +126,11 @@ impl Files {
         Ok(at)
     }
 
-    /// The resolved directory of a path, with its last name: what may be made or opened there.
+    /// The resolved directory of a path, with its last name: what may be made or opened there. A link of
+    /// somebody else is followed by a privileged process only to a directory that is theirs, too
+    /// (CVE-2016-1247).
     pub fn parent(&self, who: &Identity, path: &Path) -> Result<PathBuf, Refusal> {
-        let at = self.walk(who, path, false)?;
+        let at = self.walk(who, path, Follow::ToMake)?;
         let dir = at.parent().unwrap_or(Path::new("/"));
         match self.get(dir) {
             Some(node) if node.is_dir() => Ok(at),
@@ -123,44 +139,72 @@ impl Files {
         }
     }
 
-    fn walk(&self, who: &Identity, path: &Path, follow_last: bool) -> Result<PathBuf, Refusal> {
+    fn walk(&self, who: &Identity, path: &Path, follow: Follow) -> Result<PathBuf, Refusal> {
         let start = if path.is_absolute() { who.root.clone() } else { self.join(&who.root, &who.cwd) };
         let mut here = start;
         let mut todo: Vec<PathBuf> = parts(path);
         let mut links = 0;
+        let guarded = follow == Follow::ToMake && (who.uid[1] == 0 || who.caps.has(Capability::DacOverride));
+        // Links of strangers that are being followed, each with the number of names left where it ends.
+        let mut strangers: Vec<(usize, PathBuf)> = Vec::new();
         while let Some(part) = todo.pop() {
             if part == Path::new("..") {
                 if here != who.root {
                     here.pop();
                 }
-                continue;
-            }
-            match self.get(&here) {
-                Some(node) if node.is_dir() => self.may(who, &here, Access::Execute)?,
-                Some(_) => return Err(Refusal::new(ENOTDIR, format!("{} is no directory", here.display()))),
-                None => {
-                    return Err(Refusal::new(
-                        ENOENT,
-                        format!("the directory {} does not exist", here.display()),
-                    ));
+            } else {
+                self.enter(who, &here)?;
+                let next = here.join(&part);
+                match self.get(&next).map(|n| &n.kind) {
+                    Some(FileKind::Symlink(target)) if follow == Follow::All || !todo.is_empty() => {
+                        links += 1;
+                        if links > 40 {
+                            return Err(Refusal::new(ELOOP, format!("{} leads in a circle", next.display())));
+                        }
+                        if guarded {
+                            strangers.push((todo.len(), next.clone()));
+                        }
+                        if target.is_absolute() {
+                            here = who.root.clone();
+                        }
+                        todo.extend(parts(target));
+                    }
+                    _ => here = next,
                 }
             }
-            let next = here.join(&part);
-            match self.get(&next).map(|n| &n.kind) {
-                Some(FileKind::Symlink(target)) if follow_last || !todo.is_empty() => {
-                    links += 1;
-                    if links > 40 {
-                        return Err(Refusal::new(ELOOP, format!("{} leads in a circle", next.display())));
-                    }
-                    if target.is_absolute() {
-                        here = who.root.clone();
-                    }
-                    todo.extend(parts(target));
-                }
-                _ => here = next,
+            while let Some((_, link)) = strangers.pop_if(|(left, _)| *left >= todo.len()) {
+                self.trusted(who, &link, &here)?;
             }
         }
         Ok(here)
+    }
+
+    /// Whether names in it may be looked up.
+    fn enter(&self, who: &Identity, dir: &Path) -> Result<(), Refusal> {
+        match self.get(dir) {
+            Some(node) if node.is_dir() => self.may(who, dir, Access::Execute),
+            Some(_) => Err(Refusal::new(ENOTDIR, format!("{} is no directory", dir.display()))),
+            None => Err(Refusal::new(ENOENT, format!("the directory {} does not exist", dir.display()))),
+        }
+    }
+
+    /// Whether a privileged process may follow this link to where it leads.
+    fn trusted(&self, who: &Identity, link: &Path, to: &Path) -> Result<(), Refusal> {
+        let (Some(link_node), Some(there)) = (self.get(link), self.get(to)) else { return Ok(()) };
+        if [0, who.uid[1], there.uid].contains(&link_node.uid) {
+            return Ok(());
+        }
+        Err(Refusal::new(
+            ELOOP,
+            format!(
+                "{} is a symbolic link of uid {} to {}, which belongs to uid {}: whoever owns the link would \
+                 decide where a privileged process writes",
+                link.display(),
+                link_node.uid,
+                to.display(),
+                there.uid
+            ),
+        ))
     }
 
     /// Whether somebody may read, write or execute (search) this file.

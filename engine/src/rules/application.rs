@@ -11,11 +11,9 @@ use std::path::{Path, PathBuf};
 
 impl Judge<'_> {
     fn twisted(&self) -> impl Iterator<Item = (usize, &Step, &Program)> {
-        self.steps().flat_map(|(i, step)| {
-            step.effects.iter().filter_map(move |e| match e {
-                Effect::Application(Application::Load(p)) if p.is_twisted() => Some((i, step, p)),
-                _ => None,
-            })
+        self.effects().filter_map(|(i, step, effect)| match effect {
+            Effect::Application(Application::Load(p)) if p.is_twisted() => Some((i, step, p)),
+            _ => None,
         })
     }
 

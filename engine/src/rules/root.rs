@@ -10,9 +10,8 @@ impl Judge<'_> {
     /// The step that changed the root between two identities.
     fn chroot_to(&self, root: &Path) -> Option<&Step> {
         let enters = |(i, s): &(usize, &Step)| {
-            let after = self.simulation.timeline.spans.get(*i).and_then(|s| s.identity_after.as_ref());
             s.effects.iter().any(|e| matches!(e, Effect::Chroot { .. }))
-                && after.is_some_and(|a| a.root == root)
+                && self.after(*i).is_some_and(|a| a.root == root)
         };
         self.steps().find(enters).map(|(_, s)| s)
     }

@@ -3,9 +3,11 @@
 //! Across, every position is a part of the width (in hundredths of a per cent, printed as per cent),
 //! so that a drawing fits any width and is zoomed by widening it. Down, positions are pixels.
 
+mod bars;
 pub(super) mod ink;
 pub(super) mod label;
 mod lanes;
+mod links;
 mod palette;
 mod plot;
 pub(super) mod rows;

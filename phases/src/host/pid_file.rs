@@ -3,7 +3,7 @@
 use super::Host;
 use super::protocol::Held;
 use crate::sys::lock::{self, Holder};
-use crate::sys::{failed, io_failed};
+use crate::sys::{failed, io_failed, walk};
 use engine::effect::{Done, Effect, ErrorKind, Handle, Owner, SystemError, Undo};
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, RenameFlags, open, openat, renameat2};
@@ -38,7 +38,12 @@ pub struct Found {
 pub fn look(path: &Path) -> Result<Option<Found>, SystemError> {
     let what = || format!("look at PID file {}", path.display());
     let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
-    let file = match open(path, flags, Mode::empty()) {
+    let (dir, name) = match open_parent(path) {
+        Ok(place) => place,
+        Err(error) if error.errno == Some(Errno::ENOENT as i32) => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let file = match openat(&dir, name.as_os_str(), flags, Mode::empty()) {
         Ok(fd) => File::from(fd),
         Err(Errno::ENOENT) => return Ok(None),
         Err(Errno::ELOOP) => return Err(symlink(what())),
@@ -64,14 +69,13 @@ fn symlink(what: String) -> SystemError {
         .help("remove the link, or name the place it leads to")
 }
 
-/// The open directory of a path and its last name.
+/// The open directory of a path, reached by a way that is safe for root, and its last name.
 pub fn open_parent(path: &Path) -> Result<(OwnedFd, OsString), SystemError> {
     let name = path
         .file_name()
         .ok_or_else(|| SystemError::new(format!("{}: this is no name of a file", path.display())))?;
     let dir = path.parent().unwrap_or(Path::new("/"));
-    let fd = open(dir, OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())
-        .map_err(|e| failed(e, format!("open the directory {}", dir.display())))?;
+    let fd = walk::directory(dir).map_err(|e| e.about(format!("open the directory {}", dir.display())))?;
     Ok((fd, name.to_owned()))
 }
 

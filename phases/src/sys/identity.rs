@@ -35,6 +35,12 @@ pub fn read(root: &Path, mask: u32, bounding: CapabilitySet) -> Result<Identity,
     })
 }
 
+/// The effective capabilities of this thread.
+pub fn capabilities() -> Result<CapabilitySet, Errno> {
+    let caps = rustix::thread::capabilities(None).map_err(|e| Errno::from_raw(e.raw_os_error()))?;
+    Ok(CapabilitySet(caps.effective.bits()))
+}
+
 /// The working directory as getcwd(2) has it: "(unreachable)/…" where the root does not reach it.
 fn cwd() -> PathBuf {
     match rustix::process::getcwd(Vec::new()) {

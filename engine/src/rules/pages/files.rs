@@ -67,8 +67,9 @@ same is a warning, not an error, for a phase behind `serve`.",
 rsd: 1
 name: demo
 phases:
+  load:  { kind: load-application }
   chdir: { kind: chdir, with: { path: /no/such/directory } }
-  serve: { kind: serve, needs: [chdir] }",
+  serve: { kind: serve, needs: [load, chdir] }",
         args: &["--spec", "spec.yaml"],
         starter: Anyone,
         failure: "chdir(2) answers ENOENT; the start is given up and what was
@@ -89,8 +90,8 @@ name: demo
 extends: twistd",
         args: &["--spec", "spec.yaml", "--umask", "077", "--logfile", "demo.log"],
         starter: Anyone,
-        failure: "no call fails. The log can be read by everybody, and one that
-was rotated, made under the new umask, by its owner only.",
+        failure: "no call fails. The log can be read by everybody, and each new
+one after a rotation too: rsd gives it the mode of the one before.",
         fix: "put the umask first: `order: [umask, checkPID]`. Or give the file
 its mode: `with: { mode: '0600' }`.",
     },

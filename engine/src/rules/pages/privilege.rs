@@ -57,12 +57,16 @@ the same way.",
 rsd: 1
 name: demo
 phases:
-  ports: { kind: privileged-start, privilege: root }
-  serve: { kind: serve, needs: [ports] }",
+  load:  { kind: load-application }
+  ports:
+    kind: privileged-start
+    privilege: root
+    with: { listen: 'tcp:127.0.0.1:80' }
+  serve: { kind: serve, needs: [load, ports] }",
         args: &["--spec", "spec.yaml"],
         starter: User,
-        failure: "none that is known: it is the author's rule. Such phases
-usually fail with EPERM or EACCES later.",
+        failure: "it is the author's rule, and what fails is what the author
+had in mind: here bind(2) answers EACCES.",
         fix: "start it as root, or declare `privileged`.",
     },
     Page {

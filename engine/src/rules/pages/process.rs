@@ -42,7 +42,7 @@ name: demo
 extends: twistd
 phases:
   chdir: null",
-        args: &["--spec", "spec.yaml", "--uid", "nobody", "--chroot", "/usr"],
+        args: &["--spec", "spec.yaml", "--uid", "nobody", "--chroot", "/usr", "--pidfile="],
         starter: Root,
         failure: "no call fails. getcwd(2) in the daemon answers
 `(unreachable)/…`, and open(\"../etc/passwd\") may find the real one.",

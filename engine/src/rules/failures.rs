@@ -1,0 +1,89 @@
+//! What fails when the plan is played: the step, the error, and what it means for the daemon.
+
+use super::Judge;
+use crate::diagnostic::Diagnostic;
+use crate::effect::{Capability, Effect};
+use crate::model::describe;
+use crate::plan::Step;
+use crate::spec::OnFailure;
+use crate::timeline::Failure;
+
+impl Judge<'_> {
+    pub(super) fn failures(&self) -> Vec<Diagnostic> {
+        self.simulation
+            .report
+            .failures
+            .iter()
+            .filter_map(|(phase, failure)| {
+                let i = self.plan.find(phase)?;
+                Some(self.failure(i, &self.plan.steps()[i], failure))
+            })
+            .collect()
+    }
+
+    fn failure(&self, i: usize, step: &Step, failure: &Failure) -> Diagnostic {
+        let who = self.before(i).map(describe).unwrap_or_default();
+        let name = failure.errno.and_then(crate::text::errno_name);
+        let with = name.map_or_else(String::new, |name| format!(" with {name}"));
+        let will = format!("`{}` will fail{with}", step.phase);
+        let removes = step.effects.iter().any(|e| matches!(e, Effect::RemovePidFile { .. }));
+        let finding = match failure.lacks {
+            _ if step.down && removes => Diagnostic::warning("RSD0402", will)
+                .help(match self.drop_before(i) {
+                    Some(drop) => format!(
+                        "give the PID file's directory to the user `{}` sets, or keep a guard and declare `privilege: privileged` on `{}`",
+                        drop.phase, step.phase
+                    ),
+                    None => "choose a directory that this user may write".to_owned(),
+                }),
+            _ if step.down => Diagnostic::warning("RSD0403", will),
+            Some(capability) if capability != Capability::DacOverride && capability != Capability::Fowner => {
+                let code_text = format!("`{}` needs {capability}", step.phase);
+                let mut finding = self.privilege_gone(i, step, code_text, capability);
+                if capability == Capability::NetBindService {
+                    finding.code = "RSD0601";
+                }
+                let why = failure.why.iter().cloned();
+                finding.notes.extend([failure.message.clone()].into_iter().chain(why));
+                return finding;
+            }
+            _ if failure.errno == Some(98) => self.address_in_use(i, step, will),
+            lacks => {
+                let goes_on = step.on_failure == OnFailure::Continue && !step.effects.iter().any(declares);
+                let mut finding = match goes_on {
+                    true => Diagnostic::warning("RSD0403", will)
+                        .note("`on-failure: continue`: the start goes on without it"),
+                    false => Diagnostic::error("RSD0403", will),
+                };
+                finding.unprivileged =
+                    lacks.is_some_and(|c| !self.snapshot.identity.caps.has(c)) && self.drop_before(i).is_none();
+                finding
+            }
+        };
+        let mut finding = finding.at(step.at, format!("runs as {who}")).phase(&step.phase);
+        if let Some(drop) = self.drop_before(i).filter(|_| failure.lacks.is_some()) {
+            finding = finding.with(drop.at, "privileges are dropped here, before it").phase(&drop.phase);
+        }
+        finding.notes.push(failure.message.clone());
+        finding.notes.extend(failure.why.clone());
+        finding.help.extend(failure.help.clone());
+        if finding.help.is_empty() {
+            finding.help.extend(match (failure.errno, self.drop_before(i)) {
+                (Some(2), _) => Some("make what is missing, or name another path".to_owned()),
+                (Some(1 | 13), Some(drop)) => Some(format!(
+                    "put `{}` before `{}`, or name a place that is the new user's",
+                    step.phase, drop.phase
+                )),
+                (Some(1 | 13), None) => Some("start it as a user who may, or name another path".to_owned()),
+                _ => None,
+            });
+        }
+        finding
+    }
+}
+
+/// True for effects that make up what a spec declares of the daemon: identity, root, cwd, umask,
+/// ports, its PID file. Without one of them it is not up as declared.
+fn declares(effect: &Effect) -> bool {
+    effect.changes_identity() || matches!(effect, Effect::Bind { .. } | Effect::CreatePidFile { .. })
+}

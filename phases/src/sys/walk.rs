@@ -1,0 +1,163 @@
+//! The way to a directory in which a privileged process is to make, open or remove a name.
+//!
+//! Whoever owns a symbolic link on that way decides where root writes: CVE-2016-1247 (nginx in Debian),
+//! CVE-2020-28007 (Exim). So a process that the modes of files do not bind follows a stranger's link
+//! only to a directory that is the stranger's own: there it may do what it likes anyway. systemd's
+//! `CHASE_SAFE` draws the same line.
+
+use super::identity;
+use engine::effect::{Capability, SystemError};
+use engine::snapshot::parts;
+use nix::errno::Errno;
+use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, open, openat, openat2, readlinkat};
+use nix::sys::stat::{FileStat, Mode, SFlag, fstat};
+use nix::sys::statfs::{PROC_SUPER_MAGIC, fstatfs};
+use std::fmt;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+
+/// A link of somebody else on the way to a place that is not theirs.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Foreign {
+    /// the name of the link, as far as the way was followed
+    pub link: PathBuf,
+    /// who owns it
+    pub owner: u32,
+    /// what it says
+    pub target: PathBuf,
+    /// who owns the directory it leads to
+    pub theirs: u32,
+}
+
+/// Why there is no way.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// the kernel said so
+    Errno(Errno),
+    /// we do
+    Foreign(Foreign),
+    /// it changed while it was looked at
+    Moving,
+}
+
+impl From<Errno> for Refused {
+    fn from(errno: Errno) -> Self {
+        Refused::Errno(errno)
+    }
+}
+
+impl Refused {
+    /// The number that says it best.
+    pub fn errno(&self) -> Errno {
+        match self {
+            Refused::Errno(errno) => *errno,
+            Refused::Foreign(_) => Errno::ELOOP,
+            Refused::Moving => Errno::EAGAIN,
+        }
+    }
+
+    /// The error of what was to be done there.
+    pub fn about(self, what: impl fmt::Display) -> SystemError {
+        let error = SystemError::errno(self.errno() as i32, what);
+        match self {
+            Refused::Errno(_) => error,
+            Refused::Foreign(f) => error
+                .why(format!(
+                    "{} is a symbolic link of uid {} to {}, which belongs to uid {}: whoever owns the link would \
+                     decide where a privileged process writes",
+                    f.link.display(),
+                    f.owner,
+                    f.target.display(),
+                    f.theirs
+                ))
+                .help("name the place that the link leads to, or let root own the link"),
+            Refused::Moving => error
+                .why("a directory or a link on the way was replaced at this very moment")
+                .help("see who changes it, and start again"),
+        }
+    }
+}
+
+const DIRECTORY: OFlag = OFlag::O_PATH.union(OFlag::O_DIRECTORY).union(OFlag::O_CLOEXEC);
+
+/// Opens a directory as a place to make, open or remove names in. An ordinary user is bound by the
+/// kernel's rules alone.
+pub fn directory(path: &Path) -> Result<OwnedFd, Refused> {
+    let plain = OpenHow::new().flags(DIRECTORY).resolve(ResolveFlag::RESOLVE_NO_SYMLINKS);
+    if let Ok(found) = openat2(AT_FDCWD, path, plain) {
+        return Ok(found);
+    }
+    // By the kernel first: its own rules for links (protected_symlinks in proc_sys_fs(5)) hold too.
+    let found = open(path, DIRECTORY, Mode::empty())?;
+    if privileged()? {
+        let (seen, there) = (fstat(follow(path)?)?, fstat(&found)?);
+        if (seen.st_dev, seen.st_ino) != (there.st_dev, there.st_ino) {
+            return Err(Refused::Moving);
+        }
+    }
+    Ok(found)
+}
+
+/// True for a process that the modes of files do not bind.
+fn privileged() -> Result<bool, Errno> {
+    if nix::unistd::geteuid().is_root() {
+        return Ok(true);
+    }
+    Ok(identity::capabilities()?.has(Capability::DacOverride))
+}
+
+/// A stranger's link that is being followed: where it ends, the names left to walk are this many.
+struct Link {
+    left: usize,
+    at: Foreign,
+}
+
+/// Name by name. What this leads to is only compared: a race gives [`Refused::Moving`].
+fn follow(path: &Path) -> Result<OwnedFd, Refused> {
+    let look = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    let start = if path.is_absolute() { "/" } else { "." };
+    let mut here = open(start, look, Mode::empty())?;
+    let mut name = PathBuf::from(start);
+    let mut todo = parts(path);
+    let mut strangers: Vec<Link> = Vec::new();
+    let mut links = 0;
+    while let Some(part) = todo.pop() {
+        let next = openat(&here, &part, look, Mode::empty())?;
+        let stat = fstat(&next)?;
+        if is(&stat, SFlag::S_IFLNK) && fstatfs(&next)?.filesystem_type() == PROC_SUPER_MAGIC {
+            // What such a link says is no path: only the kernel can follow it (proc_pid_fd(5)).
+            here = openat(&here, &part, DIRECTORY, Mode::empty())?;
+            name.push(&part);
+        } else if is(&stat, SFlag::S_IFLNK) {
+            links += 1;
+            if links > 40 {
+                return Err(Errno::ELOOP.into());
+            }
+            let target = PathBuf::from(readlinkat(&next, "")?);
+            if ![0, nix::unistd::geteuid().as_raw()].contains(&stat.st_uid) {
+                let link = name.join(&part);
+                let at = Foreign { link, owner: stat.st_uid, target: target.clone(), theirs: 0 };
+                strangers.push(Link { left: todo.len(), at });
+            }
+            if target.is_absolute() {
+                here = open("/", look, Mode::empty())?;
+                name = PathBuf::from("/");
+            }
+            todo.extend(parts(&target));
+        } else {
+            here = next;
+            name.push(&part);
+        }
+        while let Some(link) = strangers.pop_if(|link| link.left >= todo.len()) {
+            let theirs = fstat(&here)?.st_uid;
+            if theirs != link.at.owner {
+                return Err(Refused::Foreign(Foreign { theirs, ..link.at }));
+            }
+        }
+    }
+    Ok(here)
+}
+
+fn is(stat: &FileStat, kind: SFlag) -> bool {
+    SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT == kind
+}
