@@ -46,13 +46,24 @@ pub struct Watchdog {
 }
 
 /// How the application is started.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Starting {
     /// when it counts as ready
     pub ready: Ready,
     /// the sign of life that is expected
     #[serde(default)]
     pub watchdog: Option<Watchdog>,
+    /// the signal that a program gets when its keeper dies before it (prctl(2), `PR_SET_PDEATHSIG`)
+    pub orphaned: Option<i32>,
+}
+
+/// SIGKILL: the same on every platform of Linux.
+const KILL: i32 = 9;
+
+impl Default for Starting {
+    fn default() -> Self {
+        Starting { ready: Ready::Exec, watchdog: None, orphaned: Some(KILL) }
+    }
 }
 
 impl fmt::Display for Starting {

@@ -89,6 +89,7 @@ impl Application for Command {
             fd: pipe.as_ref().map(|(number, _, writer)| (*number, writer)),
             notify: voice.as_ref().map(|v| v.name.as_str()),
             watchdog_usec: starting.watchdog.map(|w| w.every / 1_000),
+            orphaned: starting.orphaned.and_then(|signal| Signal::try_from(signal).ok()),
         };
         let made = Child::prepare(found, arguments, around, self.null.as_ref(), &given)
             .map_err(|e| SystemError::errno(e as i32, format!("{what}: prepare its descriptors")))?;

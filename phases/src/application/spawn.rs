@@ -87,6 +87,8 @@ pub(super) struct Given<'a> {
     pub notify: Option<&'a str>,
     /// `WATCHDOG_USEC`
     pub watchdog_usec: Option<u64>,
+    /// what it gets when its keeper dies
+    pub orphaned: Option<Signal>,
 }
 
 /// Everything the child needs, made before the fork.
@@ -98,6 +100,7 @@ pub(super) struct Child<'a> {
     null: Option<OwnedFd>,
     given: Option<(i32, OwnedFd)>,
     watchdog: bool,
+    orphaned: Option<Signal>,
     output: Option<(OwnedFd, OwnedFd)>,
     status: (OwnedFd, OwnedFd),
     /// a standard descriptor is a terminal that belongs to another user
@@ -162,6 +165,7 @@ impl<'a> Child<'a> {
                 .map(|(at, fd)| Ok::<_, Errno>((at as i32, child::copy_above(fd, least)?)))
                 .transpose()?,
             watchdog: given.watchdog_usec.is_some(),
+            orphaned: given.orphaned,
             output,
             status: high_pipe()?,
             foreign_terminal: foreign_terminal(),
@@ -185,7 +189,8 @@ impl<'a> Child<'a> {
     /// In the child: become the program.
     fn run(&mut self, parent: Pid) -> Result<Infallible, (Stage, Errno)> {
         let at = |stage: Stage| move |errno| (stage, errno);
-        set_pdeathsig(Signal::SIGTERM).map_err(at(Stage::Parent))?;
+        // Behind every change of user, which would clear it (prctl(2)).
+        set_pdeathsig(self.orphaned).map_err(at(Stage::Parent))?;
         if getppid() != parent {
             // it died before the line above: nobody will tell us
             return Err((Stage::Parent, Errno::ESRCH));

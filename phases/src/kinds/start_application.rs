@@ -26,7 +26,9 @@ pub const KIND: Kind = Kind {
               it and lives; `tcp:HOST:PORT` and `unix:PATH`, it accepts a connection there, where nobody did \
               before; `alive:500ms`, it has lived that long. A program that ends before that fails the start at \
               once. The phase's `timeout` is the limit, 90s where none is given and more than exec is waited \
-              for. A Twisted application and the built-in are ready when they are started.",
+              for. When the keeper itself is killed the kernel sends the program `orphaned` (prctl(2), PR_SET_PDEATHSIG): \
+              KILL leaves none behind that does not heed TERM, and TERM lets one with workers of its own end them. \
+              A program that changes its user by a set-user-ID bit or file capabilities is out of its reach. A Twisted application and the built-in are ready when they are started.",
     params: &[
         optional(
             "ready",
@@ -45,6 +47,12 @@ pub const KIND: Kind = Kind {
             Type::String,
             Some("ABRT"),
             "ABRT, KILL, TERM, QUIT, USR1 or USR2; it is killed ten seconds later",
+        ),
+        optional(
+            "orphaned",
+            Type::String,
+            Some("KILL"),
+            "what a program gets when its keeper is killed: KILL, TERM or none",
         ),
     ],
     learns: None,
@@ -69,7 +77,19 @@ pub const KIND: Kind = Kind {
                 Some(Watchdog { every, signal: *signal })
             }
         };
+        let orphaned =
+            match args.string("orphaned").as_deref().map(|name| name.strip_prefix("SIG").unwrap_or(name)) {
+                None | Some("KILL") => Some(libc::SIGKILL),
+                Some("TERM") => Some(libc::SIGTERM),
+                Some("none") => None,
+                Some(other) => {
+                    return Err(Unfit::new(
+                        format!("`{other}` is not what a program can get when its keeper dies"),
+                        "write KILL, TERM or none",
+                    ));
+                }
+            };
         let ready = args.ready("ready").unwrap_or_default();
-        Ok(vec![Effect::Application(Application::Start(Starting { ready, watchdog }))])
+        Ok(vec![Effect::Application(Application::Start(Starting { ready, watchdog, orphaned }))])
     },
 };

@@ -280,7 +280,7 @@ fn talks() -> Result<(), Skipped> {
 
 fn guarded(steps: &[&str], every_ms: u64) -> Daemon {
     let watchdog = Some(Watchdog { every: every_ms * 1_000_000, signal: libc::SIGABRT });
-    let starting = Starting { ready: Ready::Notify, watchdog };
+    let starting = Starting { ready: Ready::Notify, watchdog, ..Default::default() };
     Setup { program: player(steps), log: true, starting, limit: Some(20_000), ..Default::default() }.start()
 }
 

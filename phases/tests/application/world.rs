@@ -91,7 +91,7 @@ pub fn command(words: &[&str]) -> Program {
 }
 
 pub fn when(ready: Ready) -> Starting {
-    Starting { ready, watchdog: None }
+    Starting { ready, ..Default::default() }
 }
 
 pub fn tcp() -> (Listening, std::net::SocketAddr) {
