@@ -14,11 +14,11 @@ pub mod tac;
 pub mod whoami;
 
 use crate::log::Shared;
-use engine::effect::{Brought, Ended, Identity, Program, Socket, Starting, SystemError};
+use engine::effect::{Brought, Ended, Identity, Program, Ready, Socket, Starting, SystemError};
 use nix::sys::signalfd::SignalFd;
 use nix::sys::socket::{SockaddrStorage, getsockname};
 use std::fs::File;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
 /// A socket that was bound for the application.
 #[derive(Debug)]
@@ -130,6 +130,13 @@ pub trait Application {
         around: &mut Around,
     ) -> Result<(Option<Started>, Vec<String>), SystemError>;
 
+    /// Become it: this process goes on as the program. Comes back only with what kept it from that. The
+    /// descriptors of these numbers are left open.
+    fn replace(&mut self, _around: &mut Around, _keep: &[RawFd]) -> SystemError {
+        SystemError::new("only a program can take the place of this process")
+            .help("leave `replace` away, or name a program behind `--`")
+    }
+
     /// Stay until it ends or is told to.
     fn serve(&mut self, around: &mut Around) -> Result<Served, SystemError>;
 }
@@ -145,4 +152,13 @@ pub fn make(program: &Program, timeline: ReadTimeline) -> Result<Box<dyn Applica
         (None, _) if program.is_twisted() => Ok(Box::new(tac::Tac::new(program.clone()))),
         (None, _) => Ok(Box::new(whoami::Whoami::new(timeline))),
     }
+}
+
+/// For what runs in this very process: there is nothing to wait for, and nothing to become.
+fn only_kept(starting: &Starting) -> Result<(), SystemError> {
+    if !starting.replace && starting.ready == Ready::Exec && starting.watchdog.is_none() {
+        return Ok(());
+    }
+    Err(SystemError::new("`ready`, `watchdog` and `replace` are for a program, and none is run")
+        .help("leave them away, or name a program behind `--`"))
 }

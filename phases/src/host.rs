@@ -74,6 +74,10 @@ pub struct Host {
     drop: Option<DropStep>,
     /// handles that came from a process that had dropped: they are undone as its user only
     distrusted: BTreeSet<u32>,
+    /// this process becomes the program when it is to serve
+    replace: bool,
+    /// names of the phases, by step
+    phases: Vec<String>,
 }
 
 /// The step that drops, and to whom.
@@ -138,6 +142,8 @@ impl Host {
             identity: None,
             drop: None,
             distrusted: BTreeSet::new(),
+            replace: false,
+            phases: Vec::new(),
         })
     }
 
@@ -324,6 +330,7 @@ impl Host {
 
     fn start_application(&mut self, starting: &Starting) -> Result<Done, SystemError> {
         let (started, notes) = self.hosted("start the application", |h, around| h.start(starting, around))?;
+        self.replace = starting.replace;
         let undo = match started {
             Some(started) => {
                 say(What::Fork {
@@ -344,10 +351,32 @@ impl Host {
         for signal in std::mem::take(&mut self.later) {
             nix::sys::signal::raise(signal).map_err(|e| failed(e, format!("pass {signal} on")))?;
         }
+        if self.replace {
+            return Err(self.become_the_program());
+        }
         let served = self.hosted("serve", |h, around| h.serve(around))?;
         let mut done = Done::with(Undo::Nothing);
         done.learned = Facts { ended: served.ended, asked: served.asked, ..Facts::default() };
         Ok(done)
+    }
+
+    /// exec(2) in place. The run is over with it, as far as it is ours: what is in the journal says so.
+    fn become_the_program(&mut self) -> SystemError {
+        let phase = self.phases.get(self.step).cloned().unwrap_or_default();
+        say(What::Note { phase: phase.clone(), note: "from here on this process is the program".to_owned() });
+        say(What::Exit { phase, state: engine::state::Phase::Done, error: None, why: None });
+        say(What::End { outcome: engine::timeline::Outcome::Completed, code: 0 });
+        let keep: Vec<_> = self
+            .pid_files
+            .iter()
+            .filter_map(|p| Some(std::os::fd::AsRawFd::as_raw_fd(p.lock.as_ref()?)))
+            .collect();
+        self.tell_replacing();
+        let error = match self.hosted("become the program", |h, around| Ok(h.replace(around, &keep))) {
+            Ok(error) | Err(error) => error,
+        };
+        self.tell_not_replaced(&error);
+        error
     }
 
     /// Undo: unlink a name if it still leads to the file that was made.
@@ -423,6 +452,7 @@ fn say(what: What) {
 impl System for Host {
     fn open(&mut self, plan: &Plan) -> Result<Performed, SystemError> {
         self.drop = DropStep::of(plan);
+        self.phases = plan.steps().iter().map(|s| s.phase.clone()).collect();
         if plan.daemonizes() { Ok(Performed::Done(Done::with(Undo::Nothing))) } else { self.fork_holder() }
     }
 

@@ -11,6 +11,7 @@ mod jail;
 mod journal;
 mod kernel;
 mod killed;
+mod replace;
 mod safe;
 mod sandbox;
 mod sockets;

@@ -55,6 +55,9 @@ pub struct Starting {
     pub watchdog: Option<Watchdog>,
     /// the signal that a program gets when its keeper dies before it (prctl(2), `PR_SET_PDEATHSIG`)
     pub orphaned: Option<i32>,
+    /// there is no keeper: this process becomes the program when it is to serve
+    #[serde(default)]
+    pub replace: bool,
 }
 
 /// SIGKILL: the same on every platform of Linux.
@@ -62,12 +65,15 @@ const KILL: i32 = 9;
 
 impl Default for Starting {
     fn default() -> Self {
-        Starting { ready: Ready::Exec, watchdog: None, orphaned: Some(KILL) }
+        Starting { ready: Ready::Exec, watchdog: None, orphaned: Some(KILL), replace: false }
     }
 }
 
 impl fmt::Display for Starting {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.replace {
+            return f.write_str("make ready to become the program");
+        }
         f.write_str("start the application")?;
         if self.ready != Ready::Exec {
             write!(f, ", ready by {}", self.ready)?;

@@ -2,7 +2,8 @@
 
 use super::Judge;
 use crate::diagnostic::Diagnostic;
-use crate::effect::Effect;
+use crate::effect::{Application, Effect};
+use crate::timeline::Process;
 
 impl Judge<'_> {
     pub(super) fn pid_file_of_a_process_that_exits(&self) -> Vec<Diagnostic> {
@@ -18,6 +19,29 @@ impl Judge<'_> {
                     .phase(&step.phase)
                     .phase(&daemonize.phase)
                     .help(format!("put `{}` behind `{}`", step.phase, daemonize.phase))
+            })
+            .collect()
+    }
+
+    /// What stands behind serve is done by a process that is the program by then.
+    pub(super) fn down_phases_of_a_replaced_process(&self) -> Vec<Diagnostic> {
+        let replaces = |e: &Effect| matches!(e, Effect::Application(Application::Start(s)) if s.replace);
+        let Some((_, start)) = self.steps().find(|(_, s)| s.effects.iter().any(replaces)) else {
+            return Vec::new();
+        };
+        self.steps()
+            .filter(|(_, s)| s.down && s.process != Process::Guard)
+            .map(|(_, step)| {
+                Diagnostic::warning("RSD0507", format!("`{}` can never run", step.phase))
+                    .at(step.at, "to be run behind serve")
+                    .with(start.at, "the program takes the place of the process here")
+                    .phase(&step.phase)
+                    .phase(&start.phase)
+                    .note("exec(2) leaves nothing of the process that would run it")
+                    .help(format!(
+                        "keep a guard and declare `privilege: privileged` on `{}`; or do without `replace`",
+                        step.phase
+                    ))
             })
             .collect()
     }

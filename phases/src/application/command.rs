@@ -2,20 +2,20 @@
 
 use super::program::{self, Found};
 use super::ready::{self, Probe};
-use super::spawn::{Child, Given, LISTEN_START, arguments, failed};
+use super::spawn::{Child, Given, InPlace, LISTEN_START, arguments, failed};
 use super::{Application, Around, Loaded, Served, Started, explain};
 use crate::keeper::{self, Kept, Taken, Voice, left};
 use crate::notify::{Notify, Tree};
 use crate::sys::process;
 use engine::effect::{ErrorKind, Program, Ready, Starting, SystemError};
 use nix::errno::Errno;
-use nix::fcntl::{FcntlArg, OFlag, fcntl, open};
+use nix::fcntl::{AT_FDCWD, AtFlags, FcntlArg, OFlag, fcntl, open};
 use nix::poll::{PollFd, PollFlags, poll};
 use nix::sys::signal::Signal;
 use nix::sys::stat::Mode;
 use nix::sys::wait::waitpid;
-use nix::unistd::{pipe2, read};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use nix::unistd::{AccessFlags, faccessat, pipe2, read};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 use std::rc::Rc;
 
 /// A program that is run as a child of this process, which stays as its keeper.
@@ -61,6 +61,13 @@ impl Application for Command {
         let name = found.path.file_name().unwrap_or(found.path.as_os_str()).to_string_lossy().into_owned();
         let what = format!("run {}", found.path.display());
         let arguments = arguments(&self.program)?;
+        if starting.replace {
+            // What can be seen of a failure before it is tried is seen while everything can be undone.
+            return match faccessat(AT_FDCWD, found.path.as_path(), AccessFlags::X_OK, AtFlags::AT_EACCESS) {
+                Ok(()) => Ok((None, vec![format!("{name} will take the place of this process")])),
+                Err(e) => Err(explain::exec(e, &found.path)),
+            };
+        }
         let mut probe = Probe::new(&starting.ready, around)?;
         let voice = match starting.ready == Ready::Notify || starting.watchdog.is_some() {
             true => {
@@ -90,6 +97,7 @@ impl Application for Command {
             notify: voice.as_ref().map(|v| v.name.as_str()),
             watchdog_usec: starting.watchdog.map(|w| w.every / 1_000),
             orphaned: starting.orphaned.and_then(|signal| Signal::try_from(signal).ok()),
+            in_place: None,
         };
         let made = Child::prepare(found, arguments, around, self.null.as_ref(), &given)
             .map_err(|e| SystemError::errno(e as i32, format!("{what}: prepare its descriptors")))?;
@@ -144,6 +152,27 @@ impl Application for Command {
         let started = Started { pid: kept.pid.as_raw(), pidfd: main, name };
         self.kept = Some(kept);
         Ok((Some(started), notes))
+    }
+
+    fn replace(&mut self, around: &mut Around, keep: &[RawFd]) -> SystemError {
+        let Some(found) = &self.found else {
+            return SystemError::new("the program was not loaded before this process was to become it");
+        };
+        let what = format!("become {}", found.path.display());
+        let log = match around.log.and_then(|log| log.with(|log| log.fixed_fd())) {
+            None => None,
+            Some(Ok(fd)) => Some(fd),
+            Some(Err(e)) => return SystemError::errno(e as i32, format!("{what}: hand over the log")),
+        };
+        let arguments = match arguments(&self.program) {
+            Ok(arguments) => arguments,
+            Err(error) => return error,
+        };
+        let given = Given { in_place: Some(InPlace { log, keep }), ..Given::default() };
+        match Child::prepare(found, arguments, around, self.null.as_ref(), &given) {
+            Ok(made) => made.become_it(),
+            Err(e) => SystemError::errno(e as i32, format!("{what}: prepare its descriptors")),
+        }
     }
 
     fn serve(&mut self, around: &mut Around) -> Result<Served, SystemError> {

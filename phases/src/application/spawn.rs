@@ -2,7 +2,7 @@
 
 use super::program::Found;
 use super::{Around, Listening, explain};
-use crate::sys::child;
+use crate::sys::{child, lock};
 use engine::effect::{Program, Socket, SystemError};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
@@ -13,7 +13,7 @@ use nix::unistd::{Pid, execve, geteuid, getpid, getppid, isatty, pipe2, setsid, 
 use std::convert::Infallible;
 use std::env;
 use std::ffi::CString;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 /// The first descriptor of the LISTEN_FDS protocol.
@@ -89,6 +89,16 @@ pub(super) struct Given<'a> {
     pub watchdog_usec: Option<u64>,
     /// what it gets when its keeper dies
     pub orphaned: Option<Signal>,
+    /// it is to be this process, not a child of it
+    pub in_place: Option<InPlace<'a>>,
+}
+
+/// What a program finds that this process becomes.
+pub(super) struct InPlace<'a> {
+    /// where its output goes
+    pub log: Option<RawFd>,
+    /// descriptors that stay open under any number
+    pub keep: &'a [RawFd],
 }
 
 /// Everything the child needs, made before the fork.
@@ -101,6 +111,8 @@ pub(super) struct Child<'a> {
     given: Option<(i32, OwnedFd)>,
     watchdog: bool,
     orphaned: Option<Signal>,
+    /// this very process: the descriptors that stay, and those of them that had to be moved
+    in_place: Option<(Vec<RawFd>, Vec<OwnedFd>)>,
     output: Option<(OwnedFd, OwnedFd)>,
     status: (OwnedFd, OwnedFd),
     /// a standard descriptor is a terminal that belongs to another user
@@ -145,13 +157,30 @@ impl<'a> Child<'a> {
             let (reader, writer) = pipe2(OFlag::O_CLOEXEC)?;
             Ok((child::copy_above(&reader, least)?, child::copy_above(&writer, least)?))
         };
-        let output = match around.log {
-            Some(_) => {
+        let in_place = match &given.in_place {
+            Some(place) => {
+                Some(place.keep.iter().try_fold((Vec::new(), Vec::new()), |(mut stay, mut moved), fd| {
+                    if *fd < least {
+                        moved.push(child::copy_number_above(*fd, least)?);
+                    } else {
+                        stay.push(*fd);
+                    }
+                    Ok::<_, Errno>((stay, moved))
+                })?)
+            }
+            None => None,
+        };
+        let output = match (&given.in_place, around.log) {
+            (Some(InPlace { log: None, .. }), _) => None,
+            (Some(InPlace { log: Some(fd), .. }), _) => {
+                Some((child::copy_number_above(*fd, least)?, child::copy_number_above(*fd, least)?))
+            }
+            (None, Some(_)) => {
                 let (reader, writer) = high_pipe()?;
                 fcntl(&reader, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
                 Some((reader, writer))
             }
-            None => None,
+            (None, None) => None,
         };
         let null = null.map(|null| child::copy_above(null, least)).transpose()?;
         Ok(Child {
@@ -166,6 +195,7 @@ impl<'a> Child<'a> {
                 .transpose()?,
             watchdog: given.watchdog_usec.is_some(),
             orphaned: given.orphaned,
+            in_place,
             output,
             status: high_pipe()?,
             foreign_terminal: foreign_terminal(),
@@ -186,16 +216,28 @@ impl<'a> Child<'a> {
         Ok((pid, self.status.0, self.output.map(|(reader, _)| reader)))
     }
 
+    /// This process becomes the program. Comes back only with what kept it from that.
+    pub(super) fn become_it(mut self) -> SystemError {
+        let Err((stage, errno)) = self.run(getpid());
+        if self.listening.is_empty() {
+            return failed(stage as u32, errno as i32, self.found);
+        }
+        // Sockets may be by now where something of ours was: nothing can be relied on any more.
+        child::leave(127)
+    }
+
     /// In the child: become the program.
     fn run(&mut self, parent: Pid) -> Result<Infallible, (Stage, Errno)> {
         let at = |stage: Stage| move |errno| (stage, errno);
-        // Behind every change of user, which would clear it (prctl(2)).
-        set_pdeathsig(self.orphaned).map_err(at(Stage::Parent))?;
-        if getppid() != parent {
+        if self.in_place.is_none() {
+            // Behind every change of user, which would clear it (prctl(2)).
+            set_pdeathsig(self.orphaned).map_err(at(Stage::Parent))?;
+        }
+        if self.in_place.is_none() && getppid() != parent {
             // it died before the line above: nobody will tell us
             return Err((Stage::Parent, Errno::ESRCH));
         }
-        if self.foreign_terminal {
+        if self.foreign_terminal && self.in_place.is_none() {
             // Another's terminal must not stay this one's: what it pushes into the input (TIOCSTI)
             // would be read by the starter's shell.
             setsid().map_err(at(Stage::Parent))?;
@@ -224,6 +266,15 @@ impl<'a> Child<'a> {
         child::close_on_exec_from(first).map_err(at(Stage::Descriptors))?;
         if let Some((number, fd)) = &self.given {
             child::place(fd.as_fd(), *number).map_err(at(Stage::Listen))?;
+        }
+        if let Some((stay, moved)) = &self.in_place {
+            for fd in stay.iter().copied().chain(moved.iter().map(AsRawFd::as_raw_fd)) {
+                child::survive_exec(fd).map_err(at(Stage::Descriptors))?;
+            }
+            for file in moved {
+                // Closing the old one has let go of the lock that names us.
+                lock::name_self(file).map_err(at(Stage::Descriptors))?;
+            }
         }
         child::default_signals().map_err(at(Stage::Signals))?;
         execve(&self.found.c_path, &self.arguments, &self.environment).map_err(at(Stage::Exec))

@@ -243,9 +243,10 @@ impl Application for Tac {
 
     fn start(
         &mut self,
-        _: &Starting,
+        starting: &Starting,
         around: &mut Around,
     ) -> Result<(Option<Started>, Vec<String>), SystemError> {
+        super::only_kept(starting)?;
         self.begin_to_log(around)?;
         let dropped = self.loaded_as.as_ref().and_then(|before| dropped(before, around.identity));
         let happened: Happened = self.call("start", json!({ "dropped": dropped }), around)?;

@@ -47,9 +47,10 @@ impl Application for Whoami {
 
     fn start(
         &mut self,
-        _: &Starting,
+        starting: &Starting,
         around: &mut Around,
     ) -> Result<(Option<Started>, Vec<String>), SystemError> {
+        super::only_kept(starting)?;
         let mut notes = Vec::new();
         self.listeners.clear();
         for one in around.listening {

@@ -1,7 +1,7 @@
 //! `start-application`: from here the application's own code runs.
 
 use super::optional;
-use engine::effect::{Application, Effect, Starting, Watchdog};
+use engine::effect::{Application, Effect, Ready, Starting, Watchdog};
 use engine::kind::{Kind, Type, Unfit};
 
 /// The signals a program can be woken with when it gives no sign of life.
@@ -28,7 +28,10 @@ pub const KIND: Kind = Kind {
               once. The phase's `timeout` is the limit, 90s where none is given and more than exec is waited \
               for. When the keeper itself is killed the kernel sends the program `orphaned` (prctl(2), PR_SET_PDEATHSIG): \
               KILL leaves none behind that does not heed TERM, and TERM lets one with workers of its own end them. \
-              A program that changes its user by a set-user-ID bit or file capabilities is out of its reach. A Twisted application and the built-in are ready when they are started.",
+              A program that changes its user by a set-user-ID bit or file capabilities is out of its reach. With `replace` there is no keeper: the process itself becomes the program, and \
+              nothing of rsd is left but the descriptor of the PID file, whose locks live as long as the program \
+              keeps it open. Output goes to the log's file directly and nobody rotates it; what needs `serve` can \
+              only be done by a guard (RSD0507). A Twisted application and the built-in are ready when they are started.",
     params: &[
         optional(
             "ready",
@@ -53,6 +56,12 @@ pub const KIND: Kind = Kind {
             Type::String,
             Some("KILL"),
             "what a program gets when its keeper is killed: KILL, TERM or none",
+        ),
+        optional(
+            "replace",
+            Type::Flag,
+            None,
+            "no keeper: this process becomes the program, exec(2), when the phase that serves is reached",
         ),
     ],
     learns: None,
@@ -90,6 +99,13 @@ pub const KIND: Kind = Kind {
                 }
             };
         let ready = args.ready("ready").unwrap_or_default();
-        Ok(vec![Effect::Application(Application::Start(Starting { ready, watchdog, orphaned }))])
+        let replace = args.flag("replace").unwrap_or(false);
+        if replace && (ready != Ready::Exec || watchdog.is_some()) {
+            return Err(Unfit::new(
+                "a program that replaces this process has nobody to tell that it is ready, or lives",
+                "leave `replace` away, or `ready` and `watchdog`",
+            ));
+        }
+        Ok(vec![Effect::Application(Application::Start(Starting { ready, watchdog, orphaned, replace }))])
     },
 };
