@@ -7,10 +7,13 @@ mod explain;
 mod instance;
 mod json;
 mod kinds;
+mod logs;
 mod output;
 mod plan;
 mod prepare;
 mod profile;
+mod reload;
+mod restart;
 mod run;
 mod source;
 mod specs;
@@ -52,6 +55,9 @@ pub fn main(argv: Vec<OsString>) -> i32 {
         Some("plan") => profile::profiled(&argv, || plan::command(&argv)),
         Some("stop") => stop::command(&argv),
         Some("status") => status::command(&argv),
+        Some("restart") => restart::command(&argv),
+        Some("reload") => reload::command(&argv),
+        Some("logs") => logs::command(&argv),
         Some("twistd") => twistd::command(&argv, argv.get(2..).unwrap_or_default()),
         _ => match args::plain(&argv) {
             Err(code) => code,
