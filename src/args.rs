@@ -67,7 +67,10 @@ fn of_a_spec(name: &'static str, about: &'static str, spec: Option<&Spec>) -> Co
 fn run(spec: Option<&Spec>) -> Command {
     of_a_spec("run", "Start the daemon", spec).args([
         flag("unchecked", "Run what the check refuses (for a sandbox: a predicted failure can be seen)"),
+        flag("strict", "Give up and undo where the process is not what the check said at that step"),
         value("journal", "FILE", "Write the journal there instead of the state directory"),
+        // For the reason that is given when it is refused.
+        snapshot().hide(true),
     ])
 }
 
@@ -76,6 +79,7 @@ fn check(spec: Option<&Spec>) -> Command {
         flag("json", "For programs"),
         flag("unchecked", "Judge the order as `run --unchecked` would run it"),
         value("deny", "WHAT", "Refuse on warnings too").value_parser(["warnings"]),
+        snapshot(),
         profile(),
     ])
 }
@@ -92,6 +96,7 @@ fn plan(spec: Option<&Spec>) -> Command {
                 .num_args(2)
                 .value_names(["A", "B"])
                 .help("Why phase A comes before phase B"),
+            snapshot(),
             profile(),
         ])
         .group(ArgGroup::new("form").args(["json", "dot", "mermaid", "why"]))
@@ -206,6 +211,14 @@ fn profile() -> Arg {
     value("profile", "FILE", "Write the engine's own profile there, as Chrome trace JSON")
 }
 
+fn snapshot() -> Arg {
+    value(
+        "snapshot",
+        "FILE",
+        "Judge by the facts in FILE, of any machine; where there is no FILE yet, write this one's",
+    )
+}
+
 fn flag(name: &'static str, help: &'static str) -> Arg {
     Arg::new(name).long(name).action(ArgAction::SetTrue).help(help)
 }
@@ -291,7 +304,13 @@ pub fn of_spec(argv: &[String], spec: &Spec) -> Result<ArgMatches, i32> {
 
 fn finish(result: Result<ArgMatches, clap::Error>) -> Result<ArgMatches, i32> {
     result.map_err(|error| {
-        let _ = error.print();
+        match error.use_stderr() {
+            true => drop(error.print()),
+            false => {
+                let text = error.render();
+                output::print(&if output::colour_out() { text.ansi().to_string() } else { text.to_string() });
+            }
+        }
         error.exit_code()
     })
 }

@@ -2,19 +2,25 @@
 
 use crate::args::{self, Line};
 use crate::profile::stage;
+use crate::snapshot_file::{self, Facts};
 use crate::{exit, output, source};
 use clap::ArgMatches;
-use engine::diagnostic::{At, Diagnostic, Severity, Sources};
+use engine::diagnostic::{At, Diagnostic, Place, Severity, Sources};
 use engine::effect::Brought;
 use engine::options::{self, Launch, Settings};
 use engine::plan::{Plan, Request};
 use engine::rules;
 use engine::run::Replanned;
 use engine::simulate::Simulation;
-use engine::snapshot::Snapshot;
+use engine::snapshot::{Snapshot, survey, unknown_names};
 use engine::spec::Spec;
 use phases::kinds::CATALOGUE;
 use std::path::PathBuf;
+
+/// Orders are tried for plans up to this size only, in steps: each is planned and judged anew.
+const LARGEST_TRIED: usize = 200;
+/// No more orders than this are tried.
+const MOST_TRIED: usize = 8;
 
 /// Everything that is known before anything is done.
 pub struct Prepared {
@@ -67,21 +73,42 @@ pub fn prepare_typed(argv: &[String], typed: &[String]) -> Result<Prepared, i32>
     let matches = args::of_spec(argv, &spec)?;
     let line = Line::new(typed, &mut sources);
     let given = line.given(&matches, &spec);
-    let cwd = std::env::current_dir().map_err(|error| {
-        output::complain(&format!("error: the working directory cannot be told: {error}\n"));
-        exit::FAILED
-    })?;
+    let facts = match Facts::of(&matches) {
+        Ok(facts) => facts,
+        Err(finding) => {
+            findings.push(*finding);
+            return Err(refuse_unread(argv, &findings, &sources));
+        }
+    };
     findings.extend(bad_name(&line, &matches));
     let instance = matches.get_one::<String>("name").cloned().unwrap_or_else(|| spec.name.v.clone());
-    let launch = launch(cwd, &instance);
+    let launch = match &facts {
+        Facts::Elsewhere(snapshot) => launch_from(snapshot, &instance),
+        _ => launch(
+            std::env::current_dir().map_err(|error| {
+                output::complain(&format!(
+                    "error: the working directory cannot be told: {error}\n  do: change to a directory that exists (`cd /`)\n"
+                ));
+                exit::FAILED
+            })?,
+            &instance,
+        ),
+    };
     let (settings, more) = Settings::resolve(&spec, &given, &launch);
     findings.extend(more);
     drop(reading);
     let looking = stage!("snapshot");
-    let snapshot = machine(&spec, &settings, &launch).map_err(|error| {
-        output::complain(&format!("error: {error}\n"));
-        exit::FAILED
-    })?;
+    let snapshot = match &facts {
+        Facts::Elsewhere(snapshot) => {
+            let (users, groups) = options::wanted_names(&spec, &settings, CATALOGUE);
+            findings.extend(snapshot_file::lacking(&unknown_names(snapshot, &users, &groups)));
+            (**snapshot).clone()
+        }
+        _ => machine(&spec, &settings, &launch).map_err(|error| {
+            output::complain(&format!("error: {error}\n"));
+            exit::FAILED
+        })?,
+    };
     drop(looking);
     let (order, skip) = (line.names(&matches, "order"), line.names(&matches, "skip"));
     let unchecked = matches!(matches.try_get_one::<bool>("unchecked"), Ok(Some(true)));
@@ -98,7 +125,13 @@ pub fn prepare_typed(argv: &[String], typed: &[String]) -> Result<Prepared, i32>
         basis,
     };
     if !prepared.refused() {
-        prepared.judge();
+        prepared.judge(&facts);
+    }
+    if let Facts::Written(file) = &facts
+        && let Some(finding) = snapshot_file::save(file, &prepared.snapshot)
+    {
+        prepared.findings.push(finding);
+        (prepared.plan, prepared.simulation) = (None, None);
     }
     Ok(prepared)
 }
@@ -115,7 +148,15 @@ pub fn planned(argv: &[String]) -> Result<Prepared, i32> {
 
 impl Prepared {
     fn make_plan(&self, brought: Option<&Brought>) -> (Option<Plan>, Vec<Diagnostic>) {
-        let Basis { spec, settings, launch, order, skip, unchecked, .. } = &self.basis;
+        self.make_plan_in(&self.basis.order, brought)
+    }
+
+    fn make_plan_in(
+        &self,
+        order: &[At<String>],
+        brought: Option<&Brought>,
+    ) -> (Option<Plan>, Vec<Diagnostic>) {
+        let Basis { spec, settings, launch, skip, unchecked, .. } = &self.basis;
         engine::plan::plan(&Request {
             spec,
             settings,
@@ -148,15 +189,71 @@ impl Prepared {
         Replanned { plan, findings, predicted }
     }
 
-    fn judge(&mut self) {
+    /// Tries the orders that findings ask for, and keeps those with which the finding is gone and nothing
+    /// worse comes: what is advised was played through.
+    pub fn try_orders(&mut self) {
+        let Some(plan) = self.plan.as_ref().filter(|plan| plan.steps().len() <= LARGEST_TRIED) else {
+            return;
+        };
+        let mut tried: Vec<(usize, Vec<String>)> = Vec::new();
+        for (n, finding) in self.findings.iter().enumerate() {
+            let Some([first, second]) = &finding.sooner else { continue };
+            // What `--order` says already is one list, and cannot be added to.
+            if let Some(order) = plan.sooner(first, second).filter(|_| self.basis.order.is_empty())
+                && tried.len() < MOST_TRIED
+                && self.mends(finding, &order)
+            {
+                tried.push((n, order));
+            }
+        }
+        for (n, order) in tried {
+            let finding = &mut self.findings[n];
+            let text = format!(
+                "tried, and it is gone: `--order {}`, or `order: [{}]` in an overlay",
+                order.join(","),
+                order.join(", ")
+            );
+            let put =
+                finding.sooner.as_ref().map(|[first, second]| format!("put `{first}` before `{second}`"));
+            let behind = finding.help.iter().position(|h| Some(h) == put.as_ref());
+            finding.help.insert(behind.map_or(finding.help.len(), |at| at + 1), text);
+            finding.order = order;
+        }
+    }
+
+    fn mends(&self, finding: &Diagnostic, order: &[String]) -> bool {
+        let names: Vec<At<String>> =
+            order.iter().map(|name| At::new(name.clone(), Place::default())).collect();
+        let (plan, mut findings) = self.make_plan_in(&names, None);
+        let Some(plan) = plan else { return false };
+        findings.extend(rules::judge(&plan, &self.snapshot).1);
+        let worth = |all: &[Diagnostic]| -> [usize; 3] {
+            [Severity::Error, Severity::Warning, Severity::Note]
+                .map(|severity| all.iter().filter(|f| f.severity == severity).count())
+        };
+        let before: Vec<Diagnostic> =
+            self.findings.iter().filter(|f| !f.phases.is_empty()).cloned().collect();
+        let gone =
+            !findings.iter().any(|f| f.code == finding.code && f.phases.first() == finding.phases.first());
+        gone && worth(&findings) < worth(&before)
+    }
+
+    fn judge(&mut self, facts: &Facts) {
         let (plan, more) = self.make_plan(None);
         self.findings.extend(more);
         if let Some(plan) = plan {
             let looking = stage!("snapshot");
-            if self.basis.judged {
-                phases::snapshot::pythons(&mut self.snapshot, &plan);
+            let judged = self.basis.judged;
+            if let Facts::Elsewhere(_) = facts {
+                let unknown = survey(&mut self.snapshot, &plan, None, judged);
+                if let Some(finding) = snapshot_file::lacking(&unknown) {
+                    // Judged without these facts it would be a verdict on no machine.
+                    self.findings.push(finding);
+                    return;
+                }
+            } else {
+                phases::snapshot::take(&mut self.snapshot, &plan, judged);
             }
-            phases::snapshot::places(&mut self.snapshot, &plan);
             drop(looking);
             let (simulation, more) = rules::judge(&plan, &self.snapshot);
             self.findings.extend(more);
@@ -191,6 +288,12 @@ fn bad_name(line: &Line, matches: &ArgMatches) -> Option<Diagnostic> {
 fn launch(cwd: PathBuf, name: &str) -> Launch {
     let (uid, gid) = (nix::unistd::geteuid().as_raw(), nix::unistd::getegid().as_raw());
     Launch { cwd, root: uid == 0, name: name.to_owned(), uid, gid }
+}
+
+/// The start that the facts were taken for.
+fn launch_from(snapshot: &Snapshot, name: &str) -> Launch {
+    let (uid, gid) = (snapshot.identity.uid[1], snapshot.identity.gid[1]);
+    Launch { cwd: snapshot.cwd.clone(), root: uid == 0, name: name.to_owned(), uid, gid }
 }
 
 fn machine(

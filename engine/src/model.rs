@@ -4,19 +4,22 @@
 
 mod credential;
 mod files;
+mod mounts;
+mod ports;
+mod settings;
 
 pub use files::{Access, Files, Node};
+pub use settings::OOM_SCORE;
 
 use crate::effect::{
-    Application, Brought, Capability, CapabilitySet, Done, Effect, Handle, Identity, News, Owner, Performed,
-    Program, Socket, System, SystemError, Undo, Undoer, Verdict,
+    Application, Brought, Capability, CapabilitySet, Done, Effect, ErrorKind, Handle, Identity, News, Owner,
+    Performed, Program, Settings, Socket, Standing, System, SystemError, Undo, Undoer, Verdict,
 };
 use crate::plan::Plan;
-use crate::snapshot::{FileKind, NoPython, Python, Snapshot};
+use crate::snapshot::{FileKind, NoPython, Python, Restrictions, Snapshot};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-const EADDRINUSE: i32 = 98;
 const EACCES: i32 = 13;
 const EPERM: i32 = 1;
 const ENOENT: i32 = 2;
@@ -39,15 +42,21 @@ pub struct Ids {
 #[derive(Clone, Debug)]
 pub struct Model {
     identity: Identity,
+    settings: Settings,
     start: Identity,
     ids: Ids,
     files: Files,
     programs: BTreeMap<String, Option<PathBuf>>,
     pythons: BTreeMap<String, Result<Python, NoPython>>,
-    unprivileged_port: u16,
+    network: ports::Network,
+    restrictions: Restrictions,
     listening: Vec<Socket>,
     /// PID files and sockets that were made: the path asked for, and where it really is
     made: Vec<(PathBuf, PathBuf)>,
+    /// how much of that was made before the guard was forked: it has handles of no more
+    guard_knows: usize,
+    /// PID files whose lock this run holds: the path asked for, and where it really is
+    locked: Vec<(PathBuf, PathBuf)>,
     program: Option<Program>,
     /// what a Twisted application will turn out to bring
     brings: Option<Brought>,
@@ -61,14 +70,18 @@ impl Model {
     pub fn new(snapshot: &Snapshot) -> Self {
         Model {
             identity: snapshot.identity.clone(),
+            settings: snapshot.settings.clone(),
             start: snapshot.identity.clone(),
             ids: Ids { pid: 1000, ppid: 1, sid: 900 },
             files: Files::new(snapshot),
             programs: snapshot.programs.clone(),
             pythons: snapshot.pythons.clone(),
-            unprivileged_port: snapshot.unprivileged_port,
+            network: ports::Network::new(snapshot),
+            restrictions: snapshot.restrictions.clone(),
             listening: Vec::new(),
             made: Vec::new(),
+            guard_knows: 0,
+            locked: Vec::new(),
             program: None,
             brings: None,
             guard: None,
@@ -96,6 +109,16 @@ impl Model {
     /// Addresses that are bound.
     pub fn listening(&self) -> &[Socket] {
         &self.listening
+    }
+
+    /// Makes the process somebody else, so that a rule can ask what would happen then.
+    pub(crate) fn assume(&mut self, identity: Identity) {
+        self.identity = identity;
+    }
+
+    /// PID files that were made and are still there: the path asked for.
+    pub fn pid_files(&self) -> impl Iterator<Item = &Path> {
+        self.locked.iter().filter(|(_, at)| self.files.get(at).is_some()).map(|(asked, _)| asked.as_path())
     }
 
     fn has(&self, capability: Capability) -> bool {
@@ -168,6 +191,7 @@ impl Model {
         if (node.uid, node.gid) == (owner.uid, owner.gid) {
             return Ok(());
         }
+        self.files.may_give(&self.identity, at, owner).map_err(|e| e.of(what))?;
         let own = node.uid == self.identity.uid[1] && node.uid == owner.uid;
         let member = self.identity.gid[1] == owner.gid || self.identity.groups.contains(&owner.gid);
         if !(self.has(Capability::Chown) || own && member) {
@@ -202,6 +226,14 @@ impl Model {
             Some(node) if !node.is_file() => Err(irregular(at, node, what)),
             Some(_) => {
                 self.files.may(&self.identity, at, Access::Read).map_err(|e| e.of(what))?;
+                if self.locked.iter().any(|(_, locked)| locked == at) {
+                    return Err(SystemError::new(format!("{what}: already running"))
+                        .why("this very start has made it and holds its lock")
+                        .help("check for a running daemon before the PID file is made")
+                        .kind(ErrorKind::AlreadyRunning));
+                }
+                // To take its lock it must be opened for writing, too.
+                self.files.may(&self.identity, at, Access::Write).map_err(|e| e.of(what))?;
                 self.files.unlink(&self.identity, at).map_err(|e| e.of(what))
             }
         }
@@ -213,51 +245,18 @@ impl Model {
         self.clear_stale(&at, &what)?;
         self.files.create(&self.identity, &at, mode).map_err(|e| e.of(&what))?;
         self.give(&at, owner, &what)?;
+        self.locked.push((path.to_owned(), at.clone()));
         Ok(Done::with(self.remove(&at, path, false)))
     }
 
     fn remove_pid_file(&mut self, path: &Path) -> Result<Done, SystemError> {
         let what = format!("remove PID file {}", path.display());
-        // By handle where we made it, by path otherwise: as the host does.
+        // By handle: what this process has not made, or been given, it does not touch.
         let made = self.made.iter().rev().find(|(asked, _)| asked == path).map(|(_, at)| at.clone());
-        let at = match made {
-            Some(at) => at,
-            None => match self.files.parent(&self.identity, path) {
-                Ok(at) => at,
-                Err(_) => return Ok(Done::with(Undo::Never)),
-            },
-        };
-        if self.files.get(&at).is_some() {
+        if let Some(at) = made.filter(|at| self.files.get(at).is_some()) {
             self.files.unlink(&self.identity, &at).map_err(|e| e.of(&what))?;
         }
         Ok(Done::with(Undo::Never))
-    }
-
-    fn bind(&mut self, socket: &Socket) -> Result<Done, SystemError> {
-        let what = format!("bind {socket}");
-        let fixed = !matches!(socket, Socket::Tcp(a) | Socket::Udp(a) if a.port() == 0);
-        if fixed && self.listening.contains(socket) {
-            return Err(SystemError::errno(EADDRINUSE, what).why("this very start has bound it already"));
-        }
-        match socket {
-            Socket::Tcp(a) | Socket::Udp(a) => {
-                let low = a.port() != 0 && a.port() < self.unprivileged_port;
-                if low && !self.has(Capability::NetBindService) {
-                    let mut error = self.denied(Capability::NetBindService, &what);
-                    error.errno = Some(EACCES);
-                    error.message = SystemError::errno(EACCES, what).message;
-                    return Err(error);
-                }
-            }
-            Socket::Unix(path) => {
-                let at = self.files.parent(&self.identity, path).map_err(|e| e.of(&what))?;
-                self.files.create(&self.identity, &at, 0o777).map_err(|e| e.of(&what))?;
-                self.made.push((path.clone(), at));
-            }
-        }
-        self.listening.push(socket.clone());
-        let handle = Handle(1_000_000 + self.listening.len() as u32);
-        Ok(Done::with(Undo::Effect(Box::new(Effect::Unbind { handle, socket: socket.clone() }))))
     }
 
     fn load(&mut self, program: &Program) -> Result<Done, SystemError> {
@@ -324,12 +323,21 @@ impl Model {
 
     fn start_application(&mut self) -> Result<Done, SystemError> {
         let program = self.loaded("start the application")?;
-        let Some(word) = program.command.first() else { return Ok(Done::with(Undo::Nothing)) };
+        let Some(word) = program.command.first() else {
+            let answers = self.listening.iter().any(|s| !matches!(s, Socket::Udp(_)));
+            if !program.is_twisted() && !answers {
+                return Err(SystemError::new("start whoami: there is no address to serve").why(
+                    "it serves TCP and unix sockets that a phase before it has bound, and there is none",
+                ));
+            }
+            return Ok(Done::with(Undo::Nothing));
+        };
         if let Some(Some(path)) = self.programs.get(word) {
             let what = format!("execute {}", path.display());
             let path = path.clone();
             let at = self.files.resolve(&self.identity, &path).map_err(|e| e.of(&what))?;
             self.files.may(&self.identity, &at, Access::Execute).map_err(|e| e.of(&what))?;
+            self.files.executable(&at).map_err(|e| e.of(&what))?;
         }
         let pid = self.fork();
         let _ = pid;
@@ -377,9 +385,10 @@ impl System for Model {
             Effect::Daemonize => Ok(self.daemonize()),
             Effect::CreatePidFile { path, owner, mode } => self.create_pid_file(path, *owner, *mode),
             Effect::Bind { socket } => self.bind(socket),
-            Effect::SetCredential { uid, gid, groups, effective } => {
-                self.set_credential(*uid, *gid, groups.as_deref(), *effective)
+            Effect::SetCredential { uid, gid, groups, effective, keep } => {
+                self.set_credential(*uid, *gid, groups.as_deref(), *effective, *keep)
             }
+            Effect::Process(setting) => self.set(setting),
             Effect::KeepGuard => {
                 let pid = self.fork();
                 self.guard = Some((self.identity.clone(), Ids { pid, ..self.ids }));
@@ -406,11 +415,18 @@ impl System for Model {
             }
             Effect::End { .. } => Ok(Done::with(Undo::Nothing)),
         };
+        if *effect == Effect::KeepGuard {
+            self.guard_knows = self.made.len();
+        }
         done.map(Performed::Done)
     }
 
     fn identity(&mut self) -> Result<Identity, SystemError> {
         Ok(self.identity.clone())
+    }
+
+    fn standing(&mut self) -> Result<Standing, SystemError> {
+        Ok(Standing { pid: self.ids.pid, sid: self.ids.sid })
     }
 
     fn now(&mut self) -> u64 {
@@ -440,6 +456,7 @@ impl System for Model {
     fn wait_as_guard(&mut self) -> bool {
         match self.guard.take() {
             Some((identity, ids)) => {
+                self.made.truncate(self.guard_knows);
                 self.identity = identity;
                 self.ids = ids;
                 true

@@ -3,19 +3,27 @@
 //! Every rule is one row of [`RULES`]; each family has a room of its own.
 
 mod application;
+mod control;
+mod declared;
+mod drop;
 mod failures;
 mod files;
+mod machine;
 mod network;
 pub mod pages;
+mod place;
 mod privilege;
 mod process;
+mod program;
 mod root;
+mod settings;
+mod ties;
 
 use crate::diagnostic::Diagnostic;
 use crate::effect::{Effect, Identity};
 use crate::plan::{Plan, Step};
 use crate::simulate::{Simulation, simulate};
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Snapshot, User};
 
 /// Looks at a plan that was simulated, and says what it finds.
 type Rule = fn(&Judge) -> Vec<Diagnostic>;
@@ -23,7 +31,15 @@ type Rule = fn(&Judge) -> Vec<Diagnostic>;
 /// All rules, in the order in which their findings are shown (within one severity), with the codes they give.
 const RULES: &[(&[&str], Rule)] = &[
     (&["RSD0301", "RSD0302", "RSD0303"], |judge| judge.declared_privileges()),
-    (&["RSD0301", "RSD0302", "RSD0402", "RSD0403", "RSD0601", "RSD0602"], |judge| judge.failures()),
+    (
+        &[
+            "RSD0301", "RSD0302", "RSD0402", "RSD0403", "RSD0410", "RSD0412", "RSD0413", "RSD0601",
+            "RSD0602", "RSD0604",
+        ],
+        |judge| judge.failures(),
+    ),
+    (&["RSD0413"], |judge| judge.set_id_on_nosuid()),
+    (&["RSD0522"], |judge| judge.already_running()),
     (&["RSD0306"], |judge| judge.unguarded_down_phases()),
     (&["RSD0501"], |judge| judge.pid_file_of_a_process_that_exits()),
     (&["RSD0507"], |judge| judge.down_phases_of_a_replaced_process()),
@@ -31,10 +47,25 @@ const RULES: &[(&[&str], Rule)] = &[
     (&["RSD0401"], |judge| judge.log_rotation()),
     (&["RSD0404"], |judge| judge.made_before_the_umask()),
     (&["RSD0308"], |judge| judge.drop_that_can_be_taken_back()),
+    (&["RSD0311", "RSD0312"], |judge| judge.declared_and_needed()),
+    (&["RSD0313"], |judge| judge.drop_that_keeps_something()),
+    (&["RSD0314", "RSD0315"], |judge| judge.nothing_drops_root()),
+    (&["RSD0505"], |judge| judge.fork_behind_the_application()),
     (&["RSD0405"], |judge| judge.log_outside_the_root()),
     (&["RSD0406"], |judge| judge.pid_file_checked_elsewhere()),
+    (&["RSD0407"], |judge| judge.made_where_others_rule()),
+    (&["RSD0408"], |judge| judge.pid_file_of_the_daemons_user()),
+    (&["RSD0409"], |judge| judge.closed_working_directory()),
+    (&["RSD0411"], |judge| judge.made_for_everybody()),
     (&["RSD0503"], |judge| judge.code_read_as_root()),
     (&["RSD0504"], |judge| judge.library_out_of_reach()),
+    (&["RSD0316"], |judge| judge.capabilities_cleared_by_the_drop()),
+    (&["RSD0510"], |judge| judge.set_behind_the_start()),
+    (&["RSD0511"], |judge| judge.set_id_without_effect()),
+    (&["RSD0603"], |judge| judge.bound_for_nobody()),
+    (&["RSD0402"], |judge| judge.pid_file_unknown_to_the_guard()),
+    (&["RSD0520"], |judge| judge.started_as_another()),
+    (&["RSD0521"], |judge| judge.started_before_the_log()),
 ];
 
 /// Judges a plan on the machine that the snapshot shows.
@@ -43,13 +74,9 @@ pub fn judge(plan: &Plan, snapshot: &Snapshot) -> (Simulation, Vec<Diagnostic>) 
     let simulation = simulate(plan, snapshot);
     drop(stage);
     let _stage = tracing::info_span!(target: "rsd", "rules").entered();
-    let judge = Judge { plan, snapshot, simulation: &simulation };
-    let mut findings = Vec::new();
-    for (codes, rule) in RULES {
-        let found = rule(&judge);
-        debug_assert!(found.iter().all(|f| codes.contains(&f.code)), "a code that its row does not name");
-        findings.extend(found);
-    }
+    let judge = Judge::new(plan, snapshot, &simulation);
+    let mut findings = judge.found();
+    findings.extend(judge.ties(&findings));
     findings.sort_by_key(|f| std::cmp::Reverse(f.severity));
     (simulation, findings)
 }
@@ -59,9 +86,31 @@ struct Judge<'a> {
     plan: &'a Plan,
     snapshot: &'a Snapshot,
     simulation: &'a Simulation,
+    /// the step that serves
+    serves: Option<usize>,
+    /// the steps that drop, in their order
+    drops: Vec<usize>,
 }
 
-impl Judge<'_> {
+impl<'a> Judge<'a> {
+    fn new(plan: &'a Plan, snapshot: &'a Snapshot, simulation: &'a Simulation) -> Self {
+        let steps = || plan.steps().iter().enumerate().filter(|(_, s)| s.skipped.is_none());
+        let serves = steps().find(|(_, s)| s.serves()).map(|(i, _)| i);
+        let drops = steps().filter(|(_, s)| s.drop).map(|(i, _)| i).collect();
+        Judge { plan, snapshot, simulation, serves, drops }
+    }
+
+    /// What the rules find in this one order.
+    fn found(&self) -> Vec<Diagnostic> {
+        let mut findings = Vec::new();
+        for (codes, rule) in RULES {
+            let found = rule(self);
+            debug_assert!(found.iter().all(|f| codes.contains(&f.code)), "a code that its row does not name");
+            findings.extend(found);
+        }
+        findings
+    }
+
     /// The steps that are not skipped, with their places in the plan.
     fn steps(&self) -> impl Iterator<Item = (usize, &Step)> {
         self.plan.steps().iter().enumerate().filter(|(_, s)| s.skipped.is_none())
@@ -70,6 +119,25 @@ impl Judge<'_> {
     /// Every effect of those steps.
     fn effects(&self) -> impl Iterator<Item = (usize, &Step, &Effect)> {
         self.steps().flat_map(|(i, s)| s.effects.iter().map(move |e| (i, s, e)))
+    }
+
+    /// A process to people: the name that was asked for, where one was, and its numbers.
+    fn who(&self, identity: &Identity) -> String {
+        let (uid, gid) = (identity.uid[1], identity.gid[1]);
+        let named = |(asked, user): (&String, &Option<User>)| {
+            let user = user.as_ref().filter(|u| u.uid == uid && asked.parse::<u32>().is_err())?;
+            Some(format!("{} ({uid}:{gid})", user.name))
+        };
+        let name = match (uid, gid) {
+            (0, 0) => "root".to_owned(),
+            _ => self.snapshot.users.iter().find_map(named).unwrap_or(format!("{uid}:{gid}")),
+        };
+        match identity.caps.len() {
+            0 if uid != 0 => name,
+            0 => format!("{name} with no capabilities"),
+            _ if uid == 0 && identity.caps == identity.bounding => name,
+            n => format!("{name} with {n} capabilities"),
+        }
     }
 
     /// Who runs a step, when it begins.
@@ -84,15 +152,20 @@ impl Judge<'_> {
 
     /// Who serves; who is left at the end where nothing serves.
     fn serving(&self) -> Option<&Identity> {
-        let serve = self.steps().find(|(_, s)| s.serves()).map(|(i, _)| i);
-        match serve {
+        match self.serves {
             Some(i) => self.before(i),
             None => self.simulation.timeline.spans.iter().rev().find_map(|s| s.identity_after.as_deref()),
         }
     }
 
+    /// True where the model says that the step fails: what it would have made is not there.
+    fn fails(&self, step: &Step) -> bool {
+        self.simulation.report.failures.iter().any(|(phase, _)| *phase == step.phase)
+    }
+
     /// The last drop before a step.
     fn drop_before(&self, step: usize) -> Option<&Step> {
-        self.steps().take_while(|(i, _)| *i < step).filter(|(_, s)| s.drop).map(|(_, s)| s).last()
+        let count = self.drops.partition_point(|d| *d < step);
+        self.drops[..count].last().and_then(|d| self.plan.steps().get(*d))
     }
 }

@@ -8,7 +8,7 @@ use engine::kind::{Args, Catalogue, Context, Kind, Learns, Param, Type, Unfit};
 use engine::model::Model;
 use engine::options::{Launch, Settings};
 use engine::plan::{Approved, Plan, Request};
-use engine::run::{Ending, Header, How, Replanned, Report};
+use engine::run::{Ending, How, Replanned, Report};
 use engine::snapshot::{FileFact, FileKind, Python, Snapshot, User};
 use engine::spec::Spec;
 use engine::state::Phase;
@@ -40,6 +40,7 @@ static DROP: Kind = kind("drop", &[param("uid", Type::User)], Some(Learns::Crede
         gid: Some(gid),
         groups: Some(vec![gid]),
         effective: false,
+        keep: Default::default(),
     }])
 });
 static LOG: Kind = kind("log", &[param("owner", Type::Owner)], Some(Learns::Log), |args, _| {
@@ -147,8 +148,7 @@ impl World {
         let first = engine::simulate::simulate(&plan, &self.snapshot).timeline;
         let mut model = Model::new(&self.snapshot).bringing(brought.clone());
         let mut events = Vec::new();
-        let how =
-            How { predicted: Some(&first), whole: false, header: Header::default(), replan: Some(&replan) };
+        let how = How { predicted: Some(&first), replan: Some(&replan), ..How::default() };
         let approved = Approved::unchecked(plan);
         let report = engine::run::run(&approved, &mut model, &mut |e| events.push(e), &how);
         (report, events, model)

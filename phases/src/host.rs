@@ -7,16 +7,17 @@ mod guard;
 mod holder;
 pub mod pid_file;
 pub mod protocol;
+mod settings;
 
 use crate::application::{self, Application as Hosted, Around, Listening, ReadTimeline};
 use crate::log::{Log, Shared};
 use crate::sys::{channel::Channel, failed, identity, io_failed, process};
 use engine::effect::{
     Application, CapabilitySet, Done, Effect, ErrorKind, Facts, Handle, Identity, News, Performed, Program,
-    Rotation, Starting, System, SystemError, Undo, Undoer, Verdict,
+    Rotation, Standing, Starting, System, SystemError, Undo, Undoer, Verdict,
 };
 use engine::plan::Plan;
-use engine::timeline::{Event, What};
+use engine::timeline::{Divergence, Event, What};
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
 use nix::sys::signalfd::SignalFd;
@@ -50,8 +51,10 @@ pub struct Host {
     null: File,
     journal: Option<Arc<File>>,
     root: PathBuf,
-    umask: u32,
+    root_inode: identity::Inode,
     bounding: CapabilitySet,
+    /// code of others ran in this process since the bounding set was read
+    others_ran: bool,
     held: BTreeMap<u32, Held>,
     next_handle: u32,
     deadline: Option<u64>,
@@ -68,6 +71,8 @@ pub struct Host {
     daemon: Option<Pid>,
     ready_at: Option<u64>,
     speaks: bool,
+    /// tells people what differs from the prediction
+    show: Option<Show>,
     /// as it was last read back, until something is performed that may change it
     identity: Option<Identity>,
     /// the drop of this plan, if it has one
@@ -79,6 +84,9 @@ pub struct Host {
     /// names of the phases, by step
     phases: Vec<String>,
 }
+
+/// Tells people at once where the machine is not as predicted.
+pub type Show = Box<dyn Fn(&Divergence)>;
 
 /// The step that drops, and to whom.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -94,7 +102,7 @@ impl DropStep {
         let step = plan.steps().iter().position(|s| s.drop && s.skipped.is_none())?;
         plan.steps()[step].effects.iter().find_map(|e| match e {
             // With the effective ids alone it can be root whenever it likes: there is nothing to distrust.
-            Effect::SetCredential { uid: Some(uid), gid, groups, effective: false } => {
+            Effect::SetCredential { uid: Some(uid), gid, groups, effective: false, .. } => {
                 let gid = gid.unwrap_or(*uid);
                 Some(DropStep { step, uid: *uid, gid, groups: groups.clone().unwrap_or_else(|| vec![gid]) })
             }
@@ -123,8 +131,9 @@ impl Host {
             null,
             journal,
             root: PathBuf::from("/"),
-            umask: start.umask,
+            root_inode: identity::root_inode().map_err(|e| failed(e, "look at the root directory"))?,
             bounding: start.bounding,
+            others_ran: false,
             held: BTreeMap::new(),
             next_handle: 0,
             deadline: None,
@@ -139,12 +148,20 @@ impl Host {
             daemon: None,
             ready_at: None,
             speaks: true,
+            show: None,
             identity: None,
             drop: None,
             distrusted: BTreeSet::new(),
             replace: false,
             phases: Vec::new(),
         })
+    }
+
+    /// The same, which tells people through `show` where the machine is not as predicted: in the process that
+    /// has the terminal, as long as there is one.
+    pub fn showing(mut self, show: Show) -> Host {
+        self.show = Some(show);
+        self
     }
 
     /// When the daemon was ready, on CLOCK_MONOTONIC, in the process that waited for it. The daemon said so.
@@ -188,7 +205,7 @@ impl Host {
     }
 
     fn read_identity(&self) -> Result<Identity, SystemError> {
-        identity::read(&self.root, self.umask, self.bounding).map_err(|e| failed(e, "read the identity"))
+        identity::read(&self.root, self.root_inode, self.bounding).map_err(|e| failed(e, "read the identity"))
     }
 
     fn open_log(
@@ -255,6 +272,8 @@ impl Host {
     }
 
     fn chroot(&mut self, path: &Path) -> Result<Done, SystemError> {
+        // Where it really is: the path may lead through links.
+        let real = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
         nix::unistd::chroot(path).map_err(|e| {
             let error = failed(e, format!("chroot {}", path.display()));
             if e == nix::errno::Errno::EPERM {
@@ -263,17 +282,21 @@ impl Host {
                 error
             }
         })?;
-        // Where it really is, for people: links on the way do not matter to what was entered.
-        self.root = if self.root == Path::new("/") {
-            path.to_owned()
-        } else {
-            self.root.join(path.strip_prefix("/").unwrap_or(path))
+        self.root_inode = identity::root_inode().map_err(|e| failed(e, "look at the new root directory"))?;
+        self.root = match self.root == Path::new("/") {
+            true => real,
+            false => self.root.join(real.strip_prefix("/").unwrap_or(&real)),
         };
         Ok(Done::with(Undo::EndsWithProcess))
     }
 
     fn load(&mut self, program: &Program) -> Result<Done, SystemError> {
-        self.application = Some(application::make(program, self.timeline)?);
+        let mut program = program.clone();
+        if program.root.as_ref() == Some(&self.root) {
+            // The root it is to run in is the present one already.
+            program.root = None;
+        }
+        self.application = Some(application::make(&program, self.timeline)?);
         let loaded = self.hosted("load the application", |h, around| h.load(around))?;
         let mut done = noted(Undo::EndsWithProcess, loaded.notes);
         done.learned.brought = loaded.brought.map(Box::new);
@@ -324,6 +347,7 @@ impl Host {
         if self.deadline.is_some() {
             self.deadline = extended.max(self.deadline);
         }
+        self.others_ran = true;
         self.application = Some(hosted);
         result
     }
@@ -403,8 +427,17 @@ impl Host {
         }
         // Another start may have opened the empty log meanwhile, and writes to it from now on.
         let _alone = match only_if_empty.then(|| crate::log::alone(dir, name)) {
-            Some(None) => return Ok(Done::with(Undo::Nothing)),
-            other => other,
+            None | Some(Err(nix::errno::Errno::ENOENT)) => None,
+            Some(Ok(Some(alone))) => Some(alone),
+            Some(Ok(None)) => return Ok(Done::with(Undo::Nothing)),
+            // Made as root, and undone after the drop: it may be in use for all that can be told.
+            Some(Err(error)) => {
+                let why = engine::text::errno_message(error as i32);
+                return Ok(Done::with(Undo::Nothing).note(format!(
+                    "{}: it is empty, and whether another start uses it cannot be told: {why}",
+                    path.display()
+                )));
+            }
         };
         match nix::unistd::unlinkat(dir, name.as_os_str(), nix::unistd::UnlinkatFlags::NoRemoveDir) {
             Ok(()) | Err(nix::errno::Errno::ENOENT) => Ok(Done::with(Undo::Nothing)),
@@ -444,6 +477,10 @@ fn noted(undo: Undo, notes: Vec<String>) -> Done {
     notes.into_iter().fold(Done::with(undo), Done::note)
 }
 
+fn asked_to_stop(signal: Signal) -> String {
+    format!("{signal} asked to stop before the start was complete")
+}
+
 /// Records what only the host knows.
 fn say(what: What) {
     engine::run::traced(Event { t: process::monotonic(), pid: process::id(), what });
@@ -471,15 +508,15 @@ impl System for Host {
                 .map_err(|e| failed(e, format!("chdir {}", path.display()))),
             Effect::Umask { mask } => {
                 umask(Mode::from_bits_truncate(*mask));
-                self.umask = *mask;
                 Ok(Done::with(Undo::EndsWithProcess))
             }
             Effect::Daemonize => return self.daemonize(),
             Effect::CreatePidFile { path, owner, mode } => self.create_pid_file(path, *owner, *mode),
             Effect::Bind { socket } => self.bind(socket),
-            Effect::SetCredential { uid, gid, groups, effective } => {
-                self.set_credential(*uid, *gid, groups.as_deref(), *effective)
+            Effect::SetCredential { uid, gid, groups, effective, keep } => {
+                self.set_credential(*uid, *gid, groups.as_deref(), *effective, *keep)
             }
+            Effect::Process(setting) => self.set(setting),
             Effect::KeepGuard => return self.keep_guard(),
             Effect::Application(Application::Load(program)) => self.load(program),
             Effect::Application(Application::PrivilegedStart) => match self.application {
@@ -504,9 +541,20 @@ impl System for Host {
     }
 
     fn identity(&mut self) -> Result<Identity, SystemError> {
+        if std::mem::take(&mut self.others_ran) {
+            self.bounding = identity::bounding();
+        }
         let identity = self.read_identity()?;
         self.identity = Some(identity.clone());
         Ok(identity)
+    }
+
+    fn standing(&mut self) -> Result<Standing, SystemError> {
+        identity::standing().map_err(|e| failed(e, "read back what this process is"))
+    }
+
+    fn differs(&mut self, divergence: &Divergence) {
+        self.show_or_send(divergence);
     }
 
     fn now(&mut self) -> u64 {
@@ -530,10 +578,7 @@ impl System for Host {
         }
         self.sort_signals();
         if let Some(signal) = self.stop {
-            return Some(
-                SystemError::new(format!("{signal} asked to stop before the start was complete"))
-                    .kind(ErrorKind::Interrupted),
-            );
+            return Some(SystemError::new(asked_to_stop(signal)).kind(ErrorKind::Interrupted));
         }
         if self.deadline.is_some_and(|d| process::monotonic() > d) {
             return Some(SystemError::new("the time of this phase is up").kind(ErrorKind::Timeout));

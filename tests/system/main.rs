@@ -6,6 +6,8 @@
 
 mod caller;
 mod day;
+mod diverge;
+mod facts;
 mod failure;
 mod foreground;
 mod jail;
@@ -15,6 +17,7 @@ mod killed;
 mod replace;
 mod safe;
 mod sandbox;
+mod settings;
 mod sockets;
 mod start;
 mod stop;

@@ -1,8 +1,9 @@
 //! What setgroups, setresgid and setresuid do: setresuid(2), capabilities(7) "Effect of user ID
 //! changes on capabilities".
 
+use super::EPERM;
 use super::Model;
-use crate::effect::{Capability, CapabilitySet, Done, SystemError, Undo};
+use crate::effect::{Capability, CapabilitySet, Done, SecureBits, SystemError, Undo};
 
 /// What the three ids are to become: all of them, or only the effective one.
 fn wanted(now: [u32; 3], id: u32, effective: bool) -> [u32; 3] {
@@ -17,7 +18,16 @@ impl Model {
         gid: Option<u32>,
         groups: Option<&[u32]>,
         effective: bool,
+        keep: CapabilitySet,
     ) -> Result<Done, SystemError> {
+        let ids_before = (self.identity.uid[1], self.identity.gid[1]);
+        let left_root = uid.is_some_and(|uid| {
+            self.identity.uid.contains(&0) && !wanted(self.identity.uid, uid, effective).contains(&0)
+        });
+        if !keep.is_empty() && left_root {
+            self.may_keep()?;
+        }
+        let permitted = self.identity.permitted;
         let kind = if effective { "e" } else { "res" };
         if let Some(groups) = groups {
             let mut wanted = groups.to_vec();
@@ -27,12 +37,14 @@ impl Model {
                 if !self.has(Capability::Setgid) {
                     return Err(self.denied(Capability::Setgid, format!("setgroups {wanted:?}")));
                 }
+                self.groups_allowed(&wanted)?;
                 self.identity.groups = wanted;
             }
         }
         if let Some(gid) = gid {
             let ids = wanted(self.identity.gid, gid, effective);
             if ids != self.identity.gid {
+                self.has_gid(gid, &format!("set{kind}gid {gid}"))?;
                 if !self.has(Capability::Setgid) && !self.identity.gid.contains(&gid) {
                     return Err(self.denied(Capability::Setgid, format!("set{kind}gid {gid}")));
                 }
@@ -42,6 +54,7 @@ impl Model {
         if let Some(uid) = uid {
             let (before, after) = (self.identity.uid, wanted(self.identity.uid, uid, effective));
             if after != before {
+                self.has_uid(uid, &format!("set{kind}uid {uid}"))?;
                 if !self.has(Capability::Setuid) && !before.contains(&uid) {
                     return Err(self.denied(Capability::Setuid, format!("set{kind}uid {uid}")));
                 }
@@ -59,6 +72,84 @@ impl Model {
                 }
             }
         }
+        // Its files below /proc are root's from here on (proc(5), prctl(2) PR_SET_DUMPABLE).
+        if ids_before != (self.identity.uid[1], self.identity.gid[1]) {
+            self.settings.dumpable = false;
+        }
+        if left_root {
+            self.identity.permitted = CapabilitySet::EMPTY;
+            self.identity.caps = CapabilitySet::EMPTY;
+        }
+        if !keep.is_empty() {
+            self.keep(keep, permitted)?;
+        }
         Ok(Done::with(Undo::EndsWithProcess))
+    }
+
+    /// PR_SET_KEEPCAPS: refused where its securebit is locked.
+    fn may_keep(&self) -> Result<(), SystemError> {
+        let bits = self.identity.securebits;
+        if bits.locked(SecureBits::KEEP_CAPS) && !bits.has(SecureBits::KEEP_CAPS) {
+            return Err(SystemError::errno(EPERM, "keep capabilities over setresuid")
+                .why("the securebit keep-caps is locked, and off")
+                .help("lock it behind the phase that drops"));
+        }
+        Ok(())
+    }
+
+    /// What is kept, in every set but the bounding one: as it was permitted before the change of ids.
+    fn keep(&mut self, keep: CapabilitySet, permitted: CapabilitySet) -> Result<(), SystemError> {
+        let names: Vec<_> = keep.iter().map(Capability::name).collect();
+        let what = format!("keep {}", names.join(" "));
+        let bounding = self.identity.bounding;
+        if let Some(first) = keep.without(permitted).iter().next() {
+            return Err(self.denied(first, what));
+        }
+        if let Some(first) = keep.without(self.identity.inheritable).without(bounding).iter().next() {
+            let who = format!("{first} is not in the bounding set, so it cannot become inheritable");
+            return Err(SystemError::errno(EPERM, what)
+                .why(who)
+                .help("keep it in the bounding set, or cut that set behind the drop"));
+        }
+        self.may_raise_ambient(keep, what)?;
+        self.identity.permitted = keep;
+        self.identity.caps = keep;
+        self.identity.inheritable = keep;
+        self.identity.ambient = keep;
+        Ok(())
+    }
+}
+
+/// What a user namespace forbids: user_namespaces(7).
+impl Model {
+    fn unmapped(what: &str, kind: &str, id: u32) -> SystemError {
+        SystemError::errno(22, what)
+            .why(format!("{kind} {id} does not exist in this user namespace"))
+            .help("run it where the id exists: map more ids (`unshare --map-auto`, a container with a range of ids), or drop to one that is mapped")
+    }
+
+    pub(super) fn has_uid(&self, uid: u32, what: &str) -> Result<(), SystemError> {
+        match &self.restrictions.namespace {
+            Some(ns) if !ns.has_uid(uid) => Err(Self::unmapped(what, "uid", uid)),
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) fn has_gid(&self, gid: u32, what: &str) -> Result<(), SystemError> {
+        match &self.restrictions.namespace {
+            Some(ns) if !ns.has_gid(gid) => Err(Self::unmapped(what, "gid", gid)),
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) fn groups_allowed(&self, groups: &[u32]) -> Result<(), SystemError> {
+        let Some(ns) = &self.restrictions.namespace else { return Ok(()) };
+        let what = format!("setgroups {groups:?}");
+        if !ns.setgroups {
+            return Err(SystemError::errno(1, what)
+                .why("setgroups(2) is forbidden in this user namespace: /proc/self/setgroups says `deny`")
+                .help("let newgidmap(1) write the map of groups, or start it outside of the namespace"));
+        }
+        groups.iter().try_for_each(|gid| self.has_gid(*gid, &what))
     }
 }

@@ -2,7 +2,7 @@
 
 use super::Launch;
 use crate::diagnostic::{At, Diagnostic};
-use crate::effect::{Owner, Ready, Socket};
+use crate::effect::{Capability, Owner, Ready, Socket};
 use crate::kind::{Type, Value};
 use crate::snapshot::{Group, Snapshot, User};
 use crate::spec::Given;
@@ -26,8 +26,16 @@ pub fn parse(
     names: &Snapshot,
     dropped: Option<Owner>,
 ) -> Result<Value, Diagnostic> {
-    let user = |name: &str| user(name, names).ok_or_else(|| nobody(text, name));
-    let group = |name: &str| group(name, names).ok_or_else(|| no_group(text, name));
+    let user = |name: &str| match user(name, names) {
+        Some(user) if user.uid == KEEP || user.gid == Some(KEEP) => Err(no_id(text, "RSD0213", "user", name)),
+        Some(user) => Ok(user),
+        None => Err(nobody(text, name)),
+    };
+    let group = |name: &str| match group(name, names) {
+        Some(group) if group.gid == KEEP => Err(no_id(text, "RSD0214", "group", name)),
+        Some(group) => Ok(group),
+        None => Err(no_group(text, name)),
+    };
     match ty {
         Type::User => user(&text.v).map(Value::User),
         Type::Group => group(&text.v).map(Value::Group),
@@ -161,6 +169,7 @@ fn unnamed(ty: Type, text: &str, launch: &Launch) -> Result<Value, Wrong> {
         Type::Socket => socket(text, &launch.cwd).map(Value::Socket),
         Type::Command => Ok(Value::Command(vec![text.to_owned()])),
         Type::Readiness => ready(text, &launch.cwd).map(Value::Ready),
+        Type::Capability => capability(text).map(Value::Capability),
         Type::String | Type::User | Type::Group | Type::Owner => Ok(Value::String(text.to_owned())),
     }
 }
@@ -220,7 +229,8 @@ pub(crate) fn duration(text: &str) -> Result<u64, Wrong> {
     number.checked_mul(scale).ok_or_else(|| wrong("it is longer than 584 years", help))
 }
 
-fn size(text: &str) -> Result<u64, Wrong> {
+/// Bytes: `4096`, `10MiB`.
+pub(super) fn size(text: &str) -> Result<u64, Wrong> {
     let help = "write a number of bytes, or one with `k`, `M`, `G` (thousands) or `KiB`, `MiB`, `GiB`";
     let (number, unit) =
         number_and_unit(text).ok_or_else(|| wrong("it does not begin with a number", help))?;
@@ -304,6 +314,19 @@ fn ready(text: &str, cwd: &Path) -> Result<Ready, Wrong> {
     }
 }
 
+/// `cap_net_bind_service`, also without `cap_` and in capitals.
+fn capability(text: &str) -> Result<Capability, Wrong> {
+    let found = Capability::by_name(text).or_else(|| Capability::by_name(&format!("cap_{text}")));
+    found.ok_or_else(|| {
+        let known = Capability::ALL.iter().map(|c| c.name());
+        let help = match crate::text::did_you_mean(&text.to_ascii_lowercase(), known) {
+            Some(meant) => format!("did you mean `{meant}`?"),
+            None => "capabilities(7) lists them: `cap_net_bind_service`, `cap_sys_nice` …".to_owned(),
+        };
+        wrong("there is no capability of this name", help)
+    })
+}
+
 fn address(text: &str) -> Result<SocketAddr, Wrong> {
     let (host, port) = match text.rsplit_once(':') {
         Some((host, port)) => (Some(host), port),
@@ -338,10 +361,13 @@ fn address(text: &str) -> Result<SocketAddr, Wrong> {
     }
 }
 
-/// The number in `text`, unless it is the one that means "leave it as it is" to the kernel.
+/// Instead of an id, "leave it as it is": a drop to it would drop nothing (setresuid(2), chown(2)).
+const KEEP: u32 = u32::MAX;
+
+/// The number in `text`, unless it is the one that is no id.
 fn id(text: &str) -> Option<u32> {
     let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-    text.parse().ok().filter(|id| digits && *id != u32::MAX)
+    text.parse().ok().filter(|id| digits && *id != KEEP)
 }
 
 fn user(name: &str, names: &Snapshot) -> Option<User> {
@@ -364,6 +390,15 @@ fn nobody(text: &At<String>, name: &str) -> Diagnostic {
     Diagnostic::error("RSD0213", format!("there is no user `{name}` on this machine"))
         .at(text.at, "no such user")
         .help("create it (`useradd --system NAME`), or give another name or a number")
+}
+
+fn no_id(text: &At<String>, code: &'static str, sort: &str, name: &str) -> Diagnostic {
+    Diagnostic::error(
+        code,
+        format!("the {sort} `{name}` has the id {KEEP} on this machine, and that is no id"),
+    )
+    .at(text.at, "to the kernel it means: leave it as it is")
+    .help(format!("give the {sort} an id of its own (`{sort}mod`), or name another one"))
 }
 
 fn no_group(text: &At<String>, name: &str) -> Diagnostic {

@@ -1,31 +1,45 @@
 //! What fails when the plan is played: the step, the error, and what it means for the daemon.
 
 use super::Judge;
-use crate::diagnostic::Diagnostic;
-use crate::effect::{Capability, Effect};
-use crate::model::describe;
+use crate::diagnostic::{Diagnostic, Severity};
+use crate::effect::{Application, Capability, Effect, Socket};
 use crate::plan::Step;
 use crate::spec::OnFailure;
 use crate::timeline::Failure;
+use std::path::Path;
 
 impl Judge<'_> {
     pub(super) fn failures(&self) -> Vec<Diagnostic> {
-        self.simulation
+        let steps = self.plan.steps();
+        let failed: Vec<(usize, &Failure)> = self
+            .simulation
             .report
             .failures
             .iter()
-            .filter_map(|(phase, failure)| {
-                let i = self.plan.find(phase)?;
-                Some(self.failure(i, &self.plan.steps()[i], failure))
+            .filter_map(|(phase, failure)| Some((self.plan.find(phase)?, failure)))
+            .collect();
+        // What starts the application fails again, for want of what an earlier step did not bring.
+        let brings = |i: &usize| {
+            let brings =
+                |e: &Effect| matches!(e, Effect::Bind { .. } | Effect::Application(Application::Load(_)));
+            steps[*i].effects.iter().any(brings)
+        };
+        let first = failed.iter().map(|(i, _)| *i).find(brings);
+        failed
+            .iter()
+            .filter(|(i, failure)| {
+                !(first.is_some_and(|first| first < *i) && failure.errno.is_none() && starts(&steps[*i]))
             })
+            .map(|(i, failure)| self.failure(*i, &steps[*i], failure))
             .collect()
     }
 
     fn failure(&self, i: usize, step: &Step, failure: &Failure) -> Diagnostic {
-        let who = self.before(i).map(describe).unwrap_or_default();
+        let who = self.before(i).map(|id| self.who(id)).unwrap_or_default();
         let name = failure.errno.and_then(crate::text::errno_name);
         let with = name.map_or_else(String::new, |name| format!(" with {name}"));
-        let will = format!("`{}` will fail{with}", step.phase);
+        let reason = failure.why.as_ref().unwrap_or(&failure.message);
+        let will = format!("`{}` will fail{with}: {reason}", step.phase);
         let removes = step.effects.iter().any(|e| matches!(e, Effect::RemovePidFile { .. }));
         let finding = match failure.lacks {
             _ if step.down && removes => Diagnostic::warning("RSD0402", will)
@@ -47,43 +61,71 @@ impl Judge<'_> {
                 finding.notes.extend([failure.message.clone()].into_iter().chain(why));
                 return finding;
             }
-            _ if failure.errno == Some(98) => self.address_in_use(i, step, will),
+            _ if failure.errno == Some(98) => self
+                .address_of_another(i, step, failure)
+                .unwrap_or_else(|| self.address_in_use(i, step, will)),
             lacks => {
                 let goes_on = step.on_failure == OnFailure::Continue && !step.effects.iter().any(declares);
-                let mut finding = match goes_on {
-                    true => Diagnostic::warning("RSD0403", will)
-                        .note("`on-failure: continue`: the start goes on without it"),
-                    false => Diagnostic::error("RSD0403", will),
-                };
+                let mut finding =
+                    self.left_outside(i, step, failure).unwrap_or_else(|| Diagnostic::error("RSD0403", will));
+                if goes_on {
+                    finding.severity = Severity::Warning;
+                    finding = finding.note("`on-failure: continue`: the start goes on without it");
+                }
                 finding.unprivileged =
                     lacks.is_some_and(|c| !self.snapshot.identity.caps.has(c)) && self.drop_before(i).is_none();
-                finding
+                self.blame_the_mount(finding, i, step, failure)
             }
         };
         let mut finding = finding.at(step.at, format!("runs as {who}")).phase(&step.phase);
         if let Some(drop) = self.drop_before(i).filter(|_| failure.lacks.is_some()) {
             finding = finding.with(drop.at, "privileges are dropped here, before it").phase(&drop.phase);
         }
-        finding.notes.push(failure.message.clone());
-        finding.notes.extend(failure.why.clone());
-        finding.help.extend(failure.help.clone());
-        if finding.help.is_empty() {
-            finding.help.extend(match (failure.errno, self.drop_before(i)) {
-                (Some(2), _) => Some("make what is missing, or name another path".to_owned()),
-                (Some(1 | 13), Some(drop)) => Some(format!(
-                    "put `{}` before `{}`, or name a place that is the new user's",
-                    step.phase, drop.phase
-                )),
-                (Some(1 | 13), None) => Some("start it as a user who may, or name another path".to_owned()),
-                _ => None,
-            });
+        if failure.why.is_some() {
+            finding.notes.push(failure.message.clone());
         }
-        finding
+        if finding.help.is_empty() {
+            finding.help.extend(failure.help.clone());
+        }
+        if !finding.help.is_empty() {
+            return finding;
+        }
+        match (failure.errno, self.drop_before(i)) {
+            (Some(2), _) => match step.effects.iter().find_map(directory) {
+                Some(dir) => {
+                    finding.help(format!("make it first: install -d {}; or name another path", dir.display()))
+                }
+                None => finding.help("make what is missing, or name another path"),
+            },
+            (Some(1 | 13), Some(drop)) if !step.down => self
+                .put_after(finding, drop, i)
+                .sooner(&step.phase, &drop.phase)
+                .help("or name a place where the new user may do it"),
+            (Some(1 | 13), _) => finding.help("start it as a user who may, or name another path"),
+            _ => finding,
+        }
     }
+}
+
+/// The directory that an effect wants to be there.
+fn directory(effect: &Effect) -> Option<&Path> {
+    match effect {
+        Effect::OpenLog { path, .. }
+        | Effect::CreatePidFile { path, .. }
+        | Effect::Bind { socket: Socket::Unix(path) } => path.parent(),
+        Effect::Chdir { path } | Effect::Chroot { path } => Some(path),
+        _ => None,
+    }
+}
+
+/// True where the application is to run.
+fn starts(step: &Step) -> bool {
+    step.effects.iter().any(|e| matches!(e, Effect::Serve | Effect::Application(Application::Start(_))))
 }
 
 /// True for effects that make up what a spec declares of the daemon: identity, root, cwd, umask,
 /// ports, its PID file. Without one of them it is not up as declared.
 fn declares(effect: &Effect) -> bool {
-    effect.changes_identity() || matches!(effect, Effect::Bind { .. } | Effect::CreatePidFile { .. })
+    effect.changes_identity()
+        || matches!(effect, Effect::Bind { .. } | Effect::CreatePidFile { .. } | Effect::Process(_))
 }

@@ -3,13 +3,16 @@
 use super::Judge;
 use crate::diagnostic::Diagnostic;
 use crate::effect::{Application, Effect};
+use crate::plan::Step;
 use crate::timeline::Process;
 
 impl Judge<'_> {
+    fn daemonize(&self) -> Option<(usize, &Step)> {
+        self.steps().find(|(_, s)| s.effects.contains(&Effect::Daemonize))
+    }
+
     pub(super) fn pid_file_of_a_process_that_exits(&self) -> Vec<Diagnostic> {
-        let Some((d, daemonize)) = self.steps().find(|(_, s)| s.effects.contains(&Effect::Daemonize)) else {
-            return Vec::new();
-        };
+        let Some((d, daemonize)) = self.daemonize() else { return Vec::new() };
         self.steps()
             .filter(|(i, s)| *i < d && s.effects.iter().any(|e| matches!(e, Effect::CreatePidFile { .. })))
             .map(|(_, step)| {
@@ -18,7 +21,7 @@ impl Judge<'_> {
                     .with(daemonize.at, "and here the launcher stays behind")
                     .phase(&step.phase)
                     .phase(&daemonize.phase)
-                    .help(format!("put `{}` behind `{}`", step.phase, daemonize.phase))
+                    .sooner(&daemonize.phase, &step.phase)
             })
             .collect()
     }
@@ -46,12 +49,47 @@ impl Judge<'_> {
             .collect()
     }
 
+    /// The guard removes by handle, and has none of a file that was made after it was forked.
+    pub(super) fn pid_file_unknown_to_the_guard(&self) -> Vec<Diagnostic> {
+        let guard = self.steps().find(|(_, s)| s.effects.contains(&Effect::KeepGuard));
+        let mut found = Vec::new();
+        for (_, remove, effect) in self.effects().filter(|(_, s, _)| s.process == Process::Guard) {
+            let Effect::RemovePidFile { path } = effect else { continue };
+            let makes = |e: &Effect| matches!(e, Effect::CreatePidFile { path: made, .. } if made == path);
+            let late =
+                self.steps().find(|(i, s)| guard.is_some_and(|(g, _)| g < *i) && s.effects.iter().any(makes));
+            let (Some((_, make)), Some((_, guard))) = (late, guard) else { continue };
+            if !self.simulation.model.pid_files().any(|left| left == path) {
+                continue;
+            }
+            found.push(
+                Diagnostic::warning(
+                    "RSD0402",
+                    format!("`{}` will not remove {}", remove.phase, path.display()),
+                )
+                .at(make.at, "the file is made here")
+                .with(guard.at, "and the guard was forked here, before it")
+                .phase(&remove.phase)
+                .phase(&make.phase)
+                .phase(&guard.phase)
+                .note("the guard removes what it has a handle of, and nothing by its path")
+                .help(format!(
+                    "let `{}` need `{}`: the guard is then forked behind it",
+                    remove.phase, make.phase
+                )),
+            );
+        }
+        found
+    }
+
     pub(super) fn chroot_without_chdir(&self) -> Vec<Diagnostic> {
         let outside = self.serving().is_some_and(|id| id.cwd.starts_with("(unreachable)"));
         let chroot =
             self.steps().filter(|(_, s)| s.effects.iter().any(|e| matches!(e, Effect::Chroot { .. })));
+        // A chdir that fails is a finding of its own, and its failure ends the start.
+        let fails = self.effects().any(|(_, s, e)| matches!(e, Effect::Chdir { .. }) && self.fails(s));
         match chroot.last() {
-            Some((_, step)) if outside => vec![
+            Some((_, step)) if outside && !fails => vec![
                 Diagnostic::error(
                     "RSD0502",
                     format!("`{}` leaves the working directory outside the new root", step.phase),
@@ -63,5 +101,53 @@ impl Judge<'_> {
             ],
             _ => Vec::new(),
         }
+    }
+
+    /// Code of the application that ran in this process before it was forked. A program is a process of its
+    /// own: see `started_as_another`.
+    pub(super) fn fork_behind_the_application(&self) -> Vec<Diagnostic> {
+        let Some((d, daemonize)) = self.daemonize() else { return Vec::new() };
+        let loaded = self.effects().find_map(|(_, _, e)| match e {
+            Effect::Application(Application::Load(program)) => Some(program),
+            _ => None,
+        });
+        let Some(program) = loaded else { return Vec::new() };
+        let early = |(i, step, effect): (usize, _, &Effect)| match effect {
+            Effect::Application(application) if i < d => Some((step, application.clone())),
+            _ => None,
+        };
+        let runs: Vec<(&Step, Application)> = self.effects().filter_map(early).collect();
+        let fork = &daemonize.phase;
+        let Some((step, application)) = runs.first().filter(|_| program.is_twisted()) else {
+            return Vec::new();
+        };
+        let when = match application {
+            Application::Load(_) => "when it is read",
+            _ => "by then",
+        };
+        vec![
+            Diagnostic::note_finding(
+                "RSD0505",
+                format!("`{fork}` forks behind `{}`: threads of the application do not survive it", step.phase),
+            )
+            .at(step.at, "the application's own code runs from here on")
+            .with(daemonize.at, "and here the process is another one")
+            .phase(&step.phase)
+            .phase(fork)
+            .note(format!(
+                "fork(2) takes along the thread that calls it alone: a thread that the application starts {when} is gone in the daemon, and a lock that it held stays locked"
+            ))
+            .help(format!("fork first: {}", put_behind(step, daemonize))),
+        ]
+    }
+}
+
+/// The edit that puts one step behind another.
+fn put_behind(step: &Step, other: &Step) -> String {
+    let needs: Vec<&str> = step.needs.iter().map(String::as_str).chain([other.phase.as_str()]).collect();
+    let edit = format!("`needs: [{}]` on `{}`", needs.join(", "), step.phase);
+    match other.needs.contains(&step.phase) {
+        true => format!("{edit}, and `{}` away from the needs of `{}`", step.phase, other.phase),
+        false => edit,
     }
 }

@@ -62,10 +62,15 @@ pub(super) fn append() -> OFlag {
 
 /// The log of that name for ourselves, so that it can be taken back; `None` if another start has
 /// opened it meanwhile. The lock must be kept until the name is gone.
-pub fn alone(dir: &OwnedFd, name: &OsStr) -> Option<OwnedFd> {
-    let file = openat(dir, name, append() | OFlag::O_NONBLOCK, Mode::empty()).ok()?;
-    flock(&file, FlockOperation::NonBlockingLockExclusive).ok()?;
-    (fstat(&file).ok()?.st_size == 0).then_some(file)
+///
+/// # Errors
+/// It cannot be opened (any more), so nobody can tell.
+pub fn alone(dir: &OwnedFd, name: &OsStr) -> Result<Option<OwnedFd>, Errno> {
+    let file = openat(dir, name, append() | OFlag::O_NONBLOCK, Mode::empty())?;
+    if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
+        return Ok(None);
+    }
+    Ok((fstat(&file)?.st_size == 0).then_some(file))
 }
 
 /// Says to whoever made the log that it is in use: a start that fails takes its empty log back,
