@@ -35,7 +35,10 @@ const SUBCOMMANDS: &[(&str, Made)] = &[
     ("check", check),
     ("plan", plan),
     ("stop", stop),
+    ("restart", restart),
+    ("reload", reload),
     ("status", status),
+    ("logs", logs),
     ("trace", |_| trace()),
     ("twistd", |_| crate::twistd::clap()),
     ("specs", |_| specs()),
@@ -99,10 +102,33 @@ fn plan(spec: Option<&Spec>) -> Command {
         .group(ArgGroup::new("form").args(["json", "dot", "mermaid", "why"]))
 }
 
+fn kill_after() -> Arg {
+    value("kill-after", "DURATION", "How long it may take before it is killed").default_value("10s")
+}
+
 fn stop(spec: Option<&Spec>) -> Command {
-    let patience = value("kill-after", "DURATION", "How long it may take before it is killed");
-    of_a_spec("stop", "Stop the daemon that holds the lock of the PID file", spec)
-        .arg(patience.default_value("10s"))
+    of_a_spec("stop", "Stop the daemon that holds the lock of the PID file", spec).arg(kill_after())
+}
+
+fn restart(spec: Option<&Spec>) -> Command {
+    of_a_spec("restart", "Stop the daemon and start it again, if the start would not be refused", spec).args(
+        [
+            kill_after(),
+            flag("unchecked", "Start what the check refuses"),
+            value("journal", "FILE", "Write the journal there instead of the state directory"),
+        ],
+    )
+}
+
+fn reload(spec: Option<&Spec>) -> Command {
+    of_a_spec("reload", "Open the log anew and send HUP to the program, which must know that signal", spec)
+}
+
+fn logs(spec: Option<&Spec>) -> Command {
+    of_a_spec("logs", "Show the end of the log", spec).args([
+        value("lines", "N", "How many lines of it").default_value("20"),
+        flag("follow", "Go on with what is written, also over a rotation"),
+    ])
 }
 
 fn status(spec: Option<&Spec>) -> Command {

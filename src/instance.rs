@@ -2,8 +2,10 @@
 
 use crate::prepare::Prepared;
 use engine::effect::Effect;
+use engine::timeline::{Outcome, Timeline};
 use phases::host::pid_file;
 use phases::sys::lock::Holder;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 /// The directory of the journals of that name, for this user.
@@ -37,6 +39,41 @@ fn pid_file(prepared: &Prepared) -> Option<(PathBuf, bool)> {
         Some(dir) => Some((dir.join(path.file_name()?), true)),
         None => Some((outside, false)),
     }
+}
+
+/// Where the plan has its log, as seen from here.
+pub fn log(prepared: &Prepared) -> Option<PathBuf> {
+    let (plan, simulation) = (prepared.plan.as_ref()?, prepared.simulation.as_ref()?);
+    let (step, path) = plan.effects().find_map(|(step, effect)| match effect {
+        Effect::OpenLog { path, .. } => Some((step, path.clone())),
+        _ => None,
+    })?;
+    let root = simulation.timeline.spans.get(step)?.identity_before.as_deref()?.root.clone();
+    if root == Path::new("/") {
+        return Some(path);
+    }
+    Some(phases::host::pid_file::parent_in_root(&root, &path)?.join(path.file_name()?))
+}
+
+/// A handle of the process with that number, if it is still the one that holds the lock.
+pub fn handle(pid: i32, path: &Path) -> Option<OwnedFd> {
+    let pidfd = phases::sys::process::pidfd(nix::unistd::Pid::from_raw(pid)).ok()?;
+    let found = pid_file::look(path).ok().flatten()?;
+    let still = match found.holder {
+        Holder::Process(holder) => holder == pid && holds(pid, path),
+        Holder::Unknown => pid_file::has_open(pid, path),
+        Holder::Nobody => false,
+    };
+    still.then_some(pidfd)
+}
+
+/// The timeline of the run that this process is the daemon of, if its journal is kept.
+pub fn timeline_of(name: &str, pid: i32) -> Option<Timeline> {
+    let all = phases::journal::list(&journals(name)?);
+    all.iter()
+        .rev()
+        .filter_map(|path| crate::trace::runs::read(path).ok())
+        .find(|t| t.stayed() as i32 == pid && matches!(t.outcome, Outcome::Running | Outcome::Completed))
 }
 
 /// What can be told of it.

@@ -7,10 +7,13 @@ mod explain;
 mod instance;
 mod json;
 mod kinds;
+mod logs;
 mod output;
 mod plan;
 mod prepare;
 mod profile;
+mod reload;
+mod restart;
 mod run;
 mod snapshot_file;
 mod source;
@@ -51,6 +54,9 @@ pub fn main(argv: Vec<OsString>) -> i32 {
     match argv.get(1).map(String::as_str) {
         Some("run") => run::command(&argv),
         Some("stop") => stop::command(&argv),
+        Some("restart") => restart::command(&argv),
+        Some("reload") => reload::command(&argv),
+        Some("logs") => logs::command(&argv),
         Some("twistd") => twistd::command(&argv, argv.get(2..).unwrap_or_default()),
         _ => output::exit_code(shows(&argv)),
     }

@@ -1,9 +1,10 @@
 //! `rsd status`: exit codes as LSB has them: 0 running, 1 dead with a PID file, 3 not running, 4 unknown.
 
-use crate::instance::{State, look};
+use crate::instance::{self, State, look};
 use crate::prepare::planned;
 use crate::{exit, output};
 use engine::text::clean;
+use engine::timeline::Timeline;
 use serde_json::json;
 
 /// Runs the subcommand.
@@ -38,8 +39,14 @@ pub fn command(argv: &[String]) -> i32 {
         State::NoPidFile => ("unknown", 4, None, None, "makes no PID file, so it cannot be told".to_owned()),
         State::Unknown(why) => ("unknown", 4, None, None, format!("cannot be told: {why}")),
     };
+    let timeline = pid.and_then(|pid| instance::timeline_of(&prepared.name, pid));
+    let says = timeline.as_ref().and_then(|t| t.status.as_ref()).map(|(_, text)| text.clone());
     if prepared.matches.get_flag("json") {
         let who = pid.and_then(phases::snapshot::process);
+        let program =
+            timeline.as_ref().and_then(|t| t.forks.iter().rev().find(|(.., role)| role == "program"));
+        let program = program.map(|(_, _, pid, _)| *pid as i32);
+        let wall = |ns: u64| timeline.as_ref().map(|t| t.wall_ns.saturating_add(ns));
         let document = json!({
             "schema": engine::timeline::SCHEMA,
             "name": prepared.name,
@@ -49,10 +56,31 @@ pub fn command(argv: &[String]) -> i32 {
             "uid": who.as_ref().map(|w| w.uid),
             "gid": who.as_ref().map(|w| w.gid),
             "up_ns": who.as_ref().map(|w| w.up_ns),
+            "memory_bytes": who.as_ref().map(|w| w.memory),
+            "program": program.map(|pid| json!({
+                "pid": pid,
+                "memory_bytes": phases::snapshot::process(pid).map(|p| p.memory),
+            })),
+            "says": says,
+            "listening": timeline.as_ref().map(listening),
+            "log": instance::log(&prepared),
+            "run": timeline.as_ref().map(|t| t.run.clone()),
+            "ready_wall_ns": timeline.as_ref().and_then(|t| t.ready_ns).and_then(wall),
+            "ready_ns": timeline.as_ref().and_then(|t| t.ready_ns),
         });
         output::print(&format!("{document:#}\n"));
     } else {
         output::print(&format!("{name} {}\n", clean(&text)));
+        if let Some(says) = says {
+            output::print(&format!("  it says: {}\n", clean(&says)));
+        }
     }
     if code == 0 { exit::FINE } else { code }
+}
+
+/// The addresses that were bound, as the host noted them: the port is there where 0 was asked for.
+fn listening(timeline: &Timeline) -> Vec<String> {
+    let notes = timeline.spans.iter().flat_map(|span| &span.notes);
+    let bound = notes.filter_map(|note| note.strip_prefix("listening on "));
+    bound.map(|rest| rest.split(", in place of").next().unwrap_or(rest).to_owned()).collect()
 }

@@ -1,13 +1,11 @@
 //! `rsd stop`: the kernel says who holds the lock of the PID file, and that process is told to end.
 
-use crate::instance::{State, look};
-use crate::prepare::planned;
+use crate::instance::{self, State, look};
+use crate::prepare::{Prepared, planned};
 use crate::{exit, output};
 use engine::text::clean;
 use engine::timeline::Process;
 use nix::sys::signal::Signal;
-use phases::host::pid_file;
-use phases::sys::lock::Holder;
 use phases::sys::process;
 use std::os::fd::AsFd;
 use std::path::Path;
@@ -18,6 +16,11 @@ pub fn command(argv: &[String]) -> i32 {
         Ok(prepared) => prepared,
         Err(code) => return code,
     };
+    stop(&prepared)
+}
+
+/// Stops what these arguments mean.
+pub fn stop(prepared: &Prepared) -> i32 {
     let asked = prepared.matches.get_one::<String>("kill-after").map_or("10s", String::as_str);
     let Ok(patience) = engine::options::duration_text(asked) else {
         output::complain(&format!(
@@ -27,7 +30,7 @@ pub fn command(argv: &[String]) -> i32 {
         return exit::USAGE;
     };
     let name = clean(&prepared.name).into_owned();
-    match look(&prepared) {
+    match look(prepared) {
         State::Running(path, pid) => {
             let steps = prepared.plan.iter().flat_map(|p| p.steps());
             let guarded = steps.filter(|s| s.skipped.is_none()).any(|s| s.process == Process::Guard);
@@ -64,20 +67,10 @@ fn not_running(name: &str, why: &str) -> i32 {
 }
 
 fn end(name: &str, path: &Path, pid: i32, patience: u64, guarded: bool) -> i32 {
-    let target = process::pidfd(nix::unistd::Pid::from_raw(pid));
-    let Ok(pidfd) = target else {
-        return not_running(name, &format!("process {pid} has just ended"));
-    };
     // The handle is of the process that has this number now: is it still the one that holds the lock?
-    let still = pid_file::look(path).ok().flatten();
-    let holds = still.is_some_and(|f| match f.holder {
-        Holder::Process(holder) => holder == pid && crate::instance::holds(pid, path),
-        Holder::Unknown => pid_file::has_open(pid, path),
-        Holder::Nobody => false,
-    });
-    if !holds {
+    let Some(pidfd) = instance::handle(pid, path) else {
         return not_running(name, &format!("process {pid} has just let go of {}", path.display()));
-    }
+    };
     match process::signal(&pidfd, Signal::SIGTERM) {
         Ok(true) => {}
         Ok(false) => return not_running(name, &format!("process {pid} has just ended")),

@@ -8,12 +8,14 @@ mod environment;
 mod identity;
 mod setting;
 mod standing;
+mod start;
 mod touches;
 
 pub use environment::{Environment, matches as environment_matches};
 pub use identity::{Capability, CapabilitySet, Identity, Ids};
 pub use setting::{IoPriority, Limits, Policy, Resource, SecureBits, Setting, Settings, Unit};
 pub use standing::Standing;
+pub use start::{Ready, Rotation, Starting, Watchdog};
 pub use touches::{State, Touch};
 
 use crate::plan::Plan;
@@ -89,7 +91,7 @@ pub enum Application {
     /// let it do what needs the starting credential
     PrivilegedStart,
     /// start it; done when it is ready
-    Start,
+    Start(Starting),
 }
 
 /// An address to listen on.
@@ -131,6 +133,9 @@ pub enum Effect {
         mode: u32,
         /// size in bytes at which it is rotated; `None` for never
         rotate_at: Option<u64>,
+        /// when else it is rotated, and what becomes of the rotated files
+        #[serde(default)]
+        rotation: Rotation,
     },
     /// chroot(2)
     Chroot {
@@ -257,13 +262,13 @@ impl fmt::Display for Effect {
         };
         match self {
             Effect::CheckPidFile { path } => write!(f, "check PID file {}", path.display()),
-            Effect::OpenLog { path, owner, mode, rotate_at } => {
+            Effect::OpenLog { path, owner, mode, rotate_at, rotation } => {
                 write!(f, "open log {}, mode {mode:04o}", path.display())?;
                 owned(f, owner)?;
-                match rotate_at {
-                    Some(n) => write!(f, ", rotated at {n} bytes"),
-                    None => Ok(()),
+                if let Some(n) = rotate_at {
+                    write!(f, ", rotated at {n} bytes")?;
                 }
+                write!(f, "{rotation}")
             }
             Effect::Chroot { path } => write!(f, "chroot {}", path.display()),
             Effect::Chdir { path } => write!(f, "chdir {}", path.display()),
@@ -314,7 +319,7 @@ impl fmt::Display for Effect {
             Effect::Application(Application::PrivilegedStart) => {
                 f.write_str("privileged start of the application")
             }
-            Effect::Application(Application::Start) => f.write_str("start the application"),
+            Effect::Application(Application::Start(starting)) => write!(f, "{starting}"),
             Effect::Serve => f.write_str("serve"),
             Effect::RemovePidFile { path } => write!(f, "remove PID file {}", path.display()),
             Effect::Remove { path, .. } => write!(f, "remove {}", path.display()),

@@ -2,7 +2,7 @@
 //!
 //! The engine knows no kind by name; `phases::kinds` has the catalogue.
 
-use crate::effect::{Brought, Capability, CapabilitySet, Effect, Owner, Socket};
+use crate::effect::{Brought, Capability, CapabilitySet, Effect, Owner, Ready, Socket};
 use crate::snapshot::{Group, User};
 use std::path::PathBuf;
 
@@ -36,6 +36,8 @@ pub enum Type {
     Capability,
     /// for parameters of kinds only: `dropped`, `USER` or `USER:GROUP`
     Owner,
+    /// for parameters of kinds only: `exec`, `notify`, `fd:N`, `tcp:HOST:PORT`, `unix:PATH` or `alive:DURATION`
+    Readiness,
 }
 
 impl Type {
@@ -71,6 +73,7 @@ impl Type {
             Type::Command => "command",
             Type::Capability => "capability",
             Type::Owner => "owner",
+            Type::Readiness => "readiness",
         }
     }
 
@@ -99,6 +102,7 @@ pub enum Value {
     Command(Vec<String>),
     Capability(Capability),
     Owner(Owner),
+    Ready(Ready),
     List(Vec<Value>),
 }
 
@@ -188,6 +192,10 @@ impl Args {
         flag: Flag -> bool,
         /// The whole number, if given.
         integer: Integer -> i64,
+        /// The duration in nanoseconds, if given.
+        duration: Duration -> u64,
+        /// When it counts as ready, if given.
+        ready: Ready -> Ready,
     }
 
     /// The capabilities of a list, none if not given.

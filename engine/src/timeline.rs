@@ -185,6 +185,11 @@ pub enum What {
         /// what was done about it
         then: String,
     },
+    /// the program said how it is doing (sd_notify(3), `STATUS=`)
+    Status {
+        /// its words
+        text: String,
+    },
     /// one effect was undone, or could not be
     Undo {
         /// the phase it belonged to
@@ -315,6 +320,8 @@ pub struct Timeline {
     pub forks: Vec<(u64, u32, u32, String)>,
     /// signals: (time, name, what was done)
     pub signals: Vec<(u64, String, String)>,
+    /// what the program said last of how it is doing, and when
+    pub status: Option<(u64, String)>,
     /// what is wrong with the record itself: "cut after line 12", "3 lines are not of this format"
     pub problems: Vec<String>,
 }

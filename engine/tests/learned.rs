@@ -45,7 +45,13 @@ static DROP: Kind = kind("drop", &[param("uid", Type::User)], Some(Learns::Crede
 });
 static LOG: Kind = kind("log", &[param("owner", Type::Owner)], Some(Learns::Log), |args, _| {
     let owner = args.owner("owner");
-    Ok(vec![Effect::OpenLog { path: "/log/t.log".into(), owner, mode: 0o644, rotate_at: Some(1000) }])
+    Ok(vec![Effect::OpenLog {
+        path: "/log/t.log".into(),
+        owner,
+        mode: 0o644,
+        rotate_at: Some(1000),
+        rotation: Default::default(),
+    }])
 });
 static BIND: Kind = kind("bind", &[], None, |_, _| {
     let socket = engine::effect::Socket::Tcp(

@@ -86,7 +86,13 @@ fn everything() -> Vec<Effect> {
             command: vec!["sleep".into()],
             ..Program::default()
         })),
-        Effect::OpenLog { path: "/run/x.log".into(), owner: None, mode: 0o644, rotate_at: Some(9) },
+        Effect::OpenLog {
+            path: "/run/x.log".into(),
+            owner: None,
+            mode: 0o644,
+            rotate_at: Some(9),
+            rotation: Default::default(),
+        },
         Effect::Bind { socket: Socket::Tcp("127.0.0.1:80".parse().unwrap()) },
         Effect::Bind { socket: Socket::Unix("/run/s".into()) },
         Effect::CreatePidFile { path: pid.clone(), owner: None, mode: 0o644 },
@@ -99,7 +105,7 @@ fn everything() -> Vec<Effect> {
             effective: false,
             keep: Default::default(),
         },
-        Effect::Application(Application::Start),
+        Effect::Application(Application::Start(Default::default())),
         Effect::Serve,
         Effect::RemovePidFile { path: pid },
     ]

@@ -8,6 +8,7 @@ pub mod explain;
 pub mod facts;
 pub mod http;
 pub mod program;
+mod ready;
 mod spawn;
 pub mod tac;
 pub mod whoami;
@@ -15,11 +16,11 @@ pub mod whoami;
 pub(crate) use spawn::PRIVATE;
 
 use crate::log::Shared;
-use engine::effect::{Brought, Ended, Identity, Program, Socket, SystemError};
+use engine::effect::{Brought, Ended, Identity, Program, Ready, Socket, Starting, SystemError};
 use nix::sys::signalfd::SignalFd;
 use nix::sys::socket::{SockaddrStorage, getsockname};
 use std::fs::File;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
 /// A socket that was bound for the application.
 #[derive(Debug)]
@@ -59,10 +60,16 @@ pub struct Around<'a> {
     pub journal: Option<&'a File>,
     /// who this process is now
     pub identity: &'a Identity,
+    /// nobody waits for it to be ready: the status of the program is passed on, however early it ends
+    pub foreground: bool,
     /// a drop is still ahead: what is read later is read as another user
     pub drop_ahead: bool,
     /// told of every signal taken, and what was done about it
     pub on_signal: &'a mut dyn FnMut(&str, &str),
+    /// told what the program says of how it is doing
+    pub on_status: &'a mut dyn FnMut(&str),
+    /// the program needs longer to start: until then, on CLOCK_MONOTONIC
+    pub on_extend: &'a mut dyn FnMut(u64),
 }
 
 /// A process that was started. It must be ended if the start fails after all.
@@ -119,7 +126,18 @@ pub trait Application {
     }
 
     /// Start it. It is ready when this returns.
-    fn start(&mut self, around: &mut Around) -> Result<(Option<Started>, Vec<String>), SystemError>;
+    fn start(
+        &mut self,
+        starting: &Starting,
+        around: &mut Around,
+    ) -> Result<(Option<Started>, Vec<String>), SystemError>;
+
+    /// Become it: this process goes on as the program. Comes back only with what kept it from that. The
+    /// descriptors of these numbers are left open.
+    fn replace(&mut self, _around: &mut Around, _keep: &[RawFd]) -> SystemError {
+        SystemError::new("only a program can take the place of this process")
+            .help("leave `replace` away, or name a program behind `--`")
+    }
 
     /// Stay until it ends or is told to.
     fn serve(&mut self, around: &mut Around) -> Result<Served, SystemError>;
@@ -136,4 +154,13 @@ pub fn make(program: &Program, timeline: ReadTimeline) -> Result<Box<dyn Applica
         (None, _) if program.is_twisted() => Ok(Box::new(tac::Tac::new(program.clone()))),
         (None, _) => Ok(Box::new(whoami::Whoami::new(timeline))),
     }
+}
+
+/// For what runs in this very process: there is nothing to wait for, and nothing to become.
+fn only_kept(starting: &Starting) -> Result<(), SystemError> {
+    if !starting.replace && starting.ready == Ready::Exec && starting.watchdog.is_none() {
+        return Ok(());
+    }
+    Err(SystemError::new("`ready`, `watchdog` and `replace` are for a program, and none is run")
+        .help("leave them away, or name a program behind `--`"))
 }

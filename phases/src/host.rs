@@ -15,7 +15,7 @@ use crate::log::{Log, Shared};
 use crate::sys::{channel::Channel, failed, identity, io_failed, process};
 use engine::effect::{
     Application, CapabilitySet, Done, Effect, ErrorKind, Facts, Handle, Identity, News, Performed, Program,
-    Standing, System, SystemError, Undo, Undoer, Verdict,
+    Rotation, Standing, Starting, System, SystemError, Undo, Undoer, Verdict,
 };
 use engine::plan::Plan;
 use engine::timeline::{Divergence, Event, What};
@@ -82,6 +82,10 @@ pub struct Host {
     drop: Option<DropStep>,
     /// handles that came from a process that had dropped: they are undone as its user only
     distrusted: BTreeSet<u32>,
+    /// this process becomes the program when it is to serve
+    replace: bool,
+    /// names of the phases, by step
+    phases: Vec<String>,
 }
 
 /// Tells people at once where the machine is not as predicted.
@@ -152,6 +156,8 @@ impl Host {
             identity: None,
             drop: None,
             distrusted: BTreeSet::new(),
+            replace: false,
+            phases: Vec::new(),
         })
     }
 
@@ -212,8 +218,10 @@ impl Host {
         owner: Option<engine::effect::Owner>,
         mode: u32,
         rotate_at: Option<u64>,
+        rotation: &Rotation,
     ) -> Result<Done, SystemError> {
-        let (log, created) = Log::open(path, owner, mode, rotate_at)?;
+        let (mut log, created) = Log::open(path, owner, mode, rotate_at)?;
+        log.rotates(rotation);
         let undo = if created {
             let dir = log.dirfd().try_clone_to_owned().map_err(|e| {
                 log.forget();
@@ -324,6 +332,7 @@ impl Host {
             .map(|(_, l)| Ok(Listening { socket: l.socket.clone(), fd: l.fd.try_clone()? }))
             .collect::<std::io::Result<_>>()
             .map_err(|e| io_failed(&e, "hand over the sockets"))?;
+        let mut extended = None;
         let mut around = Around {
             listening: &listening,
             log: self.log.as_ref(),
@@ -331,19 +340,30 @@ impl Host {
             deadline: self.deadline,
             journal: self.journal.as_deref(),
             identity: &identity,
+            foreground: !matches!(self.role, Role::Runner { holder: None, .. }),
             drop_ahead: self.drop.as_ref().is_some_and(|drop| drop.step > self.step),
             on_signal: &mut |signal, then| {
                 say(What::Signal { signal: signal.to_owned(), then: then.to_owned() });
             },
+            on_status: &mut |text| say(What::Status { text: text.to_owned() }),
+            on_extend: &mut |until| {
+                // The holder of the undo has a clock of its own.
+                self.tell_step(self.step, Some(until.saturating_sub(process::monotonic())));
+                extended = Some(until);
+            },
         };
         let result = call(hosted.as_mut(), &mut around);
+        if self.deadline.is_some() {
+            self.deadline = extended.max(self.deadline);
+        }
         self.others_ran = true;
         self.application = Some(hosted);
         result
     }
 
-    fn start_application(&mut self) -> Result<Done, SystemError> {
-        let (started, notes) = self.hosted("start the application", |h, around| h.start(around))?;
+    fn start_application(&mut self, starting: &Starting) -> Result<Done, SystemError> {
+        let (started, notes) = self.hosted("start the application", |h, around| h.start(starting, around))?;
+        self.replace = starting.replace;
         let undo = match started {
             Some(started) => {
                 say(What::Fork {
@@ -364,10 +384,32 @@ impl Host {
         for signal in std::mem::take(&mut self.later) {
             nix::sys::signal::raise(signal).map_err(|e| failed(e, format!("pass {signal} on")))?;
         }
+        if self.replace {
+            return Err(self.become_the_program());
+        }
         let served = self.hosted("serve", |h, around| h.serve(around))?;
         let mut done = Done::with(Undo::Nothing);
         done.learned = Facts { ended: served.ended, asked: served.asked, ..Facts::default() };
         Ok(done)
+    }
+
+    /// exec(2) in place. The run is over with it, as far as it is ours: what is in the journal says so.
+    fn become_the_program(&mut self) -> SystemError {
+        let phase = self.phases.get(self.step).cloned().unwrap_or_default();
+        say(What::Note { phase: phase.clone(), note: "from here on this process is the program".to_owned() });
+        say(What::Exit { phase, state: engine::state::Phase::Done, error: None, why: None });
+        say(What::End { outcome: engine::timeline::Outcome::Completed, code: 0 });
+        let keep: Vec<_> = self
+            .pid_files
+            .iter()
+            .filter_map(|p| Some(std::os::fd::AsRawFd::as_raw_fd(p.lock.as_ref()?)))
+            .collect();
+        self.tell_replacing();
+        let error = match self.hosted("become the program", |h, around| Ok(h.replace(around, &keep))) {
+            Ok(error) | Err(error) => error,
+        };
+        self.tell_not_replaced(&error);
+        error
     }
 
     /// Undo: unlink a name if it still leads to the file that was made.
@@ -464,6 +506,7 @@ fn say(what: What) {
 impl System for Host {
     fn open(&mut self, plan: &Plan) -> Result<Performed, SystemError> {
         self.drop = DropStep::of(plan);
+        self.phases = plan.steps().iter().map(|s| s.phase.clone()).collect();
         if plan.daemonizes() { Ok(Performed::Done(Done::with(Undo::Nothing))) } else { self.fork_holder() }
     }
 
@@ -473,8 +516,8 @@ impl System for Host {
         }
         let done = match effect {
             Effect::CheckPidFile { path } => pid_file::check(path),
-            Effect::OpenLog { path, owner, mode, rotate_at } => {
-                self.open_log(path, *owner, *mode, *rotate_at)
+            Effect::OpenLog { path, owner, mode, rotate_at, rotation } => {
+                self.open_log(path, *owner, *mode, *rotate_at, rotation)
             }
             Effect::Chroot { path } => self.chroot(path),
             Effect::Chdir { path } => nix::unistd::chdir(path.as_path())
@@ -504,7 +547,7 @@ impl System for Host {
                     .hosted("privileged start", |h, around| h.privileged_start(around))
                     .map(|notes| noted(Undo::EndsWithProcess, notes)),
             },
-            Effect::Application(Application::Start) => self.start_application(),
+            Effect::Application(Application::Start(starting)) => self.start_application(starting),
             Effect::Serve => self.serve(),
             Effect::RemovePidFile { path } => self.remove_pid_file(path),
             Effect::Remove { handle, path, only_if_empty } => {

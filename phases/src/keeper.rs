@@ -5,7 +5,10 @@
 
 use crate::application::{Around, Served};
 use crate::log::{Log, Shared};
-use engine::effect::{Ended, SystemError};
+use crate::notify::{Message, Notify, Tree};
+use crate::sys::process::{self, monotonic};
+use crate::sys::shed::shed;
+use engine::effect::{Ended, ErrorKind, SystemError, Watchdog};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
@@ -13,7 +16,8 @@ use nix::sys::signalfd::SignalFd;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{Pid, getpgid, getpgrp, read};
 use rustix::process::pidfd_send_signal;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::rc::Rc;
 
 /// After the program's end no more than this is read of what others still write into its output.
 const DRAIN: usize = 1 << 20;
@@ -31,6 +35,117 @@ pub struct Kept {
     pub output: Option<OwnedFd>,
     /// signals that came while it was started
     pub early: Vec<Taken>,
+    /// where it speaks, if it was given such a place
+    pub voice: Option<Voice>,
+    tree: Rc<Tree>,
+    /// the end of its output, until it serves
+    tail: Option<Vec<u8>>,
+    /// its end was seen and could not be taken yet: a tracer has it
+    held_back: bool,
+    /// it ended before it served, and was reaped
+    pub over: Option<Ended>,
+    buffer: Vec<u8>,
+}
+
+/// The program speaks to its keeper.
+#[derive(Debug)]
+pub struct Voice {
+    socket: Notify,
+    /// what it said last of how it is doing
+    status: String,
+    /// how many more of its words are recorded, and when that was counted
+    allowance: (u64, u64),
+    /// the sign of life that is expected
+    watchdog: Option<Watchdog>,
+    /// when the next one is due, once it serves
+    due: Option<u64>,
+    /// it was woken
+    woken: bool,
+    /// how often somebody else spoke to us
+    strangers: u64,
+}
+
+/// Words of a program that are recorded at once, and one more for each of these in nanoseconds.
+const WORDS: u64 = 64;
+const ONE_MORE: u64 = 60_000_000_000;
+/// A program that was woken and does nothing is killed after this.
+const AFTER_WAKING: u64 = 10_000_000_000;
+/// How much of the end of the output is remembered while it starts.
+const TAIL: usize = 1024;
+
+impl Voice {
+    /// A place to speak.
+    pub fn new(socket: Notify, watchdog: Option<Watchdog>) -> Voice {
+        let allowance = (WORDS, monotonic());
+        Voice { socket, status: String::new(), allowance, watchdog, due: None, woken: false, strangers: 0 }
+    }
+
+    /// Whether these words are to be recorded: new ones, and not too many.
+    fn tells(&mut self, text: &str) -> bool {
+        if text == self.status {
+            return false;
+        }
+        text.clone_into(&mut self.status);
+        let (left, since) = &mut self.allowance;
+        let more = monotonic().saturating_sub(*since) / ONE_MORE;
+        *since = since.saturating_add(more.saturating_mul(ONE_MORE));
+        *left = left.saturating_add(more).min(WORDS);
+        match left.checked_sub(1) {
+            Some(fewer) => {
+                *left = fewer;
+                true
+            }
+            None => false,
+        }
+    }
+
+    fn push_due(&mut self) {
+        if let (Some(watchdog), true) = (self.watchdog, self.due.is_some() && !self.woken) {
+            self.due = Some(monotonic().saturating_add(watchdog.every));
+        }
+    }
+}
+
+impl Kept {
+    /// A child that became the program.
+    pub fn new(pid: Pid, pidfd: OwnedFd, name: String, output: Option<OwnedFd>, tree: Rc<Tree>) -> Kept {
+        Kept {
+            pid,
+            pidfd,
+            name,
+            output,
+            early: Vec::new(),
+            voice: None,
+            tree,
+            tail: Some(Vec::new()),
+            held_back: false,
+            over: None,
+            buffer: vec![0; 16 * 1024],
+        }
+    }
+
+    /// Whether it is on its way out already.
+    pub fn is_ending(&self) -> bool {
+        self.tree.is_ending(self.pid.as_raw())
+    }
+
+    /// The last line of its output that says something, where that is captured.
+    pub fn last_line(&self) -> Option<String> {
+        let text = String::from_utf8_lossy(self.tail.as_deref()?).into_owned();
+        text.lines().rev().map(str::trim).find(|l| !l.is_empty()).map(str::to_owned)
+    }
+
+    /// It is another process from now on (`MAINPID=`), if that is one of its own.
+    fn becomes(&mut self, pid: i32) {
+        if pid == self.pid.as_raw() || !self.tree.descends(pid, self.pid.as_raw()) {
+            return;
+        }
+        let Ok(pidfd) = process::pidfd(Pid::from_raw(pid)) else { return };
+        // The number may have become another's between the look and the handle.
+        if self.tree.descends(pid, self.pid.as_raw()) {
+            (self.pid, self.pidfd, self.held_back) = (Pid::from_raw(pid), pidfd, false);
+        }
+    }
 }
 
 /// A signal that was taken.
@@ -75,46 +190,205 @@ pub fn rotate(log: Option<&Shared>) -> Option<String> {
     }
 }
 
+/// What is waited for besides the program itself.
+pub struct Wanted<'a> {
+    /// one more descriptor, and what of it
+    pub extra: Option<(BorrowedFd<'a>, PollFlags)>,
+    /// at the latest until then, on CLOCK_MONOTONIC
+    pub until: Option<u64>,
+    /// every child that ended is reaped, not the program alone
+    pub all: bool,
+}
+
+/// What happened.
+#[derive(Debug, Default)]
+pub struct Turn {
+    /// the program ended
+    pub ended: Option<Ended>,
+    /// these signals came
+    pub taken: Vec<Taken>,
+    /// it said this, or a process below it did
+    pub said: Vec<Message>,
+    /// the one more descriptor is ready
+    pub extra: bool,
+}
+
+/// Wait once, and take what came. What the program says is heard, its output goes to the log.
+pub fn turn(kept: &mut Kept, around: &mut Around, wanted: &Wanted) -> Result<Turn, SystemError> {
+    let input = |fd| PollFd::new(fd, PollFlags::POLLIN);
+    let mut watched = vec![input(around.signals.as_fd())];
+    // A child whose end only its tracer has seen stays readable: SIGCHLD comes when it is ours.
+    let pidfd = (!kept.held_back).then(|| watched.push(input(kept.pidfd.as_fd()))).map(|()| 1);
+    let output = kept.output.as_ref().map(|fd| {
+        watched.push(input(fd.as_fd()));
+        watched.len() - 1
+    });
+    let voice = kept.voice.as_ref().map(|voice| {
+        watched.push(input(voice.socket.as_fd()));
+        watched.len() - 1
+    });
+    let extra = wanted.extra.map(|(fd, flags)| {
+        watched.push(PollFd::new(fd, flags));
+        watched.len() - 1
+    });
+    match poll(&mut watched, left(wanted.until)) {
+        Ok(_) => {}
+        Err(Errno::EINTR) => return Ok(Turn::default()),
+        Err(e) => return Err(SystemError::errno(e as i32, format!("keep {}", kept.name))),
+    }
+    let happened: Vec<bool> = watched.iter().map(|w| w.any().unwrap_or(true)).collect();
+    drop(watched);
+    let did = |at: Option<usize>| at.and_then(|i| happened.get(i).copied()).unwrap_or(false);
+
+    let mut turned = Turn { extra: did(extra), ..Turn::default() };
+    if did(output) {
+        // one bufferful, so that signals are not kept waiting by a program that talks a lot
+        copy(kept, around.log);
+    }
+    if did(voice) {
+        hear(kept, around, &mut turned.said);
+    }
+    let signalled = did(Some(0));
+    if signalled {
+        while let Some(taken) = take(around.signals)? {
+            turned.taken.push(taken);
+        }
+    }
+    if signalled || did(pidfd) {
+        let children = signalled && turned.taken.iter().any(|t| t.signal == Signal::SIGCHLD);
+        if let Some(log) = around.log.filter(|_| children) {
+            log.with(Log::settle);
+        }
+        turned.ended = reap(kept, wanted.all)?;
+        kept.held_back = turned.ended.is_none() && (kept.held_back || did(pidfd));
+        if turned.ended.is_some() {
+            drain(kept, around.log);
+        }
+    }
+    Ok(turned)
+}
+
+/// What is left until a moment on CLOCK_MONOTONIC, rounded up so that it is not polled too early.
+pub(crate) fn left(until: Option<u64>) -> PollTimeout {
+    let Some(until) = until else { return PollTimeout::NONE };
+    let ms = until.saturating_sub(monotonic()).div_ceil(1_000_000);
+    PollTimeout::try_from(ms.min(i32::MAX as u64)).unwrap_or(PollTimeout::MAX)
+}
+
+/// Takes what was said; what comes from a stranger is said once in the log and counted.
+fn hear(kept: &mut Kept, around: &mut Around, said: &mut Vec<Message>) {
+    // A bounded number at a time: whoever floods the socket must not keep the keeper from its work.
+    for _ in 0..16 {
+        let Some(voice) = &mut kept.voice else { return };
+        let Ok(Some(heard)) = voice.socket.receive() else { return };
+        if !kept.tree.descends(heard.pid, kept.pid.as_raw()) {
+            voice.strangers += 1;
+            if voice.strangers == 1
+                && let Some(log) = around.log
+            {
+                let text = format!(
+                    "a message to NOTIFY_SOCKET came from process {}, which is not of {} or gone already; such messages are not heeded",
+                    heard.pid, kept.name
+                );
+                log.with(|log| log.say(&text));
+            }
+            continue;
+        }
+        let Some(message) = heard.message else { continue };
+        if let (Some(watchdog), Some(usec)) = (&mut voice.watchdog, message.watchdog) {
+            watchdog.every = usec.saturating_mul(1_000).max(1_000_000);
+        }
+        if message.alive || message.watchdog.is_some() {
+            voice.push_due();
+        }
+        if message.trigger && voice.watchdog.is_some() && voice.due.is_some() && !voice.woken {
+            voice.due = Some(0);
+        }
+        let words = match &message.status {
+            Some(status) => Some(status.as_str()),
+            None if message.stopping => Some("stopping"),
+            None if message.reloading => Some("reloading"),
+            None => None,
+        };
+        if let Some(words) = words
+            && voice.tells(words)
+        {
+            (around.on_status)(words);
+        }
+        if let Some(pid) = message.main_pid {
+            kept.becomes(pid);
+        }
+        said.push(message);
+    }
+}
+
 /// Stay until the program ends.
 pub fn keep(mut kept: Kept, around: &mut Around) -> Result<Served, SystemError> {
     let mut asked = false;
-    let mut buffer = vec![0u8; 64 * 1024];
+    kept.tail = None;
     for taken in std::mem::take(&mut kept.early) {
         handle(taken, &kept, around, &mut asked);
     }
+    if let Some(ended) = kept.over {
+        return Ok(Served { ended: Some(ended), asked });
+    }
+    if let Some(voice) = &mut kept.voice {
+        voice.due = voice.watchdog.map(|w| monotonic().saturating_add(w.every));
+    }
+    shed();
     loop {
-        let input = |fd| PollFd::new(fd, PollFlags::POLLIN);
-        let mut watched = Vec::with_capacity(3);
-        watched.push(input(around.signals.as_fd()));
-        watched.push(input(kept.pidfd.as_fd()));
-        watched.extend(kept.output.as_ref().map(|fd| input(fd.as_fd())));
-        match poll(&mut watched, PollTimeout::NONE) {
-            Ok(_) => {}
-            Err(Errno::EINTR) => continue,
-            Err(e) => return Err(SystemError::errno(e as i32, format!("keep {}", kept.name))),
+        let until = kept.voice.as_ref().and_then(|voice| voice.due);
+        let turned = turn(&mut kept, around, &Wanted { extra: None, until, all: true })?;
+        for taken in turned.taken {
+            handle(taken, &kept, around, &mut asked);
         }
-        let happened: Vec<bool> = watched.iter().map(|w| w.any().unwrap_or(true)).collect();
-        drop(watched);
-        if happened.get(2) == Some(&true) {
-            // one bufferful, so that signals are not kept waiting by a program that talks a lot
-            if let Some(fd) = &kept.output
-                && let Copied::Closed = copy(fd, &mut buffer, around.log)
-            {
-                kept.output = None;
-            }
-        }
-        if happened[0] {
-            while let Some(taken) = take(around.signals)? {
-                handle(taken, &kept, around, &mut asked);
-            }
-        }
-        if (happened[0] || happened[1])
-            && let Some(ended) = reap(&kept)?
-        {
-            drain(&kept, &mut buffer, around.log);
+        if let Some(ended) = turned.ended {
             return Ok(Served { ended: Some(ended), asked });
         }
+        if until.is_some_and(|due| monotonic() >= due) {
+            no_sign_of_life(&mut kept, around);
+        }
     }
+}
+
+/// A start that failed after all: the program is ended, politely where there is time, and reaped.
+pub fn end(kept: &Kept, because: &SystemError, around: &mut Around) {
+    let patience = match because.kind {
+        // Whoever called the start off waits a second for all of it.
+        ErrorKind::Interrupted => 600,
+        _ => {
+            (around.on_extend)(monotonic().saturating_add(5_000_000_000));
+            2_000
+        }
+    };
+    for (signal, ms) in [(Signal::SIGTERM, patience), (Signal::SIGKILL, 2_000)] {
+        let there = process::signal(&kept.pidfd, signal).unwrap_or(false);
+        if !there || process::wait_readable([kept.pidfd.as_fd()], ms).is_ok_and(|[gone]| gone) {
+            break;
+        }
+    }
+    let _ = waitpid(kept.pid, Some(WaitPidFlag::WNOHANG));
+}
+
+/// The sign of life is overdue: it is woken, and killed if that does not help.
+fn no_sign_of_life(kept: &mut Kept, around: &mut Around) {
+    let Some(voice) = &mut kept.voice else { return };
+    let now = monotonic();
+    if voice.due.is_none_or(|due| due > now) {
+        return;
+    }
+    let signal = match voice.watchdog {
+        Some(watchdog) if !voice.woken => Signal::try_from(watchdog.signal).unwrap_or(Signal::SIGABRT),
+        _ => Signal::SIGKILL,
+    };
+    voice.due = (!voice.woken).then(|| now.saturating_add(AFTER_WAKING));
+    voice.woken = true;
+    let then = send(kept, signal, "sent");
+    let text = format!("{} gave no sign of life: {signal} {then}", kept.name);
+    if let Some(log) = around.log {
+        log.with(|log| log.say(&text));
+    }
+    (around.on_status)(&text);
 }
 
 fn handle(taken: Taken, kept: &Kept, around: &mut Around, asked: &mut bool) {
@@ -149,7 +423,10 @@ fn send(kept: &Kept, signal: Signal, done: &str) -> String {
         return format!("cannot be sent to {}", kept.name);
     };
     match pidfd_send_signal(&kept.pidfd, number) {
-        Ok(()) if done == "killed" => format!("{} killed", kept.name),
+        Ok(()) if matches!(done, "killed" | "sent") => match done {
+            "killed" => format!("{} killed", kept.name),
+            _ => "was sent".to_owned(),
+        },
         Ok(()) => format!("{done} to {}", kept.name),
         Err(rustix::io::Errno::SRCH) => format!("{} has ended already", kept.name),
         Err(e) => {
@@ -159,54 +436,65 @@ fn send(kept: &Kept, signal: Signal, done: &str) -> String {
     }
 }
 
-/// Reap every child that ended; tells how ours did.
-fn reap(kept: &Kept) -> Result<Option<Ended>, SystemError> {
-    let mut ours = None;
-    loop {
-        match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
-            Ok(WaitStatus::Exited(pid, status)) if pid == kept.pid => ours = Some(Ended::Exit(status)),
-            Ok(WaitStatus::Signaled(pid, signal, _)) if pid == kept.pid => {
-                ours = Some(Ended::Signal(signal as i32))
+/// Reap the program, and with `all` every other child that ended; tells how the program did.
+fn reap(kept: &Kept, all: bool) -> Result<Option<Ended>, SystemError> {
+    let ours = loop {
+        match waitpid(kept.pid, Some(WaitPidFlag::WNOHANG)) {
+            Ok(WaitStatus::Exited(_, status)) => break Some(Ended::Exit(status)),
+            Ok(WaitStatus::Signaled(_, signal, _)) => break Some(Ended::Signal(signal as i32)),
+            Ok(_) => break None,
+            Err(Errno::EINTR) => {}
+            // A main process that it named itself may be the child of another: its status goes there.
+            Err(Errno::ECHILD) if kept.voice.is_some() => {
+                let gone = process::wait_readable([kept.pidfd.as_fd()], 0).is_ok_and(|[gone]| gone);
+                break gone.then_some(Ended::Exit(0));
             }
-            Ok(WaitStatus::StillAlive) => return Ok(ours),
-            Ok(_) | Err(Errno::EINTR) => {}
-            Err(Errno::ECHILD) if ours.is_some() => return Ok(ours),
             Err(e) => {
                 return Err(SystemError::errno(e as i32, format!("learn how {} ended", kept.name))
                     .why("its status was taken by someone else, or SIGCHLD is ignored"));
             }
         }
+    };
+    if all {
+        while !matches!(waitpid(None, Some(WaitPidFlag::WNOHANG)), Ok(WaitStatus::StillAlive) | Err(_)) {}
     }
+    Ok(ours)
 }
 
-enum Copied {
-    Some(usize),
-    Nothing,
-    Closed,
-}
-
-fn copy(fd: &OwnedFd, buffer: &mut [u8], log: Option<&Shared>) -> Copied {
-    match read(fd, buffer) {
-        Ok(0) => Copied::Closed,
-        Ok(n) => {
+/// One bufferful of its output to the log: how much that was, 0 where there is no more for now.
+fn copy(kept: &mut Kept, log: Option<&Shared>) -> usize {
+    let Some(fd) = &kept.output else { return 0 };
+    match read(fd, &mut kept.buffer) {
+        Ok(n) if n > 0 => {
+            let data = kept.buffer.get(..n).unwrap_or_default();
             if let Some(log) = log {
-                log.write(&buffer[..n]);
+                log.write(data);
             }
-            Copied::Some(n)
+            if let Some(tail) = &mut kept.tail {
+                tail.extend_from_slice(data);
+                let old = tail.len().saturating_sub(TAIL);
+                tail.drain(..old);
+            }
+            n
         }
-        Err(Errno::EAGAIN | Errno::EINTR) => Copied::Nothing,
-        Err(_) => Copied::Closed,
+        Err(Errno::EAGAIN | Errno::EINTR) => 0,
+        _ => {
+            kept.output = None;
+            0
+        }
     }
 }
 
 /// What is still in the pipe. A grandchild may hold it open for ever: that is not waited for.
-fn drain(kept: &Kept, buffer: &mut [u8], log: Option<&Shared>) {
-    let Some(fd) = &kept.output else { return };
+fn drain(kept: &mut Kept, log: Option<&Shared>) {
     let mut total = 0;
-    while let Copied::Some(n) = copy(fd, buffer, log) {
-        total += n;
+    loop {
+        match copy(kept, log) {
+            0 => return,
+            n => total += n,
+        }
         if total >= DRAIN {
-            break;
+            return;
         }
     }
 }

@@ -7,6 +7,7 @@ pub mod journal;
 pub mod keeper;
 pub mod kinds;
 pub mod log;
+pub mod notify;
 pub mod python;
 pub mod snapshot;
 pub mod sys;

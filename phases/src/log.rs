@@ -3,6 +3,7 @@
 //! It is opened before anything is given up and used by handle afterwards: a directory descriptor
 //! and a name still lead to it after chroot(2), where its path does not.
 
+mod old;
 mod open;
 mod shared;
 mod stamp;
@@ -12,7 +13,7 @@ pub use shared::Shared;
 pub use stamp::stamp;
 
 use crate::sys::walk;
-use engine::effect::{Owner, SystemError};
+use engine::effect::{Owner, Rotation, SystemError};
 use nix::errno::Errno;
 use nix::fcntl::{self, AtFlags, OFlag, openat};
 use nix::sys::stat::{FileStat, Mode, fchmod, fstat, fstatat};
@@ -21,6 +22,9 @@ use open::{Refused, append, existing_at, give, open_at, reason};
 use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::path::Path;
+
+/// A file may become larger than it may by so much, if a line is whole then.
+const LINE: usize = 64 * 1024;
 
 /// An open log. Writing to it cannot fail for the caller: what could not be written is counted and
 /// said in the log itself as soon as it takes something again.
@@ -33,6 +37,10 @@ pub struct Log {
     size: u64,
     written: u64,
     rotate_at: Option<u64>,
+    rotation: Rotation,
+    /// which period the file is of
+    period: u64,
+    packing: Option<old::Packing>,
     /// the size at which the next rotation is tried
     next: u64,
     /// why the last rotation failed, so that it is said once
@@ -81,6 +89,9 @@ impl Log {
             written: 0,
             next: rotate_at.unwrap_or(u64::MAX),
             rotate_at: rotate_at.filter(|n| *n > 0),
+            rotation: Rotation::default(),
+            period: 0,
+            packing: None,
             stuck: None,
             lost: 0,
             midline: false,
@@ -98,16 +109,62 @@ impl Log {
         Ok((log, created))
     }
 
+    /// When else it is rotated, and what becomes of the rotated files.
+    pub fn rotates(&mut self, rotation: &Rotation) {
+        self.rotation = rotation.clone();
+        // What is in the file already is of the time when it was last written to.
+        let last = fstat(&self.file).ok().filter(|s| s.st_size > 0).map(|s| s.st_mtime.max(0) as u64);
+        self.period = self.period_of(last.unwrap_or_else(seconds));
+    }
+
+    /// The number of the period that this moment is in.
+    fn period_of(&self, seconds: u64) -> u64 {
+        const WEEK: u64 = 7 * 86_400;
+        // The first of January 1970 was a Thursday.
+        let monday = if self.rotation.every == Some(WEEK) { 3 * 86_400 } else { 0 };
+        self.rotation.every.map_or(0, |every| seconds.saturating_add(monday) / every.max(1))
+    }
+
+    /// A new period has begun: what follows the line that is being written goes into a new file.
+    fn turn_of_time(&mut self, data: &mut &[u8]) {
+        let now = self.period_of(seconds());
+        if now == self.period {
+            return;
+        }
+        if self.midline {
+            let end = data.iter().position(|b| *b == b'\n').map_or(data.len(), |at| at + 1);
+            let (rest, later) = data.split_at(end);
+            self.put(rest);
+            *data = later;
+            if self.midline {
+                return;
+            }
+        }
+        self.period = now;
+        if self.size > 0
+            && let Err(errno) = self.try_rotate()
+        {
+            self.cannot_rotate(errno);
+        }
+    }
+
     /// Append. Rotates before a line that would make the file larger than it may be.
     pub fn write(&mut self, mut data: &[u8]) {
         self.tell_lost();
+        self.settle();
+        if self.rotation.every.is_some() {
+            self.turn_of_time(&mut data);
+        }
         while !data.is_empty() {
             let mut cut = data.len();
             if let Some(limit) = self.rotate_at {
                 let room = usize::try_from(self.next.saturating_sub(self.size)).unwrap_or(usize::MAX);
                 if data.len() > room {
+                    // A line that was begun is ended, where that is not much more.
+                    let rest = data.iter().take(room.saturating_add(LINE)).position(|b| *b == b'\n');
                     cut = match data[..room].iter().rposition(|b| *b == b'\n') {
                         Some(end) => end + 1,
+                        None if self.midline && rest.is_some() => rest.map_or(0, |end| end + 1),
                         None if self.size > 0 && (!self.midline || room == 0) => {
                             self.rotate_for_size(limit);
                             continue;
@@ -268,13 +325,7 @@ impl Log {
             Err(e) => return Err(e),
         }
         let old = fstat(&self.file)?;
-        let mut last = 0u64;
-        while self.stat_name(&self.numbered(last + 1)).is_ok() {
-            last += 1;
-        }
-        for n in (1..=last).rev() {
-            self.rename(&self.numbered(n), &self.numbered(n + 1))?;
-        }
+        self.shift()?;
         let first = self.numbered(1);
         self.rename(&self.name, &first)?;
         match self.create_like(&old) {
@@ -285,6 +336,7 @@ impl Log {
                 return Err(e);
             }
         }
+        self.tidy();
         Ok(())
     }
 
@@ -315,6 +367,7 @@ impl Log {
         self.next = self.rotate_at.unwrap_or(u64::MAX);
         self.stuck = None;
         self.midline = false;
+        self.period = self.period_of(seconds());
     }
 
     /// A new file under the log's name, with the mode and, where that is allowed, the owner of `old`.
@@ -367,4 +420,15 @@ impl Log {
             let _ = unlinkat(&self.dir, self.name.as_os_str(), UnlinkatFlags::NoRemoveDir);
         }
     }
+}
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        self.stop_packing();
+    }
+}
+
+/// Seconds since 1970.
+fn seconds() -> u64 {
+    crate::sys::process::wall_clock() / 1_000_000_000
 }

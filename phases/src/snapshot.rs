@@ -107,6 +107,8 @@ pub struct Process {
     pub gid: u32,
     /// for how long it has been up, nanoseconds
     pub up_ns: u64,
+    /// resident, bytes
+    pub memory: u64,
 }
 
 /// What /proc says of a process; `None` if it is gone or cannot be seen.
@@ -124,6 +126,11 @@ pub fn process(pid: i32) -> Option<Process> {
     Some(Process {
         uid: effective("Uid:")?,
         gid: effective("Gid:")?,
+        // A kernel thread and what is dead have no line of this.
+        memory: status
+            .lines()
+            .find_map(|l| l.strip_prefix("VmRSS:")?.split_whitespace().next()?.parse::<u64>().ok())
+            .map_or(0, |kib| kib * 1024),
         up_ns: now_ns.saturating_sub(started.saturating_mul(1_000_000_000 / ticks)),
     })
 }

@@ -6,6 +6,7 @@
 
 mod caller;
 mod daemon;
+mod day;
 mod diverge;
 mod facts;
 mod failure;
@@ -14,6 +15,7 @@ mod jail;
 mod journal;
 mod kernel;
 mod killed;
+mod replace;
 mod safe;
 mod sandbox;
 mod settings;

@@ -179,7 +179,7 @@ impl Effect {
                 }
             }
             Effect::Application(Application::Load(program)) => load(program, touch),
-            Effect::Application(Application::PrivilegedStart | Application::Start) | Effect::Serve => {
+            Effect::Application(Application::PrivilegedStart | Application::Start(_)) | Effect::Serve => {
                 opaque(touch);
                 touch(App, Writes);
             }
@@ -220,7 +220,13 @@ mod tests {
 
     #[test]
     fn a_log_reads_what_decides_its_place_owner_and_mode() {
-        let log = Effect::OpenLog { path: "/v/t.log".into(), owner: None, mode: 0o644, rotate_at: None };
+        let log = Effect::OpenLog {
+            path: "/v/t.log".into(),
+            owner: None,
+            mode: 0o644,
+            rotate_at: None,
+            rotation: Default::default(),
+        };
         let found = touched(&log);
         for state in ["the credential", "the capabilities", "the root directory", "the umask"] {
             assert!(found.contains(&(state.to_owned(), Reads)), "{state}: {found:?}");

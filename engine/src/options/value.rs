@@ -2,7 +2,7 @@
 
 use super::Launch;
 use crate::diagnostic::{At, Diagnostic};
-use crate::effect::{Capability, Owner, Socket};
+use crate::effect::{Capability, Owner, Ready, Socket};
 use crate::kind::{Type, Value};
 use crate::snapshot::{Group, Snapshot, User};
 use crate::spec::Given;
@@ -168,6 +168,7 @@ fn unnamed(ty: Type, text: &str, launch: &Launch) -> Result<Value, Wrong> {
         Type::Size => size(text).map(Value::Size),
         Type::Socket => socket(text, &launch.cwd).map(Value::Socket),
         Type::Command => Ok(Value::Command(vec![text.to_owned()])),
+        Type::Readiness => ready(text, &launch.cwd).map(Value::Ready),
         Type::Capability => capability(text).map(Value::Capability),
         Type::String | Type::User | Type::Group | Type::Owner => Ok(Value::String(text.to_owned())),
     }
@@ -267,6 +268,49 @@ fn socket(text: &str, cwd: &Path) -> Result<Socket, Wrong> {
             Ok(Socket::Unix(path))
         }
         other => Err(wrong(format!("`{other}` is not a kind of socket"), help)),
+    }
+}
+
+/// The least and the largest number of a descriptor that a program is given to speak by.
+const DESCRIPTORS: std::ops::RangeInclusive<u32> = 3..=1023;
+
+fn ready(text: &str, cwd: &Path) -> Result<Ready, Wrong> {
+    let help = "write `exec`, `notify`, `fd:3`, `tcp:HOST:PORT`, `unix:PATH` or `alive:500ms`";
+    match text.split_once(':') {
+        None if text == "exec" => Ok(Ready::Exec),
+        None if text == "notify" => Ok(Ready::Notify),
+        None => Err(wrong("it is none of the ways to be ready", help)),
+        Some(("fd", number)) => match number.parse() {
+            Ok(fd) if DESCRIPTORS.contains(&fd) => Ok(Ready::Fd(fd)),
+            _ => Err(wrong(
+                format!(
+                    "`{number}` is not a descriptor from {} to {}",
+                    DESCRIPTORS.start(),
+                    DESCRIPTORS.end()
+                ),
+                help,
+            )),
+        },
+        Some(("tcp", rest)) => match address(rest)? {
+            any if any.port() == 0 => {
+                Err(wrong("nobody can be reached at port 0", "name the program's port"))
+            }
+            // Who listens on every address is asked on this machine's own.
+            any if any.ip().is_unspecified() => {
+                let own: IpAddr = match any.ip() {
+                    IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+                    IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+                };
+                Ok(Ready::Tcp(SocketAddr::new(own, any.port())))
+            }
+            one => Ok(Ready::Tcp(one)),
+        },
+        Some(("unix", _)) => match socket(text, cwd)? {
+            Socket::Unix(path) => Ok(Ready::Unix(path)),
+            _ => Err(wrong("it is no Unix socket", help)),
+        },
+        Some(("alive", long)) => duration(long).map(Ready::Alive),
+        Some((other, _)) => Err(wrong(format!("`{other}` is not a way to be ready"), help)),
     }
 }
 

@@ -99,7 +99,7 @@ impl Judge<'_> {
             .any(|(_, _, e)| matches!(e, Effect::Application(Application::Load(p)) if p.is_twisted()));
         let unknown = |e: &Effect| match e {
             Effect::KeepGuard | Effect::SetCredential { .. } => true,
-            Effect::Application(Application::Start) => true,
+            Effect::Application(Application::Start(_)) => true,
             Effect::Application(_) => hosted,
             _ => false,
         };

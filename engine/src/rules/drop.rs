@@ -59,7 +59,7 @@ impl Judge<'_> {
 
     /// Root serves: nobody dropped it, or only its group.
     pub(super) fn nothing_drops_root(&self) -> Vec<Diagnostic> {
-        let runs = |e: &Effect| matches!(e, Effect::Serve | Effect::Application(Application::Start));
+        let runs = |e: &Effect| matches!(e, Effect::Serve | Effect::Application(Application::Start(_)));
         let serves = self.steps().filter(|(_, s)| s.effects.iter().any(runs)).last();
         let Some((i, serves)) = serves else { return Vec::new() };
         // A start that fails leaves nobody to serve.

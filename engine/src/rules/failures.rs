@@ -120,7 +120,7 @@ fn directory(effect: &Effect) -> Option<&Path> {
 
 /// True where the application is to run.
 fn starts(step: &Step) -> bool {
-    step.effects.iter().any(|e| matches!(e, Effect::Serve | Effect::Application(Application::Start)))
+    step.effects.iter().any(|e| matches!(e, Effect::Serve | Effect::Application(Application::Start(_))))
 }
 
 /// True for effects that make up what a spec declares of the daemon: identity, root, cwd, umask,

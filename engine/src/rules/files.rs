@@ -15,7 +15,14 @@ impl Judge<'_> {
         let mut found = Vec::new();
         for (i, step) in self.steps() {
             for effect in &step.effects {
-                let Effect::OpenLog { path, rotate_at: Some(size), .. } = effect else { continue };
+                let Effect::OpenLog { path, rotate_at, rotation, .. } = effect else { continue };
+                let when = match (rotate_at, rotation.every) {
+                    (Some(size), _) => format!("at {size} bytes"),
+                    (None, Some(s)) => {
+                        format!("every {}", crate::text::duration(s.saturating_mul(1_000_000_000)))
+                    }
+                    (None, None) => continue,
+                };
                 let Some(opener) = self.before(i) else { continue };
                 let Ok(at) = files.parent(opener, path) else { continue };
                 let dir = at.parent().unwrap_or(&at);
@@ -29,7 +36,7 @@ impl Judge<'_> {
                 )
                 .at(step.at, format!("opened here as {}", self.who(opener)))
                 .phase(&step.phase)
-                .note(format!("at {size} bytes: {}", error.message))
+                .note(format!("{when}: {}", error.message))
                 .help(own_directory(path, server));
                 finding.notes.extend(error.why);
                 if let Some(drop) = self.drop_before(self.plan.steps().len()) {

@@ -40,7 +40,7 @@ impl Judge<'_> {
 
     /// The program that a step starts, where it is, and what is known of it.
     fn program(&self, i: usize, step: &Step) -> Option<(PathBuf, &FileFact)> {
-        if !step.effects.contains(&Effect::Application(Application::Start)) {
+        if !step.effects.iter().any(|e| matches!(e, Effect::Application(Application::Start(_)))) {
             return None;
         }
         let word = self.effects().find_map(|(_, _, e)| match e {

@@ -23,7 +23,8 @@ impl Judge<'_> {
             Effect::Application(Application::Load(program)) => Some((step, program)),
             _ => None,
         });
-        let start = self.effects().filter(|(_, _, e)| **e == Effect::Application(Application::Start)).last();
+        let start =
+            self.effects().filter(|(_, _, e)| matches!(e, Effect::Application(Application::Start(_)))).last();
         let mut found = Vec::new();
         for (i, step) in self.steps() {
             let late = start.is_none_or(|(s, _, _)| s < i);

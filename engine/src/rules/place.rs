@@ -120,7 +120,7 @@ impl Judge<'_> {
                     program.tac.iter().chain(python).map(|p| (p.clone(), None)).collect()
                 }
             },
-            Effect::Application(Application::Start) => {
+            Effect::Application(Application::Start(_)) => {
                 self.snapshot.programs.values().flatten().map(|p| (p.clone(), None)).collect()
             }
             _ => Vec::new(),

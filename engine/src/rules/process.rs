@@ -26,6 +26,29 @@ impl Judge<'_> {
             .collect()
     }
 
+    /// What stands behind serve is done by a process that is the program by then.
+    pub(super) fn down_phases_of_a_replaced_process(&self) -> Vec<Diagnostic> {
+        let replaces = |e: &Effect| matches!(e, Effect::Application(Application::Start(s)) if s.replace);
+        let Some((_, start)) = self.steps().find(|(_, s)| s.effects.iter().any(replaces)) else {
+            return Vec::new();
+        };
+        self.steps()
+            .filter(|(_, s)| s.down && s.process != Process::Guard)
+            .map(|(_, step)| {
+                Diagnostic::warning("RSD0507", format!("`{}` can never run", step.phase))
+                    .at(step.at, "to be run behind serve")
+                    .with(start.at, "the program takes the place of the process here")
+                    .phase(&step.phase)
+                    .phase(&start.phase)
+                    .note("exec(2) leaves nothing of the process that would run it")
+                    .help(format!(
+                        "keep a guard and declare `privilege: privileged` on `{}`; or do without `replace`",
+                        step.phase
+                    ))
+            })
+            .collect()
+    }
+
     /// The guard removes by handle, and has none of a file that was made after it was forked.
     pub(super) fn pid_file_unknown_to_the_guard(&self) -> Vec<Diagnostic> {
         let guard = self.steps().find(|(_, s)| s.effects.contains(&Effect::KeepGuard));

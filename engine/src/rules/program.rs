@@ -10,7 +10,7 @@ impl Judge<'_> {
     fn starts_a_program(&self) -> Option<(usize, &Step)> {
         let program = |(_, _, e): &(usize, &Step, &Effect)| matches!(e, Effect::Application(Application::Load(p)) if !p.command.is_empty());
         self.effects().find(program)?;
-        let start = self.effects().find(|(_, _, e)| **e == Effect::Application(Application::Start));
+        let start = self.effects().find(|(_, _, e)| matches!(e, Effect::Application(Application::Start(_))));
         start.map(|(i, step, _)| (i, step)).filter(|(_, step)| !self.fails(step))
     }
 

@@ -53,7 +53,8 @@ impl Judge<'_> {
 
     /// A setting that a program which runs already does not get.
     pub(super) fn set_behind_the_start(&self) -> Vec<Diagnostic> {
-        let starts = |s: &Step| s.effects.contains(&Effect::Application(Application::Start));
+        let starts =
+            |s: &Step| s.effects.iter().any(|e| matches!(e, Effect::Application(Application::Start(_))));
         let Some((at, start)) = self.steps().find(|(_, s)| starts(s)) else { return Vec::new() };
         if self.command().is_none() {
             return Vec::new();

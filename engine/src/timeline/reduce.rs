@@ -182,6 +182,13 @@ impl Reducer {
                 self.timeline.ready_ns.get_or_insert(t);
             }
             What::Signal { signal, then } => self.timeline.signals.push((t, signal, then)),
+            What::Status { text } => {
+                let running = self.timeline.spans.iter_mut().rev().find(|s| s.state == Phase::Running);
+                if let Some(span) = running {
+                    span.notes.push(format!("the program says: {text}"));
+                }
+                self.timeline.status = Some((t, text));
+            }
             What::Undo { phase, what, state, error } => {
                 let span = self.span(&phase);
                 span.undone_by = Some(pid);

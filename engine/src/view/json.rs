@@ -39,6 +39,7 @@ impl Serialize for Document<'_> {
         map.serialize_entry("forks", &forks.collect::<Vec<_>>())?;
         let signals = t.signals.iter().map(|(t, signal, then)| Signal { t: *t, signal, then });
         map.serialize_entry("signals", &signals.collect::<Vec<_>>())?;
+        map.serialize_entry("status", &t.status.as_ref().map(|(_, text)| text))?;
         map.serialize_entry("problems", &t.problems)?;
         map.end()
     }

@@ -2,7 +2,7 @@
 
 use super::program::Found;
 use super::{Around, Listening, explain};
-use crate::sys::child;
+use crate::sys::{child, lock};
 use engine::effect::{Program, Socket, SystemError};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
@@ -13,11 +13,11 @@ use nix::unistd::{Pid, execve, geteuid, getpid, getppid, isatty, pipe2, setsid, 
 use std::convert::Infallible;
 use std::env;
 use std::ffi::CString;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 /// The first descriptor of the LISTEN_FDS protocol.
-const LISTEN_START: i32 = 3;
+pub(super) const LISTEN_START: i32 = 3;
 
 /// Variables that speak to the process they were set for and must not reach another.
 pub(crate) const PRIVATE: [&str; 7] = [
@@ -78,6 +78,29 @@ enum Stage {
     Exec = 6,
 }
 
+/// What a program is given besides what every one gets.
+#[derive(Default)]
+pub(super) struct Given<'a> {
+    /// a descriptor, and the number that it is to have
+    pub fd: Option<(u32, &'a OwnedFd)>,
+    /// `NOTIFY_SOCKET`
+    pub notify: Option<&'a str>,
+    /// `WATCHDOG_USEC`
+    pub watchdog_usec: Option<u64>,
+    /// what it gets when its keeper dies
+    pub orphaned: Option<Signal>,
+    /// it is to be this process, not a child of it
+    pub in_place: Option<InPlace<'a>>,
+}
+
+/// What a program finds that this process becomes.
+pub(super) struct InPlace<'a> {
+    /// where its output goes
+    pub log: Option<RawFd>,
+    /// descriptors that stay open under any number
+    pub keep: &'a [RawFd],
+}
+
 /// Everything the child needs, made before the fork.
 pub(super) struct Child<'a> {
     found: &'a Found,
@@ -85,6 +108,11 @@ pub(super) struct Child<'a> {
     environment: Vec<CString>,
     listening: Vec<OwnedFd>,
     null: Option<OwnedFd>,
+    given: Option<(i32, OwnedFd)>,
+    watchdog: bool,
+    orphaned: Option<Signal>,
+    /// this very process: the descriptors that stay, and those of them that had to be moved
+    in_place: Option<(Vec<RawFd>, Vec<OwnedFd>)>,
     output: Option<(OwnedFd, OwnedFd)>,
     status: (OwnedFd, OwnedFd),
     /// a standard descriptor is a terminal that belongs to another user
@@ -97,10 +125,11 @@ impl<'a> Child<'a> {
         arguments: Vec<CString>,
         around: &Around,
         null: Option<&OwnedFd>,
+        given: &Given,
     ) -> Result<Self, Errno> {
         let count = around.listening.len() as i32;
         // all that the child copies from lies above all that it copies to
-        let least = LISTEN_START + count;
+        let least = given.fd.map_or(0, |(at, _)| at as i32 + 1).max(LISTEN_START + count);
         let mut listening = Vec::new();
         for one in around.listening {
             // the flag is shared with every copy; a program that knows nothing expects to wait
@@ -117,17 +146,41 @@ impl<'a> Child<'a> {
                 environment.push(CString::new(pair).map_err(|_| Errno::EINVAL)?);
             }
         }
+        let more = [
+            given.notify.map(|name| format!("NOTIFY_SOCKET={name}")),
+            given.watchdog_usec.map(|usec| format!("WATCHDOG_USEC={usec}")),
+        ];
+        for pair in more.into_iter().flatten() {
+            environment.push(CString::new(pair).map_err(|_| Errno::EINVAL)?);
+        }
         let high_pipe = || -> Result<(OwnedFd, OwnedFd), Errno> {
             let (reader, writer) = pipe2(OFlag::O_CLOEXEC)?;
             Ok((child::copy_above(&reader, least)?, child::copy_above(&writer, least)?))
         };
-        let output = match around.log {
-            Some(_) => {
+        let in_place = match &given.in_place {
+            Some(place) => {
+                Some(place.keep.iter().try_fold((Vec::new(), Vec::new()), |(mut stay, mut moved), fd| {
+                    if *fd < least {
+                        moved.push(child::copy_number_above(*fd, least)?);
+                    } else {
+                        stay.push(*fd);
+                    }
+                    Ok::<_, Errno>((stay, moved))
+                })?)
+            }
+            None => None,
+        };
+        let output = match (&given.in_place, around.log) {
+            (Some(InPlace { log: None, .. }), _) => None,
+            (Some(InPlace { log: Some(fd), .. }), _) => {
+                Some((child::copy_number_above(*fd, least)?, child::copy_number_above(*fd, least)?))
+            }
+            (None, Some(_)) => {
                 let (reader, writer) = high_pipe()?;
                 fcntl(&reader, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
                 Some((reader, writer))
             }
-            None => None,
+            (None, None) => None,
         };
         let null = null.map(|null| child::copy_above(null, least)).transpose()?;
         Ok(Child {
@@ -136,6 +189,13 @@ impl<'a> Child<'a> {
             environment,
             listening,
             null,
+            given: given
+                .fd
+                .map(|(at, fd)| Ok::<_, Errno>((at as i32, child::copy_above(fd, least)?)))
+                .transpose()?,
+            watchdog: given.watchdog_usec.is_some(),
+            orphaned: given.orphaned,
+            in_place,
             output,
             status: high_pipe()?,
             foreign_terminal: foreign_terminal(),
@@ -156,15 +216,28 @@ impl<'a> Child<'a> {
         Ok((pid, self.status.0, self.output.map(|(reader, _)| reader)))
     }
 
+    /// This process becomes the program. Comes back only with what kept it from that.
+    pub(super) fn become_it(mut self) -> SystemError {
+        let Err((stage, errno)) = self.run(getpid());
+        if self.listening.is_empty() {
+            return failed(stage as u32, errno as i32, self.found);
+        }
+        // Sockets may be by now where something of ours was: nothing can be relied on any more.
+        child::leave(127)
+    }
+
     /// In the child: become the program.
     fn run(&mut self, parent: Pid) -> Result<Infallible, (Stage, Errno)> {
         let at = |stage: Stage| move |errno| (stage, errno);
-        set_pdeathsig(Signal::SIGTERM).map_err(at(Stage::Parent))?;
-        if getppid() != parent {
+        if self.in_place.is_none() {
+            // Behind every change of user, which would clear it (prctl(2)).
+            set_pdeathsig(self.orphaned).map_err(at(Stage::Parent))?;
+        }
+        if self.in_place.is_none() && getppid() != parent {
             // it died before the line above: nobody will tell us
             return Err((Stage::Parent, Errno::ESRCH));
         }
-        if self.foreign_terminal {
+        if self.foreign_terminal && self.in_place.is_none() {
             // Another's terminal must not stay this one's: what it pushes into the input (TIOCSTI)
             // would be read by the starter's shell.
             setsid().map_err(at(Stage::Parent))?;
@@ -184,8 +257,25 @@ impl<'a> Child<'a> {
                 .map_err(|_| (Stage::Listen, Errno::EINVAL))?;
             self.environment.push(own);
         }
+        if self.watchdog {
+            let own = CString::new(format!("WATCHDOG_PID={}", getpid()))
+                .map_err(|_| (Stage::Listen, Errno::EINVAL))?;
+            self.environment.push(own);
+        }
         let first = LISTEN_START as u32 + self.listening.len() as u32;
         child::close_on_exec_from(first).map_err(at(Stage::Descriptors))?;
+        if let Some((number, fd)) = &self.given {
+            child::place(fd.as_fd(), *number).map_err(at(Stage::Listen))?;
+        }
+        if let Some((stay, moved)) = &self.in_place {
+            for fd in stay.iter().copied().chain(moved.iter().map(AsRawFd::as_raw_fd)) {
+                child::survive_exec(fd).map_err(at(Stage::Descriptors))?;
+            }
+            for file in moved {
+                // Closing the old one has let go of the lock that names us.
+                lock::name_self(file).map_err(at(Stage::Descriptors))?;
+            }
+        }
         child::default_signals().map_err(at(Stage::Signals))?;
         execve(&self.found.c_path, &self.arguments, &self.environment).map_err(at(Stage::Exec))
     }

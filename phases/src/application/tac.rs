@@ -13,7 +13,7 @@ use crate::keeper;
 use crate::python::{self, Python};
 use crate::snapshot;
 use crate::sys::{process, shed, title};
-use engine::effect::{Brought, Ended, Identity, Program, SystemError};
+use engine::effect::{Brought, Ended, Identity, Program, Starting, SystemError};
 use engine::text::{clean, duration};
 use nix::sys::signal::Signal;
 use serde::Deserialize;
@@ -241,7 +241,12 @@ impl Application for Tac {
         Ok(self.notes(&happened))
     }
 
-    fn start(&mut self, around: &mut Around) -> Result<(Option<Started>, Vec<String>), SystemError> {
+    fn start(
+        &mut self,
+        starting: &Starting,
+        around: &mut Around,
+    ) -> Result<(Option<Started>, Vec<String>), SystemError> {
+        super::only_kept(starting)?;
         self.begin_to_log(around)?;
         let dropped = self.loaded_as.as_ref().and_then(|before| dropped(before, around.identity));
         let happened: Happened = self.call("start", json!({ "dropped": dropped }), around)?;

@@ -7,7 +7,7 @@ use super::http::{Answer, Asked, HEAD_LIMIT, parse};
 use super::{Application, Around, Listening, Loaded, ReadTimeline, Served, Started, facts};
 use crate::keeper::{self, Taken};
 use crate::log::stamp;
-use engine::effect::{Socket, SystemError};
+use engine::effect::{Socket, Starting, SystemError};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
@@ -45,7 +45,12 @@ impl Application for Whoami {
         Ok(Loaded { notes: vec!["no program was named: the built-in whoami runs".into()], brought: None })
     }
 
-    fn start(&mut self, around: &mut Around) -> Result<(Option<Started>, Vec<String>), SystemError> {
+    fn start(
+        &mut self,
+        starting: &Starting,
+        around: &mut Around,
+    ) -> Result<(Option<Started>, Vec<String>), SystemError> {
+        super::only_kept(starting)?;
         let mut notes = Vec::new();
         self.listeners.clear();
         for one in around.listening {

@@ -133,6 +133,14 @@ impl Host {
     }
 
     pub(super) fn tell_holder(&mut self, news: &News) -> Undoer {
+        // Known when it is the program: see `tell_replacing`. In the foreground nobody waits for it, and a
+        // holder would be left to the program as a child that nobody buries.
+        if matches!(news, News::Ready)
+            && self.replace
+            && matches!(self.role, Role::Runner { holder: None, .. })
+        {
+            return Undoer::Me;
+        }
         let sent = match news {
             News::Ready => self.send(&Message::Ready(process::monotonic()), &[]),
             News::Failed { step, failure } => {
@@ -161,6 +169,19 @@ impl Host {
         }
     }
 
+    pub(super) fn tell_replacing(&self) {
+        self.send(&Message::Replacing(process::monotonic()), &[]);
+    }
+
+    /// The holder undoes, and says why.
+    pub(super) fn tell_not_replaced(&mut self, error: &SystemError) {
+        let failure = short(&Failure::from(error.clone()));
+        self.close_log();
+        if self.send(&Message::Failed { step: self.step, failure }, &[]) {
+            self.speaks = false;
+        }
+    }
+
     fn let_it_speak(&mut self, child: Pid) -> Undoer {
         self.speaks = false;
         match waitpid(child, None) {
@@ -185,6 +206,7 @@ impl Host {
             dropped: false,
             deadline: None,
             called_off: None,
+            replacing: None,
             shown: 0,
         };
         if !ours {
@@ -234,6 +256,13 @@ impl Host {
                             None => end,
                         };
                     }
+                }
+                Ok(None) | Err(_) if watch.has_become_the_program() => {
+                    self.ready_at = watch.replacing;
+                    break match watch.called_off {
+                        Some(signal) => called_off(watch.step, signal),
+                        None => End::Ready,
+                    };
                 }
                 Ok(None) | Err(_) => {
                     self.speaks = true;
@@ -317,6 +346,7 @@ impl Host {
                 self.ready_at = Some(at);
                 return Some(End::Ready);
             }
+            Ok(Message::Replacing(at)) => watch.replacing = Some(at),
             Ok(Message::Failed { step, failure }) => return Some(End::Failed { step, failure }),
             Err(error) => {
                 return Some(gone(watch.step, format!("the daemon's message cannot be read: {error}")));
@@ -387,11 +417,21 @@ struct Watch {
     dropped: bool,
     deadline: Option<u64>,
     called_off: Option<Signal>,
+    /// it said that it becomes the program now
+    replacing: Option<u64>,
     /// how many differences were shown
     shown: u32,
 }
 
 impl Watch {
+    /// The channel has ended: with its exec, if it is still there.
+    fn has_become_the_program(&self) -> bool {
+        let lives = |pidfd: &OwnedFd| process::wait_readable([pidfd.as_fd()], 0).is_ok_and(|[gone]| !gone);
+        self.replacing.is_some()
+            && self.pidfd.as_ref().is_some_and(lives)
+            && !crate::notify::Tree::open().is_ending(self.peer.as_raw())
+    }
+
     fn signal(&self, signal: Signal) {
         if let Some(pidfd) = &self.pidfd {
             let _ = process::signal(pidfd, signal);
@@ -488,6 +528,7 @@ mod tests {
             dropped: false,
             deadline: None,
             called_off: None,
+            replacing: None,
             shown: 0,
         };
         (host, watch)
@@ -512,7 +553,13 @@ mod tests {
         for effect in [
             Effect::Chroot { path: "/".into() },
             Effect::RemovePidFile { path: "/etc/passwd".into() },
-            Effect::OpenLog { path: "/etc/x".into(), owner: None, mode: 0o666, rotate_at: None },
+            Effect::OpenLog {
+                path: "/etc/x".into(),
+                owner: None,
+                mode: 0o666,
+                rotate_at: None,
+                rotation: Default::default(),
+            },
         ] {
             let message = Message::Done { step: 4, undo: Undo::Effect(Box::new(effect)), handle: None };
             let (end, held) = says(&mut host, &mut watch, &message);

@@ -30,6 +30,8 @@ pub enum Message {
     /// every phase before serve is done
     /// at this time on CLOCK_MONOTONIC
     Ready(u64),
+    /// it becomes the program now: if it does and lives, the channel ends, and it is ready
+    Replacing(u64),
     /// a phase failed
     Failed {
         /// its place in the plan

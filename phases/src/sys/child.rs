@@ -40,6 +40,15 @@ pub fn copy_above(fd: impl AsFd, least: RawFd) -> Result<OwnedFd, Errno> {
     Ok(unsafe { OwnedFd::from_raw_fd(new) })
 }
 
+/// The same of a descriptor that is known by its number only.
+pub fn copy_number_above(fd: RawFd, least: RawFd) -> Result<OwnedFd, Errno> {
+    // SAFETY: F_DUPFD_CLOEXEC touches no memory; a number that is not open gives EBADF, and nobody else
+    // knows the new one.
+    unsafe {
+        Errno::result(libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, least)).map(|new| OwnedFd::from_raw_fd(new))
+    }
+}
+
 /// Make `at` a copy of `fd` that survives execve(2), whatever `at` was before.
 ///
 /// For a forked child on its way to execve or `leave`: nobody there uses the old `at` any more.

@@ -2,7 +2,9 @@
 //! new is one more row.
 
 use super::case::{Case, Entry, Start, What};
-use engine::effect::{Application, Capability, CapabilitySet, Effect, Owner, Program, Socket};
+use engine::effect::{
+    Application, Capability, CapabilitySet, Effect, Owner, Program, Rotation, Socket, Starting,
+};
 use engine::model::all_capabilities;
 use fastrand::Rng;
 use std::path::PathBuf;
@@ -437,6 +439,7 @@ const EFFECTS: &[Row<DrawEffect>] = &[
         owner: d.owner(),
         mode: d.mode(),
         rotate_at: pick(d.rng, &[(2, None), (1, Some(1000))]),
+        rotation: Rotation::default(),
     }),
     (5, |d| Effect::Chroot { path: d.path(PLACES) }),
     (5, |d| Effect::Chdir { path: d.path(PLACES) }),
@@ -460,7 +463,7 @@ const EFFECTS: &[Row<DrawEffect>] = &[
     (3, |d| Effect::Application(Application::Load(d.program()))),
     (1, |_| Effect::Application(Application::Load(Program::default()))),
     (1, |_| Effect::Application(Application::PrivilegedStart)),
-    (3, |_| Effect::Application(Application::Start)),
+    (3, |_| Effect::Application(Application::Start(Starting::default()))),
     (3, |d| Effect::RemovePidFile { path: d.path(PIDS) }),
 ];
 
@@ -492,7 +495,7 @@ fn effects(rng: &mut Rng, world: &[Entry]) -> Vec<Effect> {
         });
     }
     // Who serves a program that is another's child sees it end whenever that is.
-    let start = all.iter().position(|e| *e == Effect::Application(Application::Start));
+    let start = all.iter().position(|e| matches!(e, Effect::Application(Application::Start(_))));
     let fork = all.iter().position(|e| *e == Effect::Daemonize);
     if draw.rng.u32(..8) == 0 && !(start.is_some() && start < fork) {
         all.push(Effect::Serve);

@@ -3,7 +3,7 @@
 use super::case::{Case, Entry, What};
 use super::compare::Difference;
 use super::draw;
-use engine::effect::{Application, CapabilitySet, Effect, Socket};
+use engine::effect::{Application, CapabilitySet, Effect, Rotation, Socket};
 use std::path::{Path, PathBuf};
 
 /// Tries smaller cases as long as one of them shows a disagreement of the same sort.
@@ -91,9 +91,21 @@ fn simpler(effect: &Effect) -> Vec<Effect> {
     match effect {
         Effect::OpenLog { path, owner, mode, .. } => {
             if owner.is_some() {
-                all.push(Effect::OpenLog { path: path.clone(), owner: None, mode: *mode, rotate_at: None });
+                all.push(Effect::OpenLog {
+                    path: path.clone(),
+                    owner: None,
+                    mode: *mode,
+                    rotate_at: None,
+                    rotation: Rotation::default(),
+                });
             }
-            all.push(Effect::OpenLog { path: path.clone(), owner: *owner, mode: 0o600, rotate_at: None });
+            all.push(Effect::OpenLog {
+                path: path.clone(),
+                owner: *owner,
+                mode: 0o600,
+                rotate_at: None,
+                rotation: Rotation::default(),
+            });
         }
         Effect::CreatePidFile { path, owner, mode } => {
             if owner.is_some() {

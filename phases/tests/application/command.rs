@@ -2,7 +2,7 @@
 
 use super::world::{Daemon, Setup, become_nobody, command, eventually, finished, root, sh, tcp};
 use super::{Skipped, Test};
-use engine::effect::Program;
+use engine::effect::{Program, Starting};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use phases::application::program;
@@ -27,13 +27,14 @@ pub const TESTS: &[Test] = &[
     ("command_without_log_gets_usr1", no_log),
     ("command_grandchild_does_not_hold_the_end_up", grandchild),
     ("command_ends_with_its_keeper", orphaned),
+    ("command_that_is_traced_does_not_spin_its_keeper", traced),
     ("command_keeper_sleeps_while_nothing_happens", idle),
     ("command_talks_a_lot", flood),
     ("command_and_tac_and_neither", made),
 ];
 
 fn run(program: Program, log: bool) -> Daemon {
-    Setup { program, log, ..Default::default() }.start()
+    Setup { program, log, foreground: true, ..Default::default() }.start()
 }
 
 fn status() -> Result<(), Skipped> {
@@ -260,11 +261,52 @@ fn grandchild() -> Result<(), Skipped> {
 fn orphaned() -> Result<(), Skipped> {
     let flag = tempfile::NamedTempFile::new().unwrap();
     let script = format!("trap 'echo term > {}; exit' TERM{TRAP}", flag.path().display());
-    let daemon = run(sh(&script), true);
+    let starting = Starting { orphaned: Some(libc::SIGTERM), ..Default::default() };
+    let daemon =
+        Setup { program: sh(&script), log: true, starting, foreground: true, ..Default::default() }.start();
     daemon.until_logged("up\n");
     daemon.signal(Signal::SIGKILL);
     finished(daemon.pid);
     eventually("the program was told", || (read_to_string(flag.path()).unwrap() == "term\n").then_some(()));
+    // One that does not listen does not stay either.
+    let daemon = run(sh("trap '' TERM HUP INT; echo up; while :; do sleep 1; done"), true);
+    daemon.until_logged("up\n");
+    let program = daemon.program();
+    daemon.signal(Signal::SIGKILL);
+    finished(daemon.pid);
+    eventually("the program is gone", || kill(Pid::from_raw(program), None).is_err().then_some(()));
+    Ok(())
+}
+
+/// The end of a program that is traced is its tracer's to see first: the keeper waits without turning round.
+fn traced() -> Result<(), Skipped> {
+    let daemon = run(sh("echo up; exec sleep 60"), true);
+    daemon.until_logged("up\n");
+    let program = daemon.program();
+    // SAFETY: plain numbers.
+    let seized = unsafe {
+        libc::ptrace(libc::PTRACE_SEIZE, program, std::ptr::null_mut::<u8>(), std::ptr::null_mut::<u8>())
+    };
+    if seized != 0 {
+        daemon.signal(Signal::SIGKILL);
+        finished(daemon.pid);
+        return Err(Skipped("ptrace(2) is not allowed"));
+    }
+    kill(Pid::from_raw(program), Signal::SIGKILL).unwrap();
+    let state = |pid: i32| read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    eventually("it is dead", || state(program).contains(") Z ").then_some(()));
+    let worked = || -> u64 {
+        let stat = state(daemon.pid.as_raw());
+        let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
+        fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
+    };
+    let before = worked();
+    std::thread::sleep(Duration::from_millis(700));
+    assert!(worked() - before < 20, "it turned round for {} ticks", worked() - before);
+    let mut status = 0;
+    // SAFETY: the tracer takes the status, and with that lets the parent have it.
+    unsafe { libc::waitpid(program, &mut status, libc::__WALL) };
+    assert!(daemon.end().contains("ended: Some(Signal(9))"), "{}", daemon.report());
     Ok(())
 }
 

@@ -5,6 +5,8 @@
 
 mod command;
 mod log;
+mod player;
+mod ready;
 mod tac;
 mod whoami;
 mod world;
@@ -18,6 +20,10 @@ pub type Test = (&'static str, fn() -> Result<(), Skipped>);
 pub struct Skipped(pub &'static str);
 
 fn main() {
+    let play: Vec<String> = std::env::args().skip_while(|a| a != "--play").skip(1).collect();
+    if !play.is_empty() {
+        return player::play(&play);
+    }
     let mut filter = None;
     for argument in std::env::args().skip(1) {
         match argument.as_str() {
@@ -26,7 +32,7 @@ fn main() {
             a => filter = Some(a.to_owned()),
         }
     }
-    let tests = [log::TESTS, command::TESTS, whoami::TESTS, tac::TESTS].concat();
+    let tests = [log::TESTS, command::TESTS, ready::TESTS, whoami::TESTS, tac::TESTS].concat();
     let mut failed = Vec::new();
     for (name, test) in tests {
         if filter.as_ref().is_some_and(|f| !name.contains(f.as_str())) {

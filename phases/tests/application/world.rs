@@ -1,6 +1,6 @@
 //! Forked processes that play the daemon.
 
-use engine::effect::{Identity, Program, Socket, SystemError};
+use engine::effect::{Identity, Program, Ready, Socket, Starting, SystemError};
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill, sigprocmask};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
@@ -71,6 +71,10 @@ pub struct Setup {
     /// fork between load and start; the parent waits for the child
     pub fork: bool,
     pub identity: Identity,
+    pub foreground: bool,
+    pub starting: Starting,
+    /// milliseconds that a start may take
+    pub limit: Option<u64>,
 }
 
 pub struct Daemon {
@@ -84,6 +88,10 @@ pub fn sh(script: &str) -> Program {
 
 pub fn command(words: &[&str]) -> Program {
     Program { command: words.iter().map(|w| w.to_string()).collect(), ..Default::default() }
+}
+
+pub fn when(ready: Ready) -> Starting {
+    Starting { ready, ..Default::default() }
 }
 
 pub fn tcp() -> (Listening, std::net::SocketAddr) {
@@ -137,15 +145,22 @@ impl Setup {
         let mut on_signal = |signal: &str, then: &str| {
             writeln!(told, "signal {signal}: {then}").expect("report");
         };
+        let mut told = report.try_clone().expect("clone");
+        let mut on_status = |text: &str| writeln!(told, "status {text}").expect("report");
+        let mut told = report.try_clone().expect("clone");
+        let mut on_extend = |_: u64| writeln!(told, "extended").expect("report");
         let mut around = Around {
             listening: &self.listening,
             log: log.as_ref(),
             signals: &signals,
-            deadline: None,
+            deadline: self.limit.map(|ms| phases::sys::process::monotonic() + ms * 1_000_000),
             journal: self.journal.as_ref(),
             identity: &self.identity,
+            foreground: self.foreground,
             drop_ahead: false,
             on_signal: &mut on_signal,
+            on_status: &mut on_status,
+            on_extend: &mut on_extend,
         };
         let loaded = application.load(&mut around)?;
         report.write_all(format!("loaded {loaded:?}\n").as_bytes()).expect("report");
@@ -167,7 +182,7 @@ impl Setup {
         }
         let notes = application.privileged_start(&mut around)?;
         report.write_all(format!("privileged {notes:?}\n").as_bytes()).expect("report");
-        let (started, notes) = application.start(&mut around)?;
+        let (started, notes) = application.start(&self.starting, &mut around)?;
         let line = format!("started {} {notes:?}\n", started.map_or(0, |s| s.pid));
         report.write_all(line.as_bytes()).expect("report");
         let served = application.serve(&mut around)?;

@@ -112,6 +112,27 @@ extends: twistd",
 application is read.",
     },
     Page {
+        code: "RSD0507",
+        title: "a phase behind serve can never run: the process is the program",
+        story: "
+With `replace` no keeper stays: the process that went through the phases becomes
+the program by exec(2), with the same number, parent and identity. What stands
+behind serve was to be done by that process, which is another program by then and
+knows nothing of it. The PID file stays when the daemon ends, and is stale: its
+lock is gone, so that the next start replaces it.",
+        spec: "
+rsd: 1
+name: demo
+extends: twistd",
+        args: &["--spec", "spec.yaml", "--replace", "--", "sleep", "1000"],
+        starter: Anyone,
+        failure: "no call fails: the file is still there when the program has
+ended.",
+        fix: "a guard, which is a process of its own and waits for the daemon's end
+whatever the daemon has become: the built-in `twistd-safe` has one. Or leave the
+phase out, where a stale file does no harm.",
+    },
+    Page {
         code: "RSD0520",
         title: "the program is started before the daemon is what it is to be",
         story: "

@@ -63,7 +63,7 @@ impl Outcome {
                         if let Application::Load(program) = application {
                             hosted = program.is_twisted();
                         }
-                        let known = !hosted && *application != Application::Start;
+                        let known = !hosted && !matches!(application, Application::Start(_));
                         if !known {
                             let circumstances = Circumstances {
                                 who: judge.before(i).cloned(),

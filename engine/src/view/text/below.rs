@@ -48,7 +48,7 @@ impl Page<'_> {
             let sep = if text.is_empty() { "" } else { " · " };
             let sign = if self.gaps.drawn.get() { "░ " } else { "" };
             text.push_str(&format!("{sep}{sign}between phases {} ({})", duration(gap), percent(share)));
-            if let Some((i, ns)) = self.gaps.longest().filter(|(_, ns)| *ns < gap && *ns * 2 > gap) {
+            if let Some((i, ns)) = self.gaps.longest().filter(|(_, ns)| *ns < gap && *ns > gap / 2) {
                 text.push_str(&format!(", {} of it before {}", duration(ns), clean(&spans[i].phase.name)));
             }
         }

@@ -1,0 +1,317 @@
+//! Waiting until a program is ready, or is seen not to become so.
+
+use super::Around;
+use crate::keeper::{Kept, Wanted, turn};
+use crate::sys::process::monotonic;
+use engine::effect::{Ended, ErrorKind, Ready, SystemError};
+use engine::text::{clean, duration};
+use nix::errno::Errno;
+use nix::poll::PollFlags;
+use nix::sys::signal::Signal;
+use nix::sys::socket::{
+    AddressFamily, SockFlag, SockType, SockaddrLike, SockaddrStorage, UnixAddr, connect, getsockopt, socket,
+    sockopt,
+};
+use nix::unistd::read;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+
+/// How long is waited where the phase has no timeout of its own.
+const PATIENCE: u64 = 90_000_000_000;
+/// The first pause between two tries to connect; it doubles up to the longest.
+const FIRST_PAUSE: u64 = 2_000_000;
+const LONGEST_PAUSE: u64 = 100_000_000;
+/// One try to connect takes no longer.
+const ONE_TRY: u64 = 1_000_000_000;
+
+/// How it is found out.
+pub(super) enum Probe {
+    /// nothing but the exec was asked for
+    None,
+    /// the program says it
+    Said,
+    /// it writes into a pipe
+    Pipe(OwnedFd),
+    /// it accepts connections
+    Address(Ask),
+    /// it lives until then
+    Alive(u64),
+}
+
+/// Someone to connect to.
+pub(super) struct Ask {
+    target: Ready,
+    /// a connection that is being made, and until when it may be
+    trying: Option<(OwnedFd, u64)>,
+    next: u64,
+    pause: u64,
+    /// why the last try failed
+    refused: Option<Errno>,
+}
+
+impl Probe {
+    /// Before the program is started. Where somebody else answers already, its readiness could not be
+    /// told from theirs.
+    pub(super) fn new(ready: &Ready, around: &Around) -> Result<Probe, SystemError> {
+        match ready {
+            Ready::Exec | Ready::Fd(_) => Ok(Probe::None),
+            Ready::Notify => Ok(Probe::Said),
+            Ready::Alive(ns) => Ok(Probe::Alive(*ns)),
+            Ready::Tcp(_) | Ready::Unix(_) => {
+                let mut ask =
+                    Ask { target: ready.clone(), trying: None, next: 0, pause: FIRST_PAUSE, refused: None };
+                if !ask.go_on(Some(ONE_TRY)) {
+                    return Ok(Probe::Address(ask));
+                }
+                let ours = around.listening.iter().any(|l| l.address() == ready.to_string());
+                let error = SystemError::new(format!("{ready} answers before the program is started"));
+                Err(match ours {
+                    true => error
+                        .why("this start has bound it and hands it over: the kernel accepts for it")
+                        .help("choose another way to be ready, such as `notify`"),
+                    false => error
+                        .why("another program listens there, and would be taken for this one")
+                        .help("stop the other one, or choose another address (`ss -ltnp` shows who it is)"),
+                })
+            }
+        }
+    }
+
+    /// The program was started: from now on it counts.
+    pub(super) fn begin(&mut self) {
+        match self {
+            Probe::Alive(at) => *at = monotonic().saturating_add(*at),
+            Probe::Address(ask) => (ask.next, ask.pause) = (0, FIRST_PAUSE),
+            _ => {}
+        }
+    }
+
+    fn watches(&self) -> Option<(BorrowedFd<'_>, PollFlags)> {
+        match self {
+            Probe::Pipe(fd) => Some((fd.as_fd(), PollFlags::POLLIN)),
+            Probe::Address(Ask { trying: Some((fd, _)), .. }) => Some((fd.as_fd(), PollFlags::POLLOUT)),
+            _ => None,
+        }
+    }
+
+    fn until(&self) -> Option<u64> {
+        match self {
+            Probe::Alive(at) => Some(*at),
+            Probe::Address(Ask { trying: Some((_, until)), .. }) => Some(*until),
+            Probe::Address(ask) => Some(ask.next),
+            _ => None,
+        }
+    }
+}
+
+impl Ask {
+    /// One step; true when a connection was accepted. With `wait` it waits that long for the answer.
+    fn go_on(&mut self, wait: Option<u64>) -> bool {
+        let now = monotonic();
+        let (fd, until) = match self.trying.take() {
+            Some(trying) => trying,
+            None if now < self.next => return false,
+            None => {
+                self.next = now.saturating_add(self.pause);
+                self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+                match open(&self.target) {
+                    Ok(None) => return true,
+                    Ok(Some(fd)) => (fd, now.saturating_add(wait.unwrap_or(ONE_TRY))),
+                    Err(e) => {
+                        self.refused = Some(e);
+                        return false;
+                    }
+                }
+            }
+        };
+        let ms = wait.map_or(0, |ns| (ns / 1_000_000) as i32);
+        let mut polled = [nix::poll::PollFd::new(fd.as_fd(), PollFlags::POLLOUT)];
+        let ms = nix::poll::PollTimeout::try_from(ms).unwrap_or(nix::poll::PollTimeout::ZERO);
+        match nix::poll::poll(&mut polled, ms) {
+            Ok(0) | Err(Errno::EINTR) if monotonic() < until => {
+                self.trying = Some((fd, until));
+                false
+            }
+            Ok(n) if n > 0 => match getsockopt(&fd, sockopt::SocketError) {
+                Ok(0) => true,
+                Ok(e) => {
+                    self.refused = Some(Errno::from_raw(e));
+                    false
+                }
+                Err(e) => {
+                    self.refused = Some(e);
+                    false
+                }
+            },
+            _ => {
+                self.refused = Some(Errno::ETIMEDOUT);
+                false
+            }
+        }
+    }
+}
+
+/// A connection that is being made; `None` where it is there already.
+fn open(target: &Ready) -> Result<Option<OwnedFd>, Errno> {
+    let make = |family, kind| socket(family, kind, SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK, None);
+    let go = |fd: OwnedFd, address: &dyn SockaddrLike| -> Result<Option<OwnedFd>, Errno> {
+        match connect(fd.as_raw_fd(), address) {
+            Ok(()) => Ok(None),
+            Err(Errno::EINPROGRESS) => Ok(Some(fd)),
+            Err(e) => Err(e),
+        }
+    };
+    match target {
+        Ready::Tcp(address) => {
+            let family = if address.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
+            go(make(family, SockType::Stream)?, &SockaddrStorage::from(*address))
+        }
+        Ready::Unix(path) => {
+            let address = UnixAddr::new(path)?;
+            for kind in [SockType::Stream, SockType::SeqPacket, SockType::Datagram] {
+                match go(make(AddressFamily::Unix, kind)?, &address) {
+                    Err(Errno::EPROTOTYPE) => {}
+                    // The queue of those that wait to be accepted is full: it listens, and is slow.
+                    Err(Errno::EAGAIN) => return Ok(None),
+                    other => return other,
+                }
+            }
+            Err(Errno::EPROTOTYPE)
+        }
+        _ => Ok(None),
+    }
+}
+
+/// Waits. The program's output goes to the log meanwhile, and its end is noticed at once.
+pub(super) fn wait(kept: &mut Kept, probe: &mut Probe, around: &mut Around) -> Result<(), SystemError> {
+    let name = kept.name.clone();
+    let begun = monotonic();
+    let mut limit = around.deadline.unwrap_or_else(|| begun.saturating_add(PATIENCE));
+    loop {
+        let until = probe.until().map_or(limit, |at| at.min(limit));
+        let turned = turn(kept, around, &Wanted { extra: probe.watches(), until: Some(until), all: false })?;
+        for taken in &turned.taken {
+            match taken.signal {
+                Signal::SIGTERM | Signal::SIGINT => {
+                    (around.on_signal)(taken.signal.as_str(), "the start was called off");
+                    return Err(SystemError::new(format!("start {name}: {} called it off", taken.signal))
+                        .kind(ErrorKind::Interrupted));
+                }
+                Signal::SIGCHLD => {}
+                // for the keeper, once it serves
+                _ => kept.early.push(*taken),
+            }
+        }
+        let mut ready = false;
+        for message in turned.said {
+            if let Some(errno) = message.errno {
+                return Err(SystemError::errno(errno, format!("start {name}: it says that it failed"))
+                    .why(last_words(kept)));
+            }
+            if let Some(usec) = message.extend {
+                let longer = monotonic().saturating_add(usec.saturating_mul(1_000));
+                if longer > limit {
+                    limit = longer;
+                    (around.on_extend)(longer);
+                }
+            }
+            ready |= message.ready;
+        }
+        if let Some(ended) = turned.ended {
+            return match (probe, ended) {
+                // It was executed, and is done already: the keeper passes that on.
+                (Probe::None, Ended::Exit(0)) => {
+                    kept.over = Some(ended);
+                    Ok(())
+                }
+                (probe, ended) => Err(died(kept, ended, probe)),
+            };
+        }
+        let now = monotonic();
+        let over = match probe {
+            // Executed, and on its way out: how it ends is known in a moment.
+            Probe::None => !kept.is_ending(),
+            Probe::Said => ready,
+            Probe::Alive(at) => now >= *at,
+            Probe::Address(ask) => ask.go_on(None),
+            Probe::Pipe(fd) if turned.extra => match written(fd, kept) {
+                Written::Ready => true,
+                Written::More => false,
+                // On its way out: its end comes in a moment.
+                Written::Ending => {
+                    *probe = Probe::Said;
+                    false
+                }
+            },
+            Probe::Pipe(_) => false,
+        };
+        if over {
+            return Ok(());
+        }
+        if now >= limit {
+            let waited = duration(now.saturating_sub(begun));
+            return Err(late(format!("start {name}: it was not ready after {waited}"), probe)
+                .kind(ErrorKind::Timeout)
+                .help("raise the phase's `timeout`, or find out what it waits for"));
+        }
+    }
+}
+
+enum Written {
+    Ready,
+    More,
+    Ending,
+}
+
+/// A newline, or the end of it from a program that lives: what the kernel closes for a dead one is no word.
+fn written(fd: &OwnedFd, kept: &Kept) -> Written {
+    let mut buffer = [0u8; 256];
+    match read(fd, &mut buffer) {
+        Ok(0) if kept.is_ending() => Written::Ending,
+        Ok(0) => Written::Ready,
+        Ok(n) if buffer.get(..n).is_some_and(|b| b.contains(&b'\n')) => Written::Ready,
+        Ok(_) | Err(Errno::EINTR | Errno::EAGAIN) => Written::More,
+        Err(_) => Written::Ending,
+    }
+}
+
+/// How it ended, in words.
+pub(crate) fn in_words(ended: Ended) -> String {
+    match ended {
+        Ended::Exit(status) => format!("exited with status {status}"),
+        Ended::Signal(number) => match Signal::try_from(number) {
+            Ok(signal) => format!("was ended by {signal}"),
+            Err(_) => format!("was ended by signal {number}"),
+        },
+    }
+}
+
+fn died(kept: &Kept, ended: Ended, probe: &Probe) -> SystemError {
+    let before = if matches!(probe, Probe::None) { "at once" } else { "before it was ready" };
+    let error = SystemError::new(format!("start {}: it {} {before}", kept.name, in_words(ended)));
+    match kept.last_line() {
+        Some(_) => error.why(last_words(kept)),
+        None if matches!(ended, Ended::Exit(0)) => error
+            .help("a program that goes to the background by itself must be told to stay in the foreground"),
+        None => error.help("run it by hand as that user to see why, or look into its own log"),
+    }
+}
+
+fn last_words(kept: &Kept) -> String {
+    match kept.last_line() {
+        Some(line) => format!("the last it said is: {}", clean(&line)),
+        None => "it said nothing".to_owned(),
+    }
+}
+
+fn late(message: String, probe: &Probe) -> SystemError {
+    let error = SystemError::new(message);
+    match probe {
+        Probe::Said => error.why("READY=1 has not come from it or a process below it (sd_notify(3))"),
+        Probe::Pipe(_) => error.why("it has not written a newline to the descriptor"),
+        Probe::Address(Ask { target, refused: Some(errno), .. }) => {
+            error.why(format!("{target}: {}", engine::text::errno_message(*errno as i32)))
+        }
+        Probe::Address(Ask { target, refused: None, .. }) => error.why(format!("{target} has not answered")),
+        Probe::None | Probe::Alive(_) => error,
+    }
+}

@@ -1,0 +1,128 @@
+//! Who descends from whom, by /proc: opened while it is there, because there may be none after chroot(2).
+
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, open, openat};
+use nix::sys::stat::Mode;
+use nix::unistd::{getpid, read};
+use std::os::fd::OwnedFd;
+use std::path::Path;
+
+/// No process has more ancestors than are looked at.
+const DEEPEST: usize = 64;
+/// The kernel's mark of a process that is on its way out (`PF_EXITING`, proc(5): flags).
+const EXITING: u64 = 0x4;
+
+/// The processes of this machine.
+#[derive(Debug)]
+pub struct Tree(Option<OwnedFd>);
+
+/// What is asked of /proc/PID/stat.
+struct Stat {
+    parent: i32,
+    flags: u64,
+    /// 'Z' and 'X' are dead
+    state: u8,
+}
+
+impl Tree {
+    /// Opens /proc; without one nobody descends from anybody.
+    pub fn open() -> Tree {
+        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        Tree(open("/proc", flags, Mode::empty()).ok())
+    }
+
+    /// Nothing is known.
+    pub fn none() -> Tree {
+        Tree(None)
+    }
+
+    /// Whether `pid` is `root` or descends from it. An orphan that has come to this process counts,
+    /// where orphans do: nothing but what the program left can be one.
+    pub fn descends(&self, pid: i32, root: i32) -> bool {
+        let own = getpid().as_raw();
+        let mut at = pid;
+        for _ in 0..DEEPEST {
+            if at == root {
+                return true;
+            }
+            let parent = match self.stat(at) {
+                Ok(stat) => stat.parent,
+                Err(_) => return false,
+            };
+            if parent == own {
+                return at != own && self.is_orphan(at);
+            }
+            if parent <= 1 {
+                return false;
+            }
+            at = parent;
+        }
+        false
+    }
+
+    /// A child of ours that this process did not make for something else: the guard and the holder of
+    /// the undo are named as this process is, and run the same program.
+    fn is_orphan(&self, pid: i32) -> bool {
+        let image = |pid: i32| {
+            let dir = self.0.as_ref()?;
+            let path = format!("{pid}/exe");
+            nix::sys::stat::fstatat(dir, Path::new(&path), nix::fcntl::AtFlags::empty()).ok()
+        };
+        match (image(pid), image(getpid().as_raw())) {
+            (Some(its), Some(ours)) => (its.st_dev, its.st_ino) != (ours.st_dev, ours.st_ino),
+            // What may not be looked at runs something else than we do.
+            (None, Some(_)) => true,
+            _ => false,
+        }
+    }
+
+    /// Whether that process is dead or about to be. False where it cannot be told.
+    pub fn is_ending(&self, pid: i32) -> bool {
+        match self.stat(pid) {
+            Ok(stat) => stat.flags & EXITING != 0 || matches!(stat.state, b'Z' | b'X'),
+            Err(Errno::ENOENT | Errno::ESRCH) => self.0.is_some(),
+            Err(_) => false,
+        }
+    }
+
+    fn stat(&self, pid: i32) -> Result<Stat, Errno> {
+        let dir = self.0.as_ref().ok_or(Errno::ENOSYS)?;
+        let path = format!("{pid}/stat");
+        let file = openat(dir, Path::new(&path), OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())?;
+        let mut buffer = [0u8; 1024];
+        let length = read(&file, &mut buffer)?;
+        parse(buffer.get(..length).unwrap_or_default()).ok_or(Errno::EINVAL)
+    }
+}
+
+/// Behind the name, which is in parentheses and may hold anything: state, parent, …, flags as the 7th.
+fn parse(text: &[u8]) -> Option<Stat> {
+    let behind = text.iter().rposition(|b| *b == b')')? + 1;
+    let mut fields = std::str::from_utf8(text.get(behind..)?).ok()?.split_ascii_whitespace();
+    let state = *fields.next()?.as_bytes().first()?;
+    let parent = fields.next()?.parse().ok()?;
+    let flags = fields.nth(4)?.parse().ok()?;
+    Some(Stat { parent, flags, state })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_cannot_pretend() {
+        let stat = parse(b"12 (a) R 1 (b) S 7 8 9 10 11 4194564 1 2").expect("it can be read");
+        assert_eq!((stat.parent, stat.state, stat.flags & EXITING), (7, b'S', EXITING));
+        assert!(parse(b"12 (a").is_none() && parse(b"").is_none() && parse(b"1 (x) S").is_none());
+    }
+
+    #[test]
+    fn the_family_of_this_process() {
+        let tree = Tree::open();
+        let own = getpid().as_raw();
+        assert!(tree.descends(own, own) && tree.descends(own, nix::unistd::getppid().as_raw()));
+        assert!(!tree.descends(1, own) && !tree.descends(nix::unistd::getppid().as_raw(), own));
+        assert!(!tree.is_ending(own));
+        assert!(!Tree(None).descends(nix::unistd::getppid().as_raw(), own));
+    }
+}

@@ -1,0 +1,140 @@
+//! Day to day: restart, reload, status for programs, logs, several instances.
+
+use crate::kernel;
+use crate::sandbox::{Needs, World, binary, eventually, test};
+use serde_json::Value;
+use std::process::Stdio;
+
+const PROGRAM: &str = "trap 'echo reloaded' HUP; echo up; while :; do sleep 0.05; done";
+
+fn status(world: &World, arguments: &[&str]) -> Value {
+    let out = world.fine(&[&["status", "--json"], arguments].concat());
+    serde_json::from_str(&out.out).expect("JSON")
+}
+
+#[test]
+fn a_day() {
+    test("day::a_day", Needs::Anyone, |world| {
+        let log = || std::fs::read_to_string(world.path("twistd.log")).unwrap_or_default();
+        assert_eq!(world.rsd(&["reload"]).code, 3);
+        let listen = ["--listen", "tcp:127.0.0.1:0"];
+        let arguments = [&listen[..], &["--", "bash", "-c", PROGRAM]].concat();
+        // Not running: it is started.
+        world.fine(&[&["restart"], &arguments[..]].concat());
+        let first = world.pid("twistd.pid");
+        let told = status(world, &[]);
+        assert_eq!((&told["state"], &told["pid"]), (&"running".into(), &first.into()), "{told:#}");
+        assert!(told["memory_bytes"].as_u64().is_some_and(|n| n > 100_000), "{told:#}");
+        let program = told["program"]["pid"].as_i64().expect("the program's number") as i32;
+        assert_eq!(kernel::children(first), [program]);
+        let address = told["listening"][0].as_str().expect("an address");
+        assert!(address.starts_with("tcp:127.0.0.1:") && !address.ends_with(":0"), "{address}");
+        assert!(
+            told["run"].is_string() && told["ready_ns"].is_u64() && told["ready_wall_ns"].is_u64(),
+            "{told:#}"
+        );
+        eventually("it is up", || log().contains("up").then_some(()));
+
+        std::fs::rename(world.path("twistd.log"), world.path("old.log")).expect("as logrotate does");
+        assert!(world.fine(&["reload"]).out.contains("was told to reload"));
+        eventually("it has reloaded", || (log() == "reloaded\n").then_some(()));
+
+        world.fine(&[&["restart"], &arguments[..]].concat());
+        let second = world.pid("twistd.pid");
+        assert!(second != first && kernel::gone(first) && kernel::gone(program));
+        // What would be refused leaves it alone.
+        let out = world.rsd(&["restart", "--rundir", "/no/such/place", "--", "sleep", "9"]);
+        assert_eq!(out.code, 6, "{out:?}");
+        assert!(out.err.contains("what runs goes on"), "{out:?}");
+        assert_eq!(status(world, &[])["pid"], second);
+        world.fine(&["stop"]);
+    });
+}
+
+#[test]
+fn the_log_is_shown_and_followed() {
+    test("day::the_log_is_shown_and_followed", Needs::Anyone, |world| {
+        let script =
+            "for n in 1 2 3 4 5; do echo line $n; done; trap 'echo again' USR2; while :; do sleep 0.05; done";
+        world.fine(&["run", "--", "bash", "-c", script]);
+        let log = || std::fs::read_to_string(world.path("twistd.log")).unwrap_or_default();
+        eventually("it spoke", || log().contains("line 5").then_some(()));
+        assert_eq!(world.fine(&["logs", "--lines", "2"]).out, "line 4\nline 5\n");
+        let seen = world.path("seen");
+        let file = std::fs::File::create(&seen).expect("a file");
+        let mut follows = world.command(binary());
+        let mut follows = follows
+            .args(["logs", "--lines", "1", "--follow"])
+            .stdout(Stdio::from(file))
+            .spawn()
+            .expect("start");
+        let seen = || std::fs::read_to_string(&seen).unwrap_or_default();
+        eventually("the end is shown", || (seen() == "line 5\n").then_some(()));
+        let keeper = world.pid("twistd.pid");
+        kernel::kill(keeper, nix::sys::signal::Signal::SIGUSR1);
+        eventually("it is rotated", || world.path("twistd.log.1").exists().then_some(()));
+        kernel::kill(keeper, nix::sys::signal::Signal::SIGUSR2);
+        eventually("the new file is followed", || (seen() == "line 5\nagain\n").then_some(()));
+        follows.kill().and_then(|()| follows.wait()).expect("end it");
+        world.fine(&["stop"]);
+    });
+}
+
+/// One spec, several daemons: the name tells their journals apart, and files that are named by it.
+#[test]
+fn instances_by_name() {
+    test("day::instances_by_name", Needs::Anyone, |world| {
+        let spec = "rsd: 1\nname: many\nextends: twistd\noptions:\n  pidfile: { type: path, default: \"${name}.pid\" }\n  logfile: { type: path, default: \"${name}.log\" }\n";
+        world.file("many.yaml", spec, 0o644);
+        for name in ["one", "two"] {
+            world.fine(&["run", "--spec", "many.yaml", "--name", name, "--", "sleep", "1090"]);
+        }
+        let (one, two) = (world.pid("one.pid"), world.pid("two.pid"));
+        assert!(one != two && kernel::running("sleep 1090").len() == 2);
+        assert_eq!(status(world, &["--spec", "many.yaml", "--name", "two"])["pid"], two);
+        world.fine(&["stop", "--spec", "many.yaml", "--name", "one"]);
+        assert_eq!(status(world, &["--spec", "many.yaml", "--name", "two"])["pid"], two);
+        world.fine(&["stop", "--spec", "many.yaml", "--name", "two"]);
+    });
+}
+
+/// What the program says shows in the status and in the timeline; the launcher waits for it.
+#[test]
+fn what_it_says() {
+    test("day::what_it_says", Needs::Anyone, |world| {
+        if !std::path::Path::new("/usr/bin/python3").exists() {
+            crate::sandbox::skip("day::what_it_says", "there is no python3 to speak sd_notify");
+            return;
+        }
+        world.file("speaks.yaml", "rsd: 1\nname: speaks\nextends: twistd\nphases:\n  startApplication: { with: { ready: notify }, timeout: 60s }\n", 0o644);
+        let script = "import os, socket, sys, time
+s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+to = '\\0' + os.environ['NOTIFY_SOCKET'][1:]
+s.sendto(b'STATUS=warming up', to)
+time.sleep(0.3)
+if sys.argv[1] == 'die':
+    print('out of luck', flush=True); sys.exit(9)
+s.sendto(b'READY=1\\nSTATUS=serving 3 clients', to)
+time.sleep(1000)
+";
+        world.file("speaks.py", &script.replace("\\\\", "\\"), 0o644);
+        let run =
+            |how| world.rsd(&["run", "--spec", "speaks.yaml", "--", "/usr/bin/python3", "speaks.py", how]);
+        let out = run("die");
+        assert_eq!(out.code, 1, "{out:?}");
+        assert!(out.err.contains("it exited with status 9 before it was ready"), "{out:?}");
+        assert!(out.err.contains("the last it said is: out of luck"), "{out:?}");
+        assert!(
+            !world.path("twistd.pid").exists()
+                && kernel::running("/usr/bin/python3 speaks.py die").is_empty()
+        );
+        let out = run("live");
+        assert_eq!(out.code, 0, "{out:?}");
+        let told = world.fine(&["status", "--spec", "speaks.yaml"]).out;
+        assert!(told.contains("  it says: serving 3 clients\n"), "{told}");
+        let timeline = world.timeline(None);
+        assert!(timeline["ready_ns"].as_u64().is_some_and(|ns| ns > 250_000_000), "{timeline}");
+        assert!(world.fine(&["trace"]).out.contains("the program says: warming up"));
+        world.fine(&["stop", "--spec", "speaks.yaml"]);
+    });
+}
