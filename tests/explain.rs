@@ -22,7 +22,7 @@ fn shown(page: &Page) -> Result<BTreeSet<String>, String> {
         std::fs::write(dir.path().join("spec.yaml"), page.spec).map_err(|e| e.to_string())?;
     }
     let mut command = Command::new(env!("CARGO_BIN_EXE_rsd"));
-    command.arg("check").args(page.args).arg("--json").current_dir(dir.path());
+    command.args(["check", "--json"]).args(page.args).current_dir(dir.path());
     if page.starter == Starter::User && is_root() {
         if !Path::new(env!("CARGO_BIN_EXE_rsd")).is_absolute() {
             return Err("the command has no absolute path".to_owned());
@@ -30,7 +30,7 @@ fn shown(page: &Page) -> Result<BTreeSet<String>, String> {
         let copy = dir.path().join("rsd");
         std::fs::copy(env!("CARGO_BIN_EXE_rsd"), &copy).map_err(|e| e.to_string())?;
         command = Command::new(copy);
-        command.arg("check").args(page.args).arg("--json").current_dir(dir.path());
+        command.args(["check", "--json"]).args(page.args).current_dir(dir.path());
         command.uid(NOBODY).gid(NOBODY);
     }
     let output = command.output().map_err(|e| e.to_string())?;

@@ -5,8 +5,12 @@
 //! rsd changes anything, so simulating, running, undoing and explaining are readings of one list.
 
 mod identity;
+mod setting;
+mod touches;
 
 pub use identity::{Capability, CapabilitySet, Identity, Ids};
+pub use setting::{IoPriority, Limits, Policy, Resource, SecureBits, Setting, Settings, Unit};
+pub use touches::{State, Touch};
 
 use crate::plan::Plan;
 use crate::snapshot::User;
@@ -166,7 +170,12 @@ pub enum Effect {
         /// only the effective ids: the real and the saved ones stay, and with them the way back
         #[serde(default)]
         effective: bool,
+        /// capabilities that stay: in every set but the bounding one, so that they survive execve(2)
+        #[serde(default)]
+        keep: CapabilitySet,
     },
+    /// A setting of the process, inherited by what it starts.
+    Process(Setting),
     /// Fork the process that keeps the starting credential for the privileged down phases.
     KeepGuard,
     /// What an application does.
@@ -206,14 +215,15 @@ pub enum Effect {
 impl Effect {
     /// True where the effect can change what [`Identity`] shows, so that it must be read again.
     pub fn changes_identity(&self) -> bool {
-        matches!(
-            self,
+        match self {
             Effect::Chroot { .. }
-                | Effect::Chdir { .. }
-                | Effect::Umask { .. }
-                | Effect::Daemonize
-                | Effect::SetCredential { .. }
-        )
+            | Effect::Chdir { .. }
+            | Effect::Umask { .. }
+            | Effect::Daemonize
+            | Effect::SetCredential { .. } => true,
+            Effect::Process(setting) => setting.changes_identity(),
+            _ => false,
+        }
     }
 }
 
@@ -242,7 +252,7 @@ impl fmt::Display for Effect {
                 owned(f, owner)
             }
             Effect::Bind { socket } => write!(f, "bind {socket}"),
-            Effect::SetCredential { uid, gid, groups, effective } => {
+            Effect::SetCredential { uid, gid, groups, effective, keep } => {
                 let kind = if *effective { "e" } else { "res" };
                 let mut first = true;
                 let mut part = |f: &mut fmt::Formatter<'_>, text: String| {
@@ -259,8 +269,13 @@ impl fmt::Display for Effect {
                 if let Some(uid) = uid {
                     part(f, format!("set{kind}uid {uid}"))?;
                 }
+                if !keep.is_empty() {
+                    let names: Vec<_> = keep.iter().map(Capability::name).collect();
+                    part(f, format!("keep {}", names.join(" ")))?;
+                }
                 Ok(())
             }
+            Effect::Process(setting) => write!(f, "{setting}"),
             Effect::KeepGuard => f.write_str("fork the guard"),
             Effect::Application(Application::Load(p)) => match (p.command.first(), &p.tac) {
                 (Some(program), _) => write!(f, "load {program}"),

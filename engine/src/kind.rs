@@ -2,7 +2,7 @@
 //!
 //! The engine knows no kind by name; `phases::kinds` has the catalogue.
 
-use crate::effect::{Brought, Effect, Owner, Socket};
+use crate::effect::{Brought, Capability, CapabilitySet, Effect, Owner, Socket};
 use crate::snapshot::{Group, User};
 use std::path::PathBuf;
 
@@ -32,6 +32,8 @@ pub enum Type {
     Socket,
     /// a program and its arguments
     Command,
+    /// a Linux capability: `cap_net_bind_service`
+    Capability,
     /// for parameters of kinds only: `dropped`, `USER` or `USER:GROUP`
     Owner,
 }
@@ -50,6 +52,7 @@ impl Type {
         Type::Size,
         Type::Socket,
         Type::Command,
+        Type::Capability,
     ];
 
     /// The word for it in a spec.
@@ -66,6 +69,7 @@ impl Type {
             Type::Size => "size",
             Type::Socket => "socket",
             Type::Command => "command",
+            Type::Capability => "capability",
             Type::Owner => "owner",
         }
     }
@@ -93,6 +97,7 @@ pub enum Value {
     Size(u64),
     Socket(Socket),
     Command(Vec<String>),
+    Capability(Capability),
     Owner(Owner),
     List(Vec<Value>),
 }
@@ -181,6 +186,31 @@ impl Args {
         string: String -> String,
         /// True or false, if given.
         flag: Flag -> bool,
+        /// The whole number, if given.
+        integer: Integer -> i64,
+    }
+
+    /// The capabilities of a list, none if not given.
+    pub fn capabilities(&self, name: &str) -> CapabilitySet {
+        match self.get(name) {
+            Some(Value::List(list)) => list
+                .iter()
+                .filter_map(|v| if let Value::Capability(c) = v { Some(*c) } else { None })
+                .collect(),
+            Some(Value::Capability(one)) => [*one].into_iter().collect(),
+            _ => CapabilitySet::EMPTY,
+        }
+    }
+
+    /// The groups of a list, none if not given.
+    pub fn groups(&self, name: &str) -> Vec<u32> {
+        match self.get(name) {
+            Some(Value::List(list)) => {
+                list.iter().filter_map(|v| if let Value::Group(g) = v { Some(g.gid) } else { None }).collect()
+            }
+            Some(Value::Group(group)) => vec![group.gid],
+            _ => Vec::new(),
+        }
     }
 
     /// The texts of a list, none if not given.

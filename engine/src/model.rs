@@ -4,12 +4,13 @@
 
 mod credential;
 mod files;
+mod settings;
 
 pub use files::{Access, Files, Node};
 
 use crate::effect::{
     Application, Brought, Capability, CapabilitySet, Done, Effect, ErrorKind, Handle, Identity, News, Owner,
-    Performed, Program, Socket, System, SystemError, Undo, Undoer, Verdict,
+    Performed, Program, Settings, Socket, System, SystemError, Undo, Undoer, Verdict,
 };
 use crate::plan::Plan;
 use crate::snapshot::{FileKind, NoPython, Python, Snapshot};
@@ -39,6 +40,7 @@ pub struct Ids {
 #[derive(Clone, Debug)]
 pub struct Model {
     identity: Identity,
+    settings: Settings,
     start: Identity,
     ids: Ids,
     files: Files,
@@ -65,6 +67,7 @@ impl Model {
     pub fn new(snapshot: &Snapshot) -> Self {
         Model {
             identity: snapshot.identity.clone(),
+            settings: snapshot.settings.clone(),
             start: snapshot.identity.clone(),
             ids: Ids { pid: 1000, ppid: 1, sid: 900 },
             files: Files::new(snapshot),
@@ -337,7 +340,15 @@ impl Model {
 
     fn start_application(&mut self) -> Result<Done, SystemError> {
         let program = self.loaded("start the application")?;
-        let Some(word) = program.command.first() else { return Ok(Done::with(Undo::Nothing)) };
+        let Some(word) = program.command.first() else {
+            let answers = self.listening.iter().any(|s| !matches!(s, Socket::Udp(_)));
+            if !program.is_twisted() && !answers {
+                return Err(SystemError::new("start whoami: there is no address to serve").why(
+                    "it serves TCP and unix sockets that a phase before it has bound, and there is none",
+                ));
+            }
+            return Ok(Done::with(Undo::Nothing));
+        };
         if let Some(Some(path)) = self.programs.get(word) {
             let what = format!("execute {}", path.display());
             let path = path.clone();
@@ -390,9 +401,10 @@ impl System for Model {
             Effect::Daemonize => Ok(self.daemonize()),
             Effect::CreatePidFile { path, owner, mode } => self.create_pid_file(path, *owner, *mode),
             Effect::Bind { socket } => self.bind(socket),
-            Effect::SetCredential { uid, gid, groups, effective } => {
-                self.set_credential(*uid, *gid, groups.as_deref(), *effective)
+            Effect::SetCredential { uid, gid, groups, effective, keep } => {
+                self.set_credential(*uid, *gid, groups.as_deref(), *effective, *keep)
             }
+            Effect::Process(setting) => self.set(setting),
             Effect::KeepGuard => {
                 let pid = self.fork();
                 self.guard = Some((self.identity.clone(), Ids { pid, ..self.ids }));

@@ -37,3 +37,8 @@ pub struct Launch {
 pub fn duration_text(text: &str) -> Result<u64, String> {
     duration(text).map_err(|(what, help)| format!("{what}; {help}"))
 }
+
+/// Reads a size that is part of a longer text: `10MiB` as bytes.
+pub fn size_text(text: &str) -> Result<u64, String> {
+    value::size(text).map_err(|(what, help)| format!("{what}; {help}"))
+}

@@ -2,6 +2,7 @@
 
 mod edges;
 pub mod order;
+mod reorder;
 mod resolve;
 mod why;
 
@@ -131,6 +132,7 @@ fn word(effect: &Effect) -> Option<String> {
         | Effect::RemovePidFile { path } => path.display().to_string(),
         Effect::Umask { mask } => format!("{mask:03o}"),
         Effect::Daemonize => "fork×2".to_owned(),
+        Effect::Process(setting) => return setting.word(),
         Effect::Bind { socket } => socket.to_string(),
         Effect::SetCredential { uid, gid, .. } => {
             let id = |id: &Option<u32>| id.map_or_else(String::new, |id| id.to_string());

@@ -3,14 +3,18 @@
 //! Every rule is one row of [`RULES`]; each family has a room of its own.
 
 mod application;
+mod control;
 mod failures;
 mod files;
 mod network;
 pub mod pages;
+mod place;
 mod privilege;
 mod process;
 mod program;
 mod root;
+mod settings;
+mod ties;
 
 use crate::diagnostic::Diagnostic;
 use crate::effect::{Effect, Identity};
@@ -24,7 +28,9 @@ type Rule = fn(&Judge) -> Vec<Diagnostic>;
 /// All rules, in the order in which their findings are shown (within one severity), with the codes they give.
 const RULES: &[(&[&str], Rule)] = &[
     (&["RSD0301", "RSD0302", "RSD0303"], |judge| judge.declared_privileges()),
-    (&["RSD0301", "RSD0302", "RSD0402", "RSD0403", "RSD0601", "RSD0602"], |judge| judge.failures()),
+    (&["RSD0301", "RSD0302", "RSD0402", "RSD0403", "RSD0410", "RSD0601", "RSD0602"], |judge| {
+        judge.failures()
+    }),
     (&["RSD0306"], |judge| judge.unguarded_down_phases()),
     (&["RSD0501"], |judge| judge.pid_file_of_a_process_that_exits()),
     (&["RSD0502"], |judge| judge.chroot_without_chdir()),
@@ -33,11 +39,19 @@ const RULES: &[(&[&str], Rule)] = &[
     (&["RSD0308"], |judge| judge.drop_that_can_be_taken_back()),
     (&["RSD0405"], |judge| judge.log_outside_the_root()),
     (&["RSD0406"], |judge| judge.pid_file_checked_elsewhere()),
+    (&["RSD0407"], |judge| judge.made_where_others_rule()),
+    (&["RSD0408"], |judge| judge.pid_file_of_the_daemons_user()),
+    (&["RSD0409"], |judge| judge.closed_working_directory()),
+    (&["RSD0411"], |judge| judge.made_for_everybody()),
     (&["RSD0503"], |judge| judge.code_read_as_root()),
     (&["RSD0504"], |judge| judge.library_out_of_reach()),
     (&["RSD0402"], |judge| judge.pid_file_unknown_to_the_guard()),
     (&["RSD0520"], |judge| judge.started_as_another()),
     (&["RSD0521"], |judge| judge.started_before_the_log()),
+    (&["RSD0316"], |judge| judge.capabilities_cleared_by_the_drop()),
+    (&["RSD0510"], |judge| judge.set_behind_the_start()),
+    (&["RSD0511"], |judge| judge.set_id_without_effect()),
+    (&["RSD0603"], |judge| judge.bound_for_nobody()),
 ];
 
 /// Judges a plan on the machine that the snapshot shows.
@@ -47,12 +61,8 @@ pub fn judge(plan: &Plan, snapshot: &Snapshot) -> (Simulation, Vec<Diagnostic>) 
     drop(stage);
     let _stage = tracing::info_span!(target: "rsd", "rules").entered();
     let judge = Judge { plan, snapshot, simulation: &simulation };
-    let mut findings = Vec::new();
-    for (codes, rule) in RULES {
-        let found = rule(&judge);
-        debug_assert!(found.iter().all(|f| codes.contains(&f.code)), "a code that its row does not name");
-        findings.extend(found);
-    }
+    let mut findings = judge.found();
+    findings.extend(judge.ties(&findings));
     findings.sort_by_key(|f| std::cmp::Reverse(f.severity));
     (simulation, findings)
 }
@@ -65,6 +75,17 @@ struct Judge<'a> {
 }
 
 impl Judge<'_> {
+    /// What the rules find in this one order.
+    fn found(&self) -> Vec<Diagnostic> {
+        let mut findings = Vec::new();
+        for (codes, rule) in RULES {
+            let found = rule(self);
+            debug_assert!(found.iter().all(|f| codes.contains(&f.code)), "a code that its row does not name");
+            findings.extend(found);
+        }
+        findings
+    }
+
     /// The steps that are not skipped, with their places in the plan.
     fn steps(&self) -> impl Iterator<Item = (usize, &Step)> {
         self.plan.steps().iter().enumerate().filter(|(_, s)| s.skipped.is_none())
@@ -92,6 +113,11 @@ impl Judge<'_> {
             Some(i) => self.before(i),
             None => self.simulation.timeline.spans.iter().rev().find_map(|s| s.identity_after.as_deref()),
         }
+    }
+
+    /// True where the model says that the step fails: what it would have made is not there.
+    fn fails(&self, step: &Step) -> bool {
+        self.simulation.report.failures.iter().any(|(phase, _)| *phase == step.phase)
     }
 
     /// The last drop before a step.

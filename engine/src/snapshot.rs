@@ -2,7 +2,7 @@
 //!
 //! The engine never looks: `phases::snapshot` fills this in, or a test writes it down.
 
-use crate::effect::Identity;
+use crate::effect::{Identity, Settings};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
@@ -81,6 +81,9 @@ pub struct NoPython {
 pub struct Snapshot {
     /// who the process is before anything is done
     pub identity: Identity,
+    /// its settings that the identity does not show
+    #[serde(default)]
+    pub settings: Settings,
     /// users, by the text they were asked for with (a name or a number)
     pub users: BTreeMap<String, Option<User>>,
     /// groups, likewise

@@ -40,6 +40,7 @@ static DROP: Kind = kind("drop", &[param("uid", Type::User)], Some(Learns::Crede
         gid: Some(gid),
         groups: Some(vec![gid]),
         effective: false,
+        keep: Default::default(),
     }])
 });
 static LOG: Kind = kind("log", &[param("owner", Type::Owner)], Some(Learns::Log), |args, _| {

@@ -1,14 +1,25 @@
 //! The catalogue of phase kinds: one file a kind, one row here.
 
+mod bounding_set;
+mod capabilities;
 mod chdir;
 mod check_pid_file;
 mod chroot;
 mod create_pid_file;
 mod daemonize;
+mod dumpable;
+mod io_priority;
 mod keep_guard;
+mod keyring;
+mod limits;
 mod load_application;
+mod nice;
+mod no_new_privileges;
+mod oom_score;
 mod privileged_start;
 mod remove_pid_file;
+mod scheduler;
+mod securebits;
 mod serve;
 mod start_application;
 mod start_logger;
@@ -27,9 +38,20 @@ pub const CATALOGUE: Catalogue = Catalogue(&[
     &umask::KIND,
     &daemonize::KIND,
     &create_pid_file::KIND,
+    &limits::KIND,
+    &nice::KIND,
+    &scheduler::KIND,
+    &io_priority::KIND,
+    &oom_score::KIND,
+    &keyring::KIND,
     &privileged_start::KIND,
     &keep_guard::KIND,
+    &securebits::KIND,
+    &bounding_set::KIND,
     &switch_user::KIND,
+    &capabilities::KIND,
+    &dumpable::KIND,
+    &no_new_privileges::KIND,
     &start_application::KIND,
     &serve::KIND,
     &remove_pid_file::KIND,
@@ -43,6 +65,11 @@ const fn required(name: &'static str, ty: Type, help: &'static str) -> Param {
 /// A parameter that may be absent.
 const fn optional(name: &'static str, ty: Type, default: Option<&'static str>, help: &'static str) -> Param {
     Param { name, ty, list: false, required: false, default, help }
+}
+
+/// A parameter that takes a list and may be absent.
+const fn several(name: &'static str, ty: Type, help: &'static str) -> Param {
+    Param { name, ty, list: true, required: false, default: None, help }
 }
 
 /// A kind without parameters that is always one effect.

@@ -2,8 +2,8 @@
 
 use crate::application::program;
 use crate::python;
-use crate::sys::{failed, identity};
-use engine::effect::{Application, Effect, Program, Socket, SystemError};
+use crate::sys::{failed, identity, settings};
+use engine::effect::{Application, Effect, Program, Setting, Socket, SystemError};
 use engine::plan::Plan;
 use engine::snapshot::{FileFact, FileKind, Group, NoPython, Python, Snapshot, User, parts};
 use nix::unistd::{Gid, Uid};
@@ -18,6 +18,7 @@ pub fn people(users: &[String], groups: &[String], cwd: &Path) -> Result<Snapsho
         .map_err(|e| failed(e, "read the identity"))?;
     Ok(Snapshot {
         identity,
+        settings: settings::read(),
         users: users.iter().map(|text| (text.clone(), user(text))).collect(),
         groups: groups.iter().map(|text| (text.clone(), group(text))).collect(),
         unprivileged_port: unprivileged_port(),
@@ -98,8 +99,15 @@ pub fn places(snapshot: &mut Snapshot, plan: &Plan) {
             | Effect::Bind { socket: Socket::Unix(path) } => {
                 paths.insert(path.clone());
             }
+            Effect::Process(Setting::OomScore(_)) => {
+                paths.insert(settings::OOM_SCORE.into());
+            }
             Effect::Application(Application::Load(wanted)) => {
                 paths.extend(wanted.tac.clone());
+                // Where it is not in the root, it is worth knowing that it is outside.
+                let word =
+                    wanted.command.first().filter(|word| word.starts_with('/') && wanted.root.is_some());
+                paths.extend(word.map(PathBuf::from));
                 if let Some((word, found)) = find(wanted) {
                     paths.extend(found.clone());
                     snapshot.programs.insert(word, found);

@@ -5,6 +5,7 @@ pub mod child;
 pub mod identity;
 pub mod lock;
 pub mod process;
+pub mod settings;
 pub mod shed;
 pub mod title;
 pub mod walk;

@@ -43,6 +43,8 @@ pub enum Promise {
     Heard,
     /// the application has the socket that was bound
     Handed,
+    /// the application may use its working directory
+    Cwd,
     /// the log's mode is not wider than the declared umask allows
     LogMode,
     /// the PID file's mode likewise
@@ -335,6 +337,9 @@ fn regain(world: &World, program: i32, sandbox: &mut Sandbox, seen: &mut Seen) {
         return seen.not_up.push("the application did not answer".to_owned());
     };
     seen.story.push(format!("the application tried: {said}"));
+    if said.contains("closed=1") {
+        seen.broken.insert(Promise::Cwd);
+    }
     if world.meant() == 0 {
         return;
     }

@@ -13,6 +13,7 @@ mod kernel;
 mod killed;
 mod safe;
 mod sandbox;
+mod settings;
 mod sockets;
 mod start;
 mod stop;

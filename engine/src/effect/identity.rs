@@ -1,5 +1,6 @@
 //! Who a process is: ids, groups, capabilities, and where its paths lead.
 
+use super::SecureBits;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::path::PathBuf;
@@ -33,6 +34,12 @@ pub struct Identity {
     /// file mode creation mask
     #[serde(with = "octal")]
     pub umask: u32,
+    /// no execve(2) gives privileges any more
+    #[serde(default)]
+    pub no_new_privs: bool,
+    /// how uid 0 and changes of user ids act on capabilities
+    #[serde(default)]
+    pub securebits: SecureBits,
 }
 
 impl Identity {
@@ -49,7 +56,20 @@ impl Identity {
                 }
             )*};
         }
-        compare!(uid, gid, groups, caps, permitted, inheritable, ambient, bounding, root, cwd);
+        compare!(
+            uid,
+            gid,
+            groups,
+            caps,
+            permitted,
+            inheritable,
+            ambient,
+            bounding,
+            root,
+            cwd,
+            no_new_privs,
+            securebits
+        );
         if self.umask != other.umask {
             found.push(("umask", format!("{:03o}", self.umask), format!("{:03o}", other.umask)));
         }
@@ -140,6 +160,14 @@ impl CapabilitySet {
     pub fn has(self, c: Capability) -> bool {
         self.0 & (1 << c as u8) != 0
     }
+    /// Those of both.
+    pub fn and(self, other: Self) -> Self {
+        CapabilitySet(self.0 & other.0)
+    }
+    /// Those that the other has not.
+    pub fn without(self, other: Self) -> Self {
+        CapabilitySet(self.0 & !other.0)
+    }
     /// How many.
     pub fn len(self) -> u32 {
         self.0.count_ones()
@@ -151,6 +179,12 @@ impl CapabilitySet {
     /// Those it holds, by number; bits without a name in this build are left out.
     pub fn iter(self) -> impl Iterator<Item = Capability> {
         Capability::ALL.iter().copied().filter(move |c| self.has(*c))
+    }
+}
+
+impl FromIterator<Capability> for CapabilitySet {
+    fn from_iter<I: IntoIterator<Item = Capability>>(each: I) -> Self {
+        CapabilitySet(each.into_iter().fold(0, |bits, c| bits | 1 << c as u8))
     }
 }
 

@@ -1,8 +1,9 @@
 //! What setgroups, setresgid and setresuid do: setresuid(2), capabilities(7) "Effect of user ID
 //! changes on capabilities".
 
+use super::EPERM;
 use super::Model;
-use crate::effect::{Capability, CapabilitySet, Done, SystemError, Undo};
+use crate::effect::{Capability, CapabilitySet, Done, SecureBits, SystemError, Undo};
 
 /// What the three ids are to become: all of them, or only the effective one.
 fn wanted(now: [u32; 3], id: u32, effective: bool) -> [u32; 3] {
@@ -17,7 +18,16 @@ impl Model {
         gid: Option<u32>,
         groups: Option<&[u32]>,
         effective: bool,
+        keep: CapabilitySet,
     ) -> Result<Done, SystemError> {
+        let ids_before = (self.identity.uid[1], self.identity.gid[1]);
+        let left_root = uid.is_some_and(|uid| {
+            self.identity.uid.contains(&0) && !wanted(self.identity.uid, uid, effective).contains(&0)
+        });
+        if !keep.is_empty() && left_root {
+            self.may_keep()?;
+        }
+        let permitted = self.identity.permitted;
         let kind = if effective { "e" } else { "res" };
         if let Some(groups) = groups {
             let mut wanted = groups.to_vec();
@@ -59,6 +69,50 @@ impl Model {
                 }
             }
         }
+        // Its files below /proc are root's from here on (proc(5), prctl(2) PR_SET_DUMPABLE).
+        if ids_before != (self.identity.uid[1], self.identity.gid[1]) {
+            self.settings.dumpable = false;
+        }
+        if left_root {
+            self.identity.permitted = CapabilitySet::EMPTY;
+            self.identity.caps = CapabilitySet::EMPTY;
+        }
+        if !keep.is_empty() {
+            self.keep(keep, permitted)?;
+        }
         Ok(Done::with(Undo::EndsWithProcess))
+    }
+
+    /// PR_SET_KEEPCAPS: refused where its securebit is locked.
+    fn may_keep(&self) -> Result<(), SystemError> {
+        let bits = self.identity.securebits;
+        if bits.locked(SecureBits::KEEP_CAPS) && !bits.has(SecureBits::KEEP_CAPS) {
+            return Err(SystemError::errno(EPERM, "keep capabilities over setresuid")
+                .why("the securebit keep-caps is locked, and off")
+                .help("lock it behind the phase that drops"));
+        }
+        Ok(())
+    }
+
+    /// What is kept, in every set but the bounding one: as it was permitted before the change of ids.
+    fn keep(&mut self, keep: CapabilitySet, permitted: CapabilitySet) -> Result<(), SystemError> {
+        let names: Vec<_> = keep.iter().map(Capability::name).collect();
+        let what = format!("keep {}", names.join(" "));
+        let bounding = self.identity.bounding;
+        if let Some(first) = keep.without(permitted).iter().next() {
+            return Err(self.denied(first, what));
+        }
+        if let Some(first) = keep.without(self.identity.inheritable).without(bounding).iter().next() {
+            let who = format!("{first} is not in the bounding set, so it cannot become inheritable");
+            return Err(SystemError::errno(EPERM, what)
+                .why(who)
+                .help("keep it in the bounding set, or cut that set behind the drop"));
+        }
+        self.may_raise_ambient(keep, what)?;
+        self.identity.permitted = keep;
+        self.identity.caps = keep;
+        self.identity.inheritable = keep;
+        self.identity.ambient = keep;
+        Ok(())
     }
 }

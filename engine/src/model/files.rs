@@ -139,7 +139,26 @@ impl Files {
         }
     }
 
+    /// The names that are looked up on the way of a path that is entered, each with its directory, links
+    /// followed, as far as it goes.
+    pub fn way(&self, who: &Identity, path: &Path) -> Vec<(PathBuf, PathBuf)> {
+        let mut seen = Vec::new();
+        let mut look = |dir: &Path, name: &Path| seen.push((dir.to_owned(), name.to_owned()));
+        let _ = self.walk_seen(who, path, Follow::All, &mut look);
+        seen
+    }
+
     fn walk(&self, who: &Identity, path: &Path, follow: Follow) -> Result<PathBuf, Refusal> {
+        self.walk_seen(who, path, follow, &mut |_, _| {})
+    }
+
+    fn walk_seen(
+        &self,
+        who: &Identity,
+        path: &Path,
+        follow: Follow,
+        seen: &mut dyn FnMut(&Path, &Path),
+    ) -> Result<PathBuf, Refusal> {
         let start = if path.is_absolute() { who.root.clone() } else { self.join(&who.root, &who.cwd) };
         let mut here = start;
         let mut todo: Vec<PathBuf> = parts(path);
@@ -154,6 +173,7 @@ impl Files {
                 }
             } else {
                 self.enter(who, &here)?;
+                seen(&here, &part);
                 let next = here.join(&part);
                 match self.get(&next).map(|n| &n.kind) {
                     Some(FileKind::Symlink(target)) if follow == Follow::All || !todo.is_empty() => {

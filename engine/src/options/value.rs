@@ -2,7 +2,7 @@
 
 use super::Launch;
 use crate::diagnostic::{At, Diagnostic};
-use crate::effect::{Owner, Socket};
+use crate::effect::{Capability, Owner, Socket};
 use crate::kind::{Type, Value};
 use crate::snapshot::{Group, Snapshot, User};
 use crate::spec::Given;
@@ -160,6 +160,7 @@ fn unnamed(ty: Type, text: &str, launch: &Launch) -> Result<Value, Wrong> {
         Type::Size => size(text).map(Value::Size),
         Type::Socket => socket(text, &launch.cwd).map(Value::Socket),
         Type::Command => Ok(Value::Command(vec![text.to_owned()])),
+        Type::Capability => capability(text).map(Value::Capability),
         Type::String | Type::User | Type::Group | Type::Owner => Ok(Value::String(text.to_owned())),
     }
 }
@@ -219,7 +220,8 @@ pub(crate) fn duration(text: &str) -> Result<u64, Wrong> {
     number.checked_mul(scale).ok_or_else(|| wrong("it is longer than 584 years", help))
 }
 
-fn size(text: &str) -> Result<u64, Wrong> {
+/// Bytes: `4096`, `10MiB`.
+pub(super) fn size(text: &str) -> Result<u64, Wrong> {
     let help = "write a number of bytes, or one with `k`, `M`, `G` (thousands) or `KiB`, `MiB`, `GiB`";
     let (number, unit) =
         number_and_unit(text).ok_or_else(|| wrong("it does not begin with a number", help))?;
@@ -258,6 +260,19 @@ fn socket(text: &str, cwd: &Path) -> Result<Socket, Wrong> {
         }
         other => Err(wrong(format!("`{other}` is not a kind of socket"), help)),
     }
+}
+
+/// `cap_net_bind_service`, also without `cap_` and in capitals.
+fn capability(text: &str) -> Result<Capability, Wrong> {
+    let found = Capability::by_name(text).or_else(|| Capability::by_name(&format!("cap_{text}")));
+    found.ok_or_else(|| {
+        let known = Capability::ALL.iter().map(|c| c.name());
+        let help = match crate::text::did_you_mean(&text.to_ascii_lowercase(), known) {
+            Some(meant) => format!("did you mean `{meant}`?"),
+            None => "capabilities(7) lists them: `cap_net_bind_service`, `cap_sys_nice` …".to_owned(),
+        };
+        wrong("there is no capability of this name", help)
+    })
 }
 
 fn address(text: &str) -> Result<SocketAddr, Wrong> {

@@ -1,8 +1,8 @@
 //! What fails when the plan is played: the step, the error, and what it means for the daemon.
 
 use super::Judge;
-use crate::diagnostic::Diagnostic;
-use crate::effect::{Capability, Effect};
+use crate::diagnostic::{Diagnostic, Severity};
+use crate::effect::{Application, Capability, Effect};
 use crate::model::describe;
 use crate::plan::Step;
 use crate::spec::OnFailure;
@@ -10,14 +10,27 @@ use crate::timeline::Failure;
 
 impl Judge<'_> {
     pub(super) fn failures(&self) -> Vec<Diagnostic> {
-        self.simulation
+        let steps = self.plan.steps();
+        let failed: Vec<(usize, &Failure)> = self
+            .simulation
             .report
             .failures
             .iter()
-            .filter_map(|(phase, failure)| {
-                let i = self.plan.find(phase)?;
-                Some(self.failure(i, &self.plan.steps()[i], failure))
+            .filter_map(|(phase, failure)| Some((self.plan.find(phase)?, failure)))
+            .collect();
+        // What starts the application fails again, for want of what an earlier step did not bring.
+        let brings = |i: &usize| {
+            let brings =
+                |e: &Effect| matches!(e, Effect::Bind { .. } | Effect::Application(Application::Load(_)));
+            steps[*i].effects.iter().any(brings)
+        };
+        let first = failed.iter().map(|(i, _)| *i).find(brings);
+        failed
+            .iter()
+            .filter(|(i, failure)| {
+                !(first.is_some_and(|first| first < *i) && failure.errno.is_none() && starts(&steps[*i]))
             })
+            .map(|(i, failure)| self.failure(*i, &steps[*i], failure))
             .collect()
     }
 
@@ -50,11 +63,12 @@ impl Judge<'_> {
             _ if failure.errno == Some(98) => self.address_in_use(i, step, will),
             lacks => {
                 let goes_on = step.on_failure == OnFailure::Continue && !step.effects.iter().any(declares);
-                let mut finding = match goes_on {
-                    true => Diagnostic::warning("RSD0403", will)
-                        .note("`on-failure: continue`: the start goes on without it"),
-                    false => Diagnostic::error("RSD0403", will),
-                };
+                let mut finding =
+                    self.left_outside(i, step, failure).unwrap_or_else(|| Diagnostic::error("RSD0403", will));
+                if goes_on {
+                    finding.severity = Severity::Warning;
+                    finding = finding.note("`on-failure: continue`: the start goes on without it");
+                }
                 finding.unprivileged =
                     lacks.is_some_and(|c| !self.snapshot.identity.caps.has(c)) && self.drop_before(i).is_none();
                 finding
@@ -65,8 +79,12 @@ impl Judge<'_> {
             finding = finding.with(drop.at, "privileges are dropped here, before it").phase(&drop.phase);
         }
         finding.notes.push(failure.message.clone());
-        finding.notes.extend(failure.why.clone());
-        finding.help.extend(failure.help.clone());
+        if finding.code != "RSD0410" {
+            finding.notes.extend(failure.why.clone());
+        }
+        if finding.help.is_empty() {
+            finding.help.extend(failure.help.clone());
+        }
         if finding.help.is_empty() {
             finding.help.extend(match (failure.errno, self.drop_before(i)) {
                 (Some(2), _) => Some("make what is missing, or name another path".to_owned()),
@@ -82,8 +100,14 @@ impl Judge<'_> {
     }
 }
 
+/// True where the application is to run.
+fn starts(step: &Step) -> bool {
+    step.effects.iter().any(|e| matches!(e, Effect::Serve | Effect::Application(Application::Start)))
+}
+
 /// True for effects that make up what a spec declares of the daemon: identity, root, cwd, umask,
 /// ports, its PID file. Without one of them it is not up as declared.
 fn declares(effect: &Effect) -> bool {
-    effect.changes_identity() || matches!(effect, Effect::Bind { .. } | Effect::CreatePidFile { .. })
+    effect.changes_identity()
+        || matches!(effect, Effect::Bind { .. } | Effect::CreatePidFile { .. } | Effect::Process(_))
 }

@@ -2,7 +2,7 @@
 
 use super::Judge;
 use crate::diagnostic::Diagnostic;
-use crate::effect::Effect;
+use crate::effect::{Application, Effect, Program, Socket};
 use crate::plan::Step;
 
 impl Judge<'_> {
@@ -16,4 +16,64 @@ impl Judge<'_> {
             None => finding,
         }
     }
+
+    /// An address is bound, and no application that is started later takes it.
+    pub(super) fn bound_for_nobody(&self) -> Vec<Diagnostic> {
+        let program = self.effects().find_map(|(_, step, effect)| match effect {
+            Effect::Application(Application::Load(program)) => Some((step, program)),
+            _ => None,
+        });
+        let start = self.effects().filter(|(_, _, e)| **e == Effect::Application(Application::Start)).last();
+        let mut found = Vec::new();
+        for (i, step) in self.steps() {
+            let late = start.is_none_or(|(s, _, _)| s < i);
+            let left: Vec<&Socket> = step
+                .effects
+                .iter()
+                .filter_map(|e| match e {
+                    Effect::Bind { socket } => Some(socket),
+                    _ => None,
+                })
+                .filter(|socket| late || program.is_some_and(|(_, program)| !takes(program, socket)))
+                .collect();
+            let Some(first) = left.first().filter(|_| !self.fails(step)) else { continue };
+            let names: Vec<String> = left.iter().map(ToString::to_string).collect();
+            let finding =
+                Diagnostic::warning("RSD0603", format!("nobody takes {}", crate::text::list(&names)))
+                    .at(step.at, "bound here")
+                    .phase(&step.phase)
+                    .note(match first {
+                        Socket::Udp(_) => "the kernel keeps what is sent there, and nobody reads it",
+                        _ => "the kernel accepts connections to it, and whoever connects waits for ever",
+                    });
+            found.push(match (start, program) {
+                (None, _) => finding.help("add a phase that starts the application, or bind nothing"),
+                (Some((_, start, _)), _) if late => finding
+                    .with(start.at, "the application is given its sockets here, before it")
+                    .phase(&start.phase)
+                    .help(format!("put `{}` before `{}`", step.phase, start.phase)),
+                (_, Some((load, program))) if program.is_twisted() => finding
+                    .with(load.at, "a Twisted application binds its own ports and is given none")
+                    .phase(&load.phase)
+                    .help("name the address in the application, and leave it away here"),
+                (_, load) => {
+                    let finding =
+                        finding.help("name a program that reads datagrams, or leave the address away");
+                    match load {
+                        Some((load, _)) => finding
+                            .with(load.at, "the built-in application answers TCP and unix sockets only")
+                            .phase(&load.phase),
+                        None => finding,
+                    }
+                }
+            });
+        }
+        found
+    }
+}
+
+/// Whether an application does something with a socket that it is given.
+fn takes(program: &Program, socket: &Socket) -> bool {
+    let built_in = program.command.is_empty() && !program.is_twisted();
+    !program.is_twisted() && !(built_in && matches!(socket, Socket::Udp(_)))
 }

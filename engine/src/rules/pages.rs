@@ -8,6 +8,7 @@ mod names;
 mod network;
 mod privilege;
 mod process;
+mod settings;
 
 /// Who must start the example of a page for its finding to appear.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,8 +42,16 @@ pub struct Page {
 }
 
 /// Every code, in order.
-pub static PAGES: &[&[Page]] =
-    &[language::PAGES, names::PAGES, privilege::PAGES, files::PAGES, process::PAGES, network::PAGES];
+pub static PAGES: &[&[Page]] = &[
+    language::PAGES,
+    names::PAGES,
+    privilege::PAGES,
+    settings::PRIVILEGE,
+    files::PAGES,
+    process::PAGES,
+    settings::PROCESS,
+    network::PAGES,
+];
 
 /// All pages, by code.
 pub fn pages() -> impl Iterator<Item = &'static Page> {

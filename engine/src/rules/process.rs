@@ -60,8 +60,10 @@ impl Judge<'_> {
         let outside = self.serving().is_some_and(|id| id.cwd.starts_with("(unreachable)"));
         let chroot =
             self.steps().filter(|(_, s)| s.effects.iter().any(|e| matches!(e, Effect::Chroot { .. })));
+        // A chdir that fails is a finding of its own, and its failure ends the start.
+        let fails = self.effects().any(|(_, s, e)| matches!(e, Effect::Chdir { .. }) && self.fails(s));
         match chroot.last() {
-            Some((_, step)) if outside => vec![
+            Some((_, step)) if outside && !fails => vec![
                 Diagnostic::error(
                     "RSD0502",
                     format!("`{}` leaves the working directory outside the new root", step.phase),

@@ -14,10 +14,6 @@ impl Judge<'_> {
         start.map(|(i, step, _)| (i, step)).filter(|(_, step)| !self.fails(step))
     }
 
-    fn fails(&self, step: &Step) -> bool {
-        self.simulation.report.failures.iter().any(|(phase, _)| *phase == step.phase)
-    }
-
     /// The program is forked before the daemon is who it is to be, and stays who it was.
     pub(super) fn started_as_another(&self) -> Vec<Diagnostic> {
         let Some((s, start)) = self.starts_a_program() else { return Vec::new() };

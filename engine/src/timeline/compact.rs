@@ -1,7 +1,7 @@
 //! An identity in the journal: capability sets as the hexadecimal masks of /proc/PID/status, a tenth
 //! of the size of their names.
 
-use crate::effect::{CapabilitySet, Identity};
+use crate::effect::{CapabilitySet, Identity, SecureBits};
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::path::{Path, PathBuf};
@@ -16,6 +16,10 @@ struct Written<'a> {
     root: &'a Path,
     cwd: &'a Path,
     umask: String,
+    #[serde(skip_serializing_if = "is_false")]
+    no_new_privs: bool,
+    #[serde(skip_serializing_if = "is_none")]
+    securebits: u32,
 }
 
 #[derive(Deserialize)]
@@ -27,6 +31,18 @@ struct Read {
     root: PathBuf,
     cwd: PathBuf,
     umask: String,
+    #[serde(default)]
+    no_new_privs: bool,
+    #[serde(default)]
+    securebits: u32,
+}
+
+fn is_false(bit: &bool) -> bool {
+    !bit
+}
+
+fn is_none(bits: &u32) -> bool {
+    *bits == 0
 }
 
 pub fn serialize<S: Serializer>(id: &Identity, s: S) -> Result<S::Ok, S::Error> {
@@ -39,6 +55,8 @@ pub fn serialize<S: Serializer>(id: &Identity, s: S) -> Result<S::Ok, S::Error> 
         root: &id.root,
         cwd: &id.cwd,
         umask: format!("{:03o}", id.umask),
+        no_new_privs: id.no_new_privs,
+        securebits: id.securebits.0,
     }
     .serialize(s)
 }
@@ -51,7 +69,7 @@ pub fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Box<Identity>, D::
     }
     let [caps, permitted, inheritable, ambient, bounding] = sets;
     let umask = u32::from_str_radix(&read.umask, 8).map_err(D::Error::custom)?;
-    let Read { uid, gid, groups, root, cwd, .. } = read;
+    let Read { uid, gid, groups, root, cwd, no_new_privs, securebits, .. } = read;
     Ok(Box::new(Identity {
         uid,
         gid,
@@ -64,5 +82,7 @@ pub fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Box<Identity>, D::
         root,
         cwd,
         umask,
+        no_new_privs,
+        securebits: SecureBits(securebits),
     }))
 }

@@ -105,10 +105,22 @@ fn identity_after(predicted: &Timeline, i: usize) -> Option<&Identity> {
 fn who(identity: &Identity) -> String {
     let caps = match identity.caps.len() {
         0 => "no capabilities".to_owned(),
-        n if identity.caps == identity.bounding => format!("all {n} capabilities"),
+        n if identity.caps == identity.bounding && n > 3 => format!("all {n} capabilities"),
+        1..=3 => identity.caps.iter().map(|c| c.name()).collect::<Vec<_>>().join(" "),
         n => format!("{n} capabilities"),
     };
     let name = if identity.uid[1] == 0 { "root " } else { "" };
+    let mut caps = caps;
+    // What it holds and no program can be given by a set-id bit or a file any more.
+    if !identity.permitted.without(identity.bounding).is_empty() {
+        let _ = write!(caps, " ({} in the bounding set)", identity.bounding.len());
+    }
+    if identity.no_new_privs {
+        caps.push_str(" · no_new_privs");
+    }
+    if identity.securebits.0 != 0 {
+        let _ = write!(caps, " · securebits {}", identity.securebits);
+    }
     format!(
         "{name}{}:{} · {caps} · root {} · cwd {} · umask {:03o}",
         identity.uid[1],

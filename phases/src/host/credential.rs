@@ -1,8 +1,8 @@
 //! The drop: setgroups, setresgid, setresuid, read back, and the way back refused.
 
 use super::Host;
-use crate::sys::{failed, process};
-use engine::effect::{Capability, CapabilitySet, Done, Handle, SystemError, Undo};
+use crate::sys::{failed, process, settings};
+use engine::effect::{Capability, CapabilitySet, Done, Handle, SecureBits, SystemError, Undo};
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
 use nix::sys::wait::{WaitStatus, waitpid};
@@ -24,6 +24,7 @@ impl Host {
         gid: Option<u32>,
         groups: Option<&[u32]>,
         effective: bool,
+        keep: CapabilitySet,
     ) -> Result<Done, SystemError> {
         let before = self.read_identity()?;
         let denied = |error: Errno, what: String, capability| {
@@ -46,6 +47,10 @@ impl Host {
         let kind = if effective { "e" } else { "res" };
         let uids = uid.map_or(before.uid, |id| wanted_ids(before.uid, id, effective));
         let gids = gid.map_or(before.gid, |id| wanted_ids(before.gid, id, effective));
+        let left_root = before.uid.contains(&0) && !uids.contains(&0);
+        if !keep.is_empty() && left_root {
+            settings::keep_capabilities(true).map_err(|e| failed(e, "keep capabilities over setresuid"))?;
+        }
         let others = |id: u32| if effective { SAME } else { id };
         if let Some(id) = gid.filter(|_| before.gid != gids) {
             let (gid, other) = (Gid::from_raw(id), Gid::from_raw(others(id)));
@@ -57,17 +62,31 @@ impl Host {
             setresuid(other, uid, other)
                 .map_err(|e| denied(e, format!("set{kind}uid {id}"), Capability::Setuid))?;
         }
-        let left_root = before.uid.contains(&0) && !uids.contains(&0);
-        if left_root && !before.inheritable.is_empty() {
-            // They would come back with a file that has them too (CVE-2022-24769).
-            let none = rustix::thread::CapabilitySet::empty();
-            let sets = rustix::thread::CapabilitySets { effective: none, permitted: none, inheritable: none };
-            rustix::thread::set_capabilities(None, sets).map_err(|e| {
-                failed(Errno::from_raw(e.raw_os_error()), "clear the inheritable capabilities")
-            })?;
+        // Inheritable ones would come back with a file that has them too (CVE-2022-24769), and with
+        // no-setuid-fixup nothing was given up at all.
+        let stays = !before.inheritable.is_empty() || before.securebits.has(SecureBits::NO_SETUID_FIXUP);
+        if !keep.is_empty() || left_root && stays {
+            self.keep_capabilities(keep, left_root)?;
         }
-        self.verify(uids, gids, wanted.as_deref(), left_root, before.gid)?;
+        self.verify(uids, gids, wanted.as_deref(), left_root.then_some(keep), before.gid)?;
         Ok(Done::with(Undo::EndsWithProcess))
+    }
+
+    /// These capabilities and no other, in every set but the bounding one. Behind setresuid, which clears
+    /// the ambient set (capabilities(7)).
+    fn keep_capabilities(&mut self, keep: CapabilitySet, left_root: bool) -> Result<(), SystemError> {
+        let names: Vec<_> = keep.iter().map(Capability::name).collect();
+        let what = match names.is_empty() {
+            true => "clear the capabilities".to_owned(),
+            false => format!("keep {}", names.join(" ")),
+        };
+        settings::set_capabilities(keep, keep, keep).map_err(|e| failed(e, &what))?;
+        let ambient = self.read_identity()?.ambient;
+        settings::set_ambient(ambient, keep).map_err(|e| failed(e, &what))?;
+        if left_root && !keep.is_empty() {
+            settings::keep_capabilities(false).map_err(|e| failed(e, what))?;
+        }
+        Ok(())
     }
 
     /// Removes a name as the user that its handle came from, where that is not us.
@@ -141,13 +160,13 @@ impl Host {
         }
     }
 
-    /// Reads everything back and proves that the old ids are out of reach (PEERS.md 2.3, rule 4).
+    /// Reads everything back, and where root was left (`kept`) proves that the old ids are out of reach (PEERS.md 2.3, rule 4).
     fn verify(
         &self,
         uids: [u32; 3],
         gids: [u32; 3],
         groups: Option<&[u32]>,
-        left_root: bool,
+        kept: Option<CapabilitySet>,
         old_gid: [u32; 3],
     ) -> Result<(), SystemError> {
         let now = self.read_identity()?;
@@ -168,21 +187,19 @@ impl Host {
         if uids[1] != 0 && uids.contains(&0) && !now.caps.is_empty() {
             return wrong("effective capabilities are left");
         }
-        if !left_root {
-            return Ok(());
-        }
-        if [now.caps, now.permitted, now.ambient, now.inheritable]
-            .iter()
-            .any(|set| *set != CapabilitySet::EMPTY)
-        {
-            return wrong("capabilities are left");
+        let Some(kept) = kept else { return Ok(()) };
+        if [now.caps, now.permitted, now.ambient, now.inheritable].iter().any(|set| *set != kept) {
+            return wrong("capabilities are left, or those to be kept are not");
         }
         let (root, same) = (Uid::from_raw(0), Uid::from_raw(SAME));
-        if setresuid(same, root, same).is_ok() || setresuid(root, same, same).is_ok() {
+        // Who keeps cap_setuid can be anybody: the check says so, and it was asked for.
+        let regained = || setresuid(same, root, same).is_ok() || setresuid(root, same, same).is_ok();
+        if !kept.has(Capability::Setuid) && regained() {
             return wrong("root could be regained");
         }
         let (same, back) = (Gid::from_raw(SAME), Gid::from_raw(old_gid[1]));
-        if !gids.contains(&old_gid[1]) && setresgid(same, back, same).is_ok() {
+        let regained = || setresgid(same, back, same).is_ok();
+        if !kept.has(Capability::Setgid) && !gids.contains(&old_gid[1]) && regained() {
             return wrong("the old group could be regained");
         }
         Ok(())

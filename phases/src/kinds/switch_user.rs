@@ -1,6 +1,6 @@
 //! `switch-user`: the drop.
 
-use super::optional;
+use super::{optional, several};
 use engine::effect::Effect;
 use engine::kind::{Kind, Learns, Type, Unfit};
 
@@ -14,10 +14,13 @@ pub const KIND: Kind = Kind {
               of the kernel, so an ordinary user may name itself. What is left open here a Twisted application may \
               name, each of the two for itself: `Application(uid=, gid=)`. Without any of them there is no drop. \
               With `effective` only the effective ids change, as twistd's `--euid` has it, and root can be taken \
-              back.",
+              back. `capabilities` stay: keepcaps, setresuid, then permitted, inheritable and ambient, so that the \
+              program has them too; keepcaps off, and all sets read back.",
     params: &[
         optional("uid", Type::User, None, "the user"),
         optional("gid", Type::Group, None, "the group; the user's own if absent"),
+        several("groups", Type::Group, "supplementary groups besides the user's own"),
+        several("capabilities", Type::Capability, "capabilities that the daemon and its program keep"),
         optional("effective", Type::Flag, None, "set only the effective ids: root can be taken back"),
     ],
     learns: Some(Learns::Credential),
@@ -29,13 +32,23 @@ pub const KIND: Kind = Kind {
             return Ok(Vec::new());
         }
         let effective = args.flag("effective").unwrap_or(false);
+        let keep = args.capabilities("capabilities");
+        let more = args.groups("groups");
+        if effective && !keep.is_empty() {
+            return Err(Unfit::new(
+                "capabilities are to be kept, and root can be taken back",
+                "leave `effective` or `capabilities` away",
+            ));
+        }
         // An ordinary user that names itself stays who it is: it could not ask the kernel for more.
         if let Some(user) = user.as_ref().filter(|u| u.uid == context.start_uid && u.uid != 0) {
+            let groups = (!more.is_empty()).then(|| [user.groups.as_slice(), &more].concat());
             return Ok(vec![Effect::SetCredential {
                 uid: Some(user.uid),
                 gid: group,
-                groups: None,
+                groups,
                 effective,
+                keep,
             }]);
         }
         let Some(gid) = group.or(user.as_ref().and_then(|u| u.gid)) else {
@@ -54,17 +67,18 @@ pub const KIND: Kind = Kind {
             groups.retain(|g| Some(*g) != user.gid || *g == group);
         }
         groups.push(gid);
+        groups.extend(more);
         groups.sort_unstable();
         groups.dedup();
         let uid = user.map(|u| u.uid);
-        Ok(vec![Effect::SetCredential { uid, gid: Some(gid), groups: Some(groups), effective }])
+        Ok(vec![Effect::SetCredential { uid, gid: Some(gid), groups: Some(groups), effective, keep }])
     },
 };
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use engine::effect::Brought;
+    use engine::effect::{Brought, CapabilitySet};
     use engine::kind::{Args, Context, Value};
     use engine::snapshot::{Group, User};
 
@@ -86,7 +100,7 @@ mod tests {
         let brought = Brought { user: application.0, gid: application.1, logger: None };
         let context = Context { brought: Some(brought), ..Context::default() };
         Ok((KIND.effects)(&args, &context).map_err(|unfit| unfit.why)?.pop().map(|effect| match effect {
-            Effect::SetCredential { uid, gid, groups, effective: false } => {
+            Effect::SetCredential { uid, gid, groups, effective: false, .. } => {
                 (uid, gid, groups.unwrap_or_default())
             }
             other => panic!("{other}"),
@@ -119,7 +133,13 @@ mod tests {
         let mut args = Args::default();
         args.0.push(("uid", Value::User(user(7, Some(7)))));
         let context = Context { start_uid: 7, start_gid: 9, ..Context::default() };
-        let own = Effect::SetCredential { uid: Some(7), gid: None, groups: None, effective: false };
+        let own = Effect::SetCredential {
+            uid: Some(7),
+            gid: None,
+            groups: None,
+            effective: false,
+            keep: CapabilitySet::EMPTY,
+        };
         assert_eq!((KIND.effects)(&args, &context), Ok(vec![own]));
     }
 

@@ -32,6 +32,8 @@ pub fn read(root: &Path, mask: u32, bounding: CapabilitySet) -> Result<Identity,
         root: root.to_owned(),
         cwd: cwd(),
         umask: mask,
+        no_new_privs: super::settings::no_new_privs(),
+        securebits: super::settings::securebits(),
     })
 }
 

@@ -138,4 +138,109 @@ fails only where the file is made (exit code 5).",
         fix: "make the file before the root is changed; then one path is one
 file. The spec twistd-safe does, and has no separate check.",
     },
+    Page {
+        code: "RSD0407",
+        title: "root makes or enters a name that somebody else controls",
+        story: "
+Whoever may write a directory chooses what the names in it lead to. Logs in the
+hands of their daemon became ways to root: CVE-2016-1247 (nginx), CVE-2016-9566
+(Nagios). Where rsd makes a file as root it follows no link of a stranger's, so
+the stranger can do no more than be in the way: a note, and none where the
+stranger is the daemon's own user. A new root is entered as chroot(2) does,
+links and all. If a directory above the jail is not root's alone, its owner
+chooses the jail, and that is a warning.",
+        spec: "
+rsd: 1
+name: demo
+extends: twistd-safe",
+        args: &["--spec", "spec.yaml", "--uid", "nobody", "-l", "/tmp/demo.log", "--pidfile="],
+        starter: Root,
+        failure: "somebody makes the directory /tmp/demo.log, and the start
+fails with EISDIR. With `--chroot home/jail`, and `home` the daemon's user's, a
+link in place of `jail` makes the next start run in the root of the machine.",
+        fix: "let every directory above the jail belong to root, and keep logs
+and PID files out of directories that everybody may write:
+install -d -o svc /var/log/demo",
+    },
+    Page {
+        code: "RSD0408",
+        title: "the daemon's user may rewrite the PID file",
+        story: "
+A PID file says which process to signal, and it is root that signals: an init
+script, `kill $(cat FILE)`, what runs after a log was rotated. Where the file
+belongs to the daemon's user (`owner: dropped`, or made after the drop),
+whoever takes the daemon over has root end any process: CVE-2017-11747
+(tinyproxy), CVE-2017-14159 (slapd), CVE-2018-16888 (systemd's PIDFile=). `rsd
+stop` believes the lock on the file, not the number in it.",
+        spec: "
+rsd: 1
+name: demo
+extends: twistd
+phases:
+  openPIDFile: { with: { owner: dropped } }",
+        args: &["--spec", "spec.yaml", "--uid", "nobody", "--pidfile", "/run/demo.pid"],
+        starter: Root,
+        failure: "no call fails. Root's `kill $(cat /run/demo.pid)` ends
+another process than the daemon.",
+        fix: "leave the file to root and let the guard remove it, as the spec
+twistd-safe does.",
+    },
+    Page {
+        code: "RSD0409",
+        title: "the daemon may not use its working directory",
+        story: "
+chdir(2) asks for the right to enter a directory once, when it is called. Done
+as root it succeeds for a directory that the daemon's user may not enter, and
+stays there over the drop. systemd changes directory as the user for that
+reason. The same is true of the directory a start was made from, such as /root,
+where no phase changes it.",
+        spec: "
+rsd: 1
+name: demo
+extends: twistd",
+        args: &["--spec", "spec.yaml", "--uid", "nobody", "--rundir", "/root", "-l", "/var/log/a"],
+        starter: Root,
+        failure: "no call of the start fails. Each open(2) of a relative path
+by the application answers EACCES.",
+        fix: "name a directory that the user may enter (`--rundir /`), or let
+it: chmod o+x.",
+    },
+    Page {
+        code: "RSD0410",
+        title: "a path that exists outside and not inside the new root",
+        story: "
+After chroot(2) every path begins at the new root. A phase behind it names a
+path that is there on this machine and is not there in the jail: the directory
+of a PID file or a log, a program, the place of a socket. What was opened
+before stays open, so a phase that only needs the old path can come first.",
+        spec: "
+rsd: 1
+name: demo
+extends: twistd",
+        args: &["--spec", "spec.yaml", "--chroot", "/usr", "--pidfile", "/run/demo.pid"],
+        starter: Root,
+        failure: "open(2) answers ENOENT in the jail; the start is given up.",
+        fix: "put the phase before the chroot, as the spec twistd-safe does, or
+make the directory inside: install -d /usr/run.",
+    },
+    Page {
+        code: "RSD0411",
+        title: "a file that everybody may write",
+        story: "
+The mode of a new file is what the phase asks for, less the umask: 0666 under a
+umask of 0 is a file that any user of the machine may write. A daemon that
+clears its umask and leaves the mode to others makes them (daemonize(1) and
+busybox's start-stop-daemon do: PID files of mode 0666).",
+        spec: "
+rsd: 1
+name: demo
+extends: twistd
+phases:
+  openPIDFile: { with: { mode: '0666' } }",
+        args: &["--spec", "spec.yaml", "--uid", "nobody", "--umask", "0", "--pidfile", "/run/a.pid"],
+        starter: Anyone,
+        failure: "no call fails. Any user writes a number into the PID file,
+and root's `kill $(cat /run/a.pid)` signals that process.",
+        fix: "mode 0644 (which is the default), or a umask of 022.",
+    },
 ];

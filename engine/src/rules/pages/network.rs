@@ -47,4 +47,31 @@ phases:
         fix: "bind it once: what one phase has bound is handed to the program as
 LISTEN_FDS. If another program has it, `ss -ltnp` names it.",
     },
+    Page {
+        code: "RSD0603",
+        title: "an address is bound and nobody takes it",
+        story: "
+A socket that is bound and listens is answered by the kernel: it accepts
+connections into a queue, whether anybody takes them out or not. The
+application is given the sockets that were bound when it is started. One that
+is bound behind that, or with no application at all, is held open by the daemon
+and never looked at. A Twisted application binds its own ports and is given
+none.",
+        spec: "
+rsd: 1
+name: demo
+extends: twistd
+phases:
+  late:
+    kind: privileged-start
+    privilege: any
+    needs: [startApplication]
+    with: { listen: ['tcp:127.0.0.1:8080'] }
+  postApplication: { phases: { startReactor: { needs: [late] } } }",
+        args: &["--spec", "spec.yaml"],
+        starter: Anyone,
+        failure: "no call fails. Who connects to the port is connected, and
+waits for an answer for ever.",
+        fix: "bind before the application is started.",
+    },
 ];

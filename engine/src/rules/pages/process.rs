@@ -92,4 +92,45 @@ PermissionError, in the middle of serving.",
 chroot, mount its library inside (mount --bind), or import in the TAC all that
 will be needed.",
     },
+    Page {
+        code: "RSD0520",
+        title: "the program is started before the daemon is what it is to be",
+        story: "
+A program is forked when `start-application` runs, and from then on it is a
+process of its own: a root, a working directory, a umask, a user that the daemon
+takes later are not the program's. Started before the drop it stays root while
+the daemon beside it is not, and the daemon may not even signal it (kill(2)).
+Started before `daemonize` it is the launcher's child, and ends with it.",
+        spec: "
+rsd: 1
+name: demo
+extends: twistd
+phases:
+  startApplication: { privilege: any }
+order: [startApplication, switchUidGid]",
+        args: &["--spec", "spec.yaml", "--uid", "nobody", "--", "sleep", "1000"],
+        starter: Root,
+        failure: "no call fails. /proc/PID/status of the program says Uid: 0.",
+        fix: "put `startApplication` behind everything that changes who the daemon is.",
+    },
+    Page {
+        code: "RSD0521",
+        title: "the log is opened when the program runs already",
+        story: "
+What a program writes to its standard output and error goes into the log through
+a pipe that it is given when it is started. Where there is no log yet, there is
+no pipe: its output is the null device's, or in the foreground the terminal's,
+and opening the log later does not change that.",
+        spec: "
+rsd: 1
+name: demo
+extends: twistd
+phases:
+  startApplication: { needs: [readTacFile, privilegedStartService] }
+order: [startApplication, startLogger]",
+        args: &["--spec", "spec.yaml", "--logfile", "/tmp/demo.log", "--", "sh", "-c", "echo here; exec sleep 1000"],
+        starter: Anyone,
+        failure: "no call fails. The log stays without a word of the program.",
+        fix: "put `startLogger` before `startApplication`.",
+    },
 ];

@@ -1,0 +1,219 @@
+//! What an effect reads and writes: the table from which the order of two phases is found to matter
+//! or not.
+//!
+//! It errs to the side of a touch too many. A touch that is missing would hide an order that is right
+//! only by luck; one too many costs a simulation, because [`crate::rules`] asks the model what the
+//! other order comes to.
+
+use super::{Application, Effect, Program, Socket};
+use std::fmt;
+use std::path::Path;
+
+/// A part of the process or of the machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum State<'a> {
+    /// user and group ids, supplementary groups
+    Credential,
+    /// the capability sets
+    Capabilities,
+    /// the root directory
+    Root,
+    /// the working directory
+    Cwd,
+    /// the file mode creation mask
+    Umask,
+    /// which process it is: its id, its parent, its session
+    Process,
+    /// limits, priorities and the like
+    Settings,
+    /// where output goes
+    Output,
+    /// the sockets that are handed over
+    Sockets,
+    /// the application that was loaded
+    Application,
+    /// a file
+    Path(&'a Path),
+    /// an address
+    Address(&'a Socket),
+}
+
+impl fmt::Display for State<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            State::Credential => f.write_str("the credential"),
+            State::Capabilities => f.write_str("the capabilities"),
+            State::Root => f.write_str("the root directory"),
+            State::Cwd => f.write_str("the working directory"),
+            State::Umask => f.write_str("the umask"),
+            State::Process => f.write_str("the process"),
+            State::Settings => f.write_str("the limits and priorities"),
+            State::Output => f.write_str("where output goes"),
+            State::Sockets => f.write_str("the sockets that are handed over"),
+            State::Application => f.write_str("the application"),
+            State::Path(path) => write!(f, "{}", path.display()),
+            State::Address(socket) => write!(f, "{socket}"),
+        }
+    }
+}
+
+/// How a state is touched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Touch {
+    /// what the effect does, or leads to, depends on it
+    Reads,
+    /// the effect may change it
+    Writes,
+}
+
+use State::{
+    Application as App, Capabilities, Credential, Cwd, Output, Process, Root, Settings, Sockets, Umask,
+};
+use Touch::{Reads, Writes};
+
+/// What decides where a path leads and who may follow it.
+fn follows<'a>(path: &'a Path, touch: &mut dyn FnMut(State<'a>, Touch)) {
+    for state in [Credential, Capabilities, Root] {
+        touch(state, Reads);
+    }
+    if path.is_relative() {
+        touch(Cwd, Reads);
+    }
+    // The directories further up are read by whatever makes this one.
+    if let Some(dir) = path.parent() {
+        touch(State::Path(dir), Reads);
+    }
+}
+
+/// What code that nobody knows can look at.
+fn opaque<'a>(touch: &mut dyn FnMut(State<'a>, Touch)) {
+    for state in [Credential, Capabilities, Root, Cwd, Umask, Process, Settings, Output, Sockets] {
+        touch(state, Reads);
+    }
+}
+
+impl Effect {
+    /// Tells every state that the effect touches, some perhaps more than once.
+    pub fn touches<'a>(&'a self, touch: &mut dyn FnMut(State<'a>, Touch)) {
+        match self {
+            Effect::CheckPidFile { path } | Effect::RemovePidFile { path } => {
+                follows(path, touch);
+                touch(State::Path(path), Writes);
+            }
+            Effect::OpenLog { path, .. } => {
+                follows(path, touch);
+                touch(Umask, Reads);
+                touch(Output, Writes);
+                touch(State::Path(path), Writes);
+            }
+            Effect::CreatePidFile { path, .. } => {
+                follows(path, touch);
+                touch(Umask, Reads);
+                touch(Process, Reads);
+                touch(State::Path(path), Writes);
+            }
+            Effect::Chroot { path } => {
+                follows(path, touch);
+                touch(State::Path(path), Reads);
+                touch(Root, Writes);
+                // The same directory, by another name or out of reach.
+                touch(Cwd, Writes);
+            }
+            Effect::Chdir { path } => {
+                follows(path, touch);
+                touch(State::Path(path), Reads);
+                touch(Cwd, Writes);
+            }
+            Effect::Umask { .. } => touch(Umask, Writes),
+            Effect::Daemonize => {
+                touch(Process, Writes);
+                touch(Output, Writes);
+            }
+            Effect::Bind { socket } => {
+                touch(Capabilities, Reads);
+                touch(State::Address(socket), Writes);
+                touch(Sockets, Writes);
+                if let Socket::Unix(path) = socket {
+                    follows(path, touch);
+                    touch(Umask, Reads);
+                    touch(State::Path(path), Writes);
+                }
+            }
+            Effect::SetCredential { .. } => {
+                touch(Credential, Writes);
+                touch(Capabilities, Writes);
+            }
+            Effect::Process(setting) => {
+                touch(Credential, Reads);
+                touch(Capabilities, Reads);
+                // The OOM score is written below /proc.
+                touch(Root, Reads);
+                touch(if setting.changes_identity() { Capabilities } else { Settings }, Writes);
+            }
+            Effect::KeepGuard => {
+                for state in [Credential, Capabilities, Root, Cwd, Umask, Process, Settings] {
+                    touch(state, Reads);
+                }
+            }
+            Effect::Application(Application::Load(program)) => load(program, touch),
+            Effect::Application(Application::PrivilegedStart | Application::Start) | Effect::Serve => {
+                opaque(touch);
+                touch(App, Writes);
+            }
+            Effect::Remove { path, .. } => touch(State::Path(path), Writes),
+            Effect::Unbind { socket, .. } => {
+                touch(State::Address(socket), Writes);
+                touch(Sockets, Writes);
+            }
+            Effect::End { .. } => {}
+        }
+    }
+}
+
+/// A program is looked up; an application is run as far as it is read.
+fn load<'a>(program: &'a Program, touch: &mut dyn FnMut(State<'a>, Touch)) {
+    touch(App, Writes);
+    if program.is_twisted() {
+        opaque(touch);
+        if let Some(tac) = &program.tac {
+            touch(State::Path(tac), Reads);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn touched(effect: &Effect) -> Vec<(String, Touch)> {
+        let mut found = Vec::new();
+        effect.touches(&mut |state, how| found.push((state.to_string(), how)));
+        found
+    }
+
+    #[test]
+    fn a_log_reads_what_decides_its_place_owner_and_mode() {
+        let log = Effect::OpenLog { path: "/v/t.log".into(), owner: None, mode: 0o644, rotate_at: None };
+        let found = touched(&log);
+        for state in ["the credential", "the capabilities", "the root directory", "the umask"] {
+            assert!(found.contains(&(state.to_owned(), Reads)), "{state}: {found:?}");
+        }
+        assert!(found.contains(&("/v/t.log".to_owned(), Writes)));
+        assert!(!found.iter().any(|(s, _)| s == "the working directory"), "the path is absolute");
+    }
+
+    #[test]
+    fn a_relative_path_depends_on_the_working_directory() {
+        let found = touched(&Effect::Chroot { path: "jail".into() });
+        assert!(found.contains(&("the working directory".to_owned(), Reads)));
+    }
+
+    #[test]
+    fn a_program_is_only_looked_up_and_an_application_is_run() {
+        let load = |program| touched(&Effect::Application(Application::Load(program)));
+        let program = Program { command: vec!["true".into()], ..Program::default() };
+        assert_eq!(load(program), [("the application".to_owned(), Writes)]);
+        let tac = Program { tac: Some("/a.tac".into()), ..Program::default() };
+        assert!(load(tac).contains(&("the umask".to_owned(), Reads)));
+    }
+}

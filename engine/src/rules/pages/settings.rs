@@ -1,0 +1,77 @@
+//! 0316 to 0329 and 0509 to 0519: settings of the process, and what makes them void.
+
+use super::{
+    Page,
+    Starter::{Anyone, Root},
+};
+
+pub(super) const PRIVILEGE: &[Page] = &[Page {
+    code: "RSD0316",
+    title: "capabilities are given, and the drop takes them away",
+    story: "
+A process that leaves uid 0 for good loses its permitted, effective and ambient
+capabilities (capabilities(7), \"Effect of user ID changes on capabilities\"),
+and rsd clears the inheritable ones with them (CVE-2022-24769). With keepcaps
+the permitted set stays; the ambient set, the only one that a program gets
+which is no root's, is cleared all the same. So what the daemon is to have is
+kept by the drop itself: keepcaps, setresuid, then the sets, then keepcaps off.",
+    spec: "
+rsd: 1
+name: demo
+extends: twistd
+phases:
+  grant: { kind: capabilities, with: { ambient: [cap_net_bind_service] } }
+order: [grant, switchUidGid]",
+    args: &["--spec", "spec.yaml", "--uid", "nobody"],
+    starter: Root,
+    failure: "no call fails. CapAmb in /proc/PID/status of the program is 0,
+and its bind(2) of port 80 answers EACCES.",
+    fix: "name them where the drop is:
+  switchUidGid: { with: { capabilities: [cap_net_bind_service] } }",
+}];
+
+pub(super) const PROCESS: &[Page] = &[
+    Page {
+        code: "RSD0510",
+        title: "a setting comes after the program was started",
+        story: "
+Settings of a process (limits, the nice value, no_new_privs, capabilities …)
+are inherited by what it starts from then on. A program that runs already keeps
+what it has: only rsd's keeper would be limited.",
+        spec: "
+rsd: 1
+name: demo
+extends: twistd
+phases:
+  limits: { kind: limits, with: { nofile: 99 } }
+order: [startApplication, limits]",
+        args: &["--spec", "spec.yaml", "--", "sleep", "60"],
+        starter: Anyone,
+        failure: "no call fails. /proc/PID/limits of the program shows the
+limits of the caller.",
+        fix: "put the phase before the one that starts the application.",
+    },
+    Page {
+        code: "RSD0511",
+        title: "a set-id program that gets no other id",
+        story: "
+no_new_privs tells the kernel that execve(2) may not give privileges: set-id
+bits and file capabilities are without effect from then on, for the program and
+for all that it runs (prctl(2), PR_SET_NO_NEW_PRIVS). Most daemons need neither.
+One that is itself set-id, or that runs sudo, su or ping, does not work as
+before.",
+        spec: "
+rsd: 1
+name: demo
+extends: twistd
+phases:
+  noNewPrivileges: { kind: no-new-privileges }
+order: [switchUidGid, noNewPrivileges, startApplication]",
+        args: &["--spec", "spec.yaml", "--uid", "nobody", "--", "su"],
+        starter: Root,
+        failure: "no call fails. The program runs as the daemon's user; what it
+needs its owner's id for answers EPERM or EACCES.",
+        fix: "let the daemon have what it needs itself, as a user, a group or
+kept capabilities; or leave that phase away for this program.",
+    },
+];
