@@ -128,7 +128,16 @@ extends: twistd
 phases:
   startApplication: { needs: [readTacFile, privilegedStartService] }
 order: [startApplication, startLogger]",
-        args: &["--spec", "spec.yaml", "--logfile", "/tmp/demo.log", "--", "sh", "-c", "echo here; exec sleep 1000"],
+        args: &[
+            "--spec",
+            "spec.yaml",
+            "--logfile",
+            "/tmp/demo.log",
+            "--",
+            "sh",
+            "-c",
+            "echo here; exec sleep 1000",
+        ],
         starter: Anyone,
         failure: "no call fails. The log stays without a word of the program.",
         fix: "put `startLogger` before `startApplication`.",
