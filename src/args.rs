@@ -64,6 +64,7 @@ fn of_a_spec(name: &'static str, about: &'static str, spec: Option<&Spec>) -> Co
 fn run(spec: Option<&Spec>) -> Command {
     of_a_spec("run", "Start the daemon", spec).args([
         flag("unchecked", "Run what the check refuses (for a sandbox: a predicted failure can be seen)"),
+        flag("strict", "Give up and undo where the process is not what the check said at that step"),
         value("journal", "FILE", "Write the journal there instead of the state directory"),
     ])
 }
@@ -265,7 +266,13 @@ pub fn of_spec(argv: &[String], spec: &Spec) -> Result<ArgMatches, i32> {
 
 fn finish(result: Result<ArgMatches, clap::Error>) -> Result<ArgMatches, i32> {
     result.map_err(|error| {
-        let _ = error.print();
+        match error.use_stderr() {
+            true => drop(error.print()),
+            false => {
+                let text = error.render();
+                output::print(&if output::colour_out() { text.ansi().to_string() } else { text.to_string() });
+            }
+        }
         error.exit_code()
     })
 }

@@ -9,7 +9,12 @@ use engine::diagnostic::{Diagnostic, Severity, Sources, json};
 pub fn command(argv: &[String]) -> i32 {
     match prepare(argv) {
         Err(code) => code,
-        Ok(prepared) => report(&prepared),
+        Ok(mut prepared) => {
+            let code = report(&mut prepared);
+            // The process ends here: to take a large plan apart, piece by piece, would serve nothing.
+            std::mem::forget(prepared);
+            code
+        }
     }
 }
 
@@ -17,11 +22,12 @@ pub fn command(argv: &[String]) -> i32 {
 pub fn typed(argv: &[String], typed: &[String]) -> i32 {
     match prepare_typed(argv, typed) {
         Err(code) => code,
-        Ok(prepared) => report(&prepared),
+        Ok(mut prepared) => report(&mut prepared),
     }
 }
 
-fn report(prepared: &Prepared) -> i32 {
+fn report(prepared: &mut Prepared) -> i32 {
+    prepared.try_orders();
     let _stage = stage!("view");
     let deny = prepared.matches.get_one::<String>("deny").is_some();
     let denied = deny && prepared.findings.iter().any(|f| f.severity == Severity::Warning);

@@ -46,17 +46,25 @@ pub fn main(argv: Vec<OsString>) -> i32 {
     if twistd::called(&argv) {
         return twistd::command(&argv, argv.get(1..).unwrap_or_default());
     }
+    // What a start and a stop do counts, not what they could say of it.
     match argv.get(1).map(String::as_str) {
         Some("run") => run::command(&argv),
-        Some("check") => profile::profiled(&argv, || check::command(&argv)),
-        Some("plan") => profile::profiled(&argv, || plan::command(&argv)),
         Some("stop") => stop::command(&argv),
-        Some("status") => status::command(&argv),
         Some("twistd") => twistd::command(&argv, argv.get(2..).unwrap_or_default()),
-        _ => match args::plain(&argv) {
+        _ => output::exit_code(shows(&argv)),
+    }
+}
+
+/// The subcommands that show something.
+fn shows(argv: &[String]) -> i32 {
+    match argv.get(1).map(String::as_str) {
+        Some("check") => profile::profiled(argv, || check::command(argv)),
+        Some("plan") => profile::profiled(argv, || plan::command(argv)),
+        Some("status") => status::command(argv),
+        _ => match args::plain(argv) {
             Err(code) => code,
             Ok(matches) => match matches.subcommand() {
-                Some(("trace", m)) => profile::profiled(&argv, || trace::command(m)),
+                Some(("trace", m)) => profile::profiled(argv, || trace::command(m)),
                 Some(("specs", m)) => specs::command(m),
                 Some(("kinds", m)) => kinds::command(m),
                 Some(("explain", m)) => explain::command(m),

@@ -1,7 +1,8 @@
 //! Text to people and to programs: a broken pipe is no error, colour only where it is wanted.
 
-use engine::diagnostic::{Diagnostic, Severity, Sources, Style, render};
+use engine::diagnostic::{Diagnostic, Severity, Sources, Style, render_in};
 use std::io::{IsTerminal, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Writes to standard output; a reader that went away is fine, what else goes wrong is said.
 pub fn print(text: &str) {
@@ -14,10 +15,20 @@ pub fn printed(text: &str) -> bool {
     written(out.write_all(text.as_bytes()).and_then(|()| out.flush()))
 }
 
+/// Something that was to be printed could not be.
+static LOST: AtomicBool = AtomicBool::new(false);
+
+/// The exit code of a command whose whole work is what it prints.
+pub fn exit_code(code: i32) -> i32 {
+    if code == crate::exit::FINE && LOST.load(Ordering::Relaxed) { crate::exit::FAILED } else { code }
+}
+
 fn written(done: std::io::Result<()>) -> bool {
     match done {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-            complain(&format!("error: standard output cannot be written: {error}\n"));
+            if !LOST.swap(true, Ordering::Relaxed) {
+                complain(&format!("error: standard output cannot be written: {error}\n"));
+            }
             false
         }
         _ => true,
@@ -58,19 +69,27 @@ pub fn width() -> usize {
     shown.or(columns).unwrap_or(80)
 }
 
+/// Longer lines than this are hard to read.
+const WIDEST: usize = 110;
+
 /// How many findings a person reads.
 const MOST: usize = 50;
 
 /// Draws the findings on standard error.
 pub fn findings(findings: &[Diagnostic], sources: &Sources) {
     let style = if colour_err() { Style::Colour } else { Style::Plain };
+    let terminal = std::io::stderr().is_terminal();
+    let width = terminal.then(|| width().min(WIDEST));
     let mut text = String::new();
     for finding in findings.iter().take(MOST) {
-        text.push_str(&render(finding, sources, style));
+        text.push_str(&render_in(finding, sources, style, width));
         text.push('\n');
     }
     if findings.len() > MOST {
         text.push_str(&format!("{} more are not shown\n\n", findings.len() - MOST));
+    }
+    if let Some(first) = findings.first().filter(|_| terminal) {
+        text.push_str(&format!("the story behind a finding, and what to do: rsd explain {}\n", first.code));
     }
     complain(&text);
 }

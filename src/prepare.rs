@@ -4,7 +4,7 @@ use crate::args::{self, Line};
 use crate::profile::stage;
 use crate::{exit, output, source};
 use clap::ArgMatches;
-use engine::diagnostic::{At, Diagnostic, Severity, Sources};
+use engine::diagnostic::{At, Diagnostic, Place, Severity, Sources};
 use engine::effect::Brought;
 use engine::options::{self, Launch, Settings};
 use engine::plan::{Plan, Request};
@@ -15,6 +15,11 @@ use engine::snapshot::Snapshot;
 use engine::spec::Spec;
 use phases::kinds::CATALOGUE;
 use std::path::PathBuf;
+
+/// Orders are tried for plans up to this size only, in steps: each is planned and judged anew.
+const LARGEST_TRIED: usize = 200;
+/// No more orders than this are tried.
+const MOST_TRIED: usize = 8;
 
 /// Everything that is known before anything is done.
 pub struct Prepared {
@@ -115,7 +120,15 @@ pub fn planned(argv: &[String]) -> Result<Prepared, i32> {
 
 impl Prepared {
     fn make_plan(&self, brought: Option<&Brought>) -> (Option<Plan>, Vec<Diagnostic>) {
-        let Basis { spec, settings, launch, order, skip, unchecked, .. } = &self.basis;
+        self.make_plan_in(&self.basis.order, brought)
+    }
+
+    fn make_plan_in(
+        &self,
+        order: &[At<String>],
+        brought: Option<&Brought>,
+    ) -> (Option<Plan>, Vec<Diagnostic>) {
+        let Basis { spec, settings, launch, skip, unchecked, .. } = &self.basis;
         engine::plan::plan(&Request {
             spec,
             settings,
@@ -146,6 +159,55 @@ impl Prepared {
             findings.iter_mut().for_each(|f| f.severity = f.severity.min(Severity::Warning));
         }
         Replanned { plan, findings, predicted }
+    }
+
+    /// Tries the orders that findings ask for, and keeps those with which the finding is gone and nothing
+    /// worse comes: what is advised was played through.
+    pub fn try_orders(&mut self) {
+        let Some(plan) = self.plan.as_ref().filter(|plan| plan.steps().len() <= LARGEST_TRIED) else {
+            return;
+        };
+        let mut tried: Vec<(usize, Vec<String>)> = Vec::new();
+        for (n, finding) in self.findings.iter().enumerate() {
+            let Some([first, second]) = &finding.sooner else { continue };
+            // What `--order` says already is one list, and cannot be added to.
+            if let Some(order) = plan.sooner(first, second).filter(|_| self.basis.order.is_empty())
+                && tried.len() < MOST_TRIED
+                && self.mends(finding, &order)
+            {
+                tried.push((n, order));
+            }
+        }
+        for (n, order) in tried {
+            let finding = &mut self.findings[n];
+            let text = format!(
+                "tried, and it is gone: `--order {}`, or `order: [{}]` in an overlay",
+                order.join(","),
+                order.join(", ")
+            );
+            let put =
+                finding.sooner.as_ref().map(|[first, second]| format!("put `{first}` before `{second}`"));
+            let behind = finding.help.iter().position(|h| Some(h) == put.as_ref());
+            finding.help.insert(behind.map_or(finding.help.len(), |at| at + 1), text);
+            finding.order = order;
+        }
+    }
+
+    fn mends(&self, finding: &Diagnostic, order: &[String]) -> bool {
+        let names: Vec<At<String>> =
+            order.iter().map(|name| At::new(name.clone(), Place::default())).collect();
+        let (plan, mut findings) = self.make_plan_in(&names, None);
+        let Some(plan) = plan else { return false };
+        findings.extend(rules::judge(&plan, &self.snapshot).1);
+        let worth = |all: &[Diagnostic]| -> [usize; 3] {
+            [Severity::Error, Severity::Warning, Severity::Note]
+                .map(|severity| all.iter().filter(|f| f.severity == severity).count())
+        };
+        let before: Vec<Diagnostic> =
+            self.findings.iter().filter(|f| !f.phases.is_empty()).cloned().collect();
+        let gone =
+            !findings.iter().any(|f| f.code == finding.code && f.phases.first() == finding.phases.first());
+        gone && worth(&findings) < worth(&before)
     }
 
     fn judge(&mut self) {

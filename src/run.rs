@@ -6,7 +6,7 @@ use engine::diagnostic::{Diagnostic, Severity};
 use engine::effect::{Application, Brought, Effect, Ended};
 use engine::plan::Approved;
 use engine::run::{Ending, Header, How, Report};
-use engine::timeline::{Failure, Timeline};
+use engine::timeline::{Divergence, Failure, Timeline};
 use phases::host::Host;
 use phases::journal::Journal;
 use phases::sys::process;
@@ -108,6 +108,8 @@ fn go(prepared: &Prepared, approved: &Approved, manner: &Manner) -> i32 {
             return exit::FAILED;
         }
     };
+    let name = prepared.name.clone();
+    host = host.showing(Box::new(move |divergence| output::complain(&differs(&name, divergence))));
     let replan = |brought: &Brought| {
         let replanned = prepared.replan(brought);
         let said: Vec<_> =
@@ -116,7 +118,8 @@ fn go(prepared: &Prepared, approved: &Approved, manner: &Manner) -> i32 {
         replanned
     };
     let predicted = prepared.simulation.as_ref().map(|s| &s.timeline);
-    let how = How { predicted, whole: false, header, replan: Some(&replan) };
+    let strict = prepared.matches.get_flag("strict");
+    let how = How { predicted, strict, whole: false, header, replan: Some(&replan) };
     let report = engine::run::run(approved, &mut host, &mut engine::run::traced, &how);
     let code = conclude(&Said {
         name: &prepared.name,
@@ -203,6 +206,18 @@ fn ready(said: &Said) -> String {
     let name = engine::text::clean(said.name);
     let trace = said.run.map_or_else(String::new, |run| format!(" (`rsd trace {run}` shows how)"));
     format!("{name}: ready in {took}{process}{trace}\n")
+}
+
+/// What is not as it was predicted, as soon as it is known.
+fn differs(name: &str, divergence: &Divergence) -> String {
+    let clean = engine::text::clean;
+    format!(
+        "{}: {}: {}\n  it may mean that {}\n",
+        clean(name),
+        clean(&divergence.phase),
+        clean(&divergence.sentence()),
+        divergence.meaning()
+    )
 }
 
 fn failures(said: &Said) -> String {

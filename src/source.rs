@@ -44,10 +44,15 @@ pub fn fetch(name: &str, from: Option<&str>) -> Result<(String, String), String>
         }
         match engine::text::did_you_mean(name, BUILTIN.iter().map(|(n, _)| *n)) {
             Some(meant) => format!("{why}, and no built-in spec has that name; did you mean `{meant}`?"),
-            None => format!("{why}, and no built-in spec has that name"),
+            None => format!("{why}, and no built-in spec has that name (there are {})", names()),
         }
     })?;
     Ok((path.display().to_string(), text))
+}
+
+/// The names of the built-in specs, for a sentence.
+fn names() -> String {
+    engine::text::list(&BUILTIN.iter().map(|(name, _)| format!("`{name}`")).collect::<Vec<_>>())
 }
 
 /// The path without `.` in it.
@@ -70,7 +75,7 @@ fn read(path: &Path) -> Result<String, String> {
     if meta.is_file() && meta.len() > LARGEST {
         return Err(format!("it has {} bytes, and a spec may have {LARGEST}", meta.len()));
     }
-    let mut bytes = Vec::new();
+    let mut bytes = Vec::with_capacity(meta.len().min(LARGEST) as usize + 1);
     file.take(LARGEST + 1).read_to_end(&mut bytes).map_err(sentence)?;
     if bytes.len() as u64 > LARGEST {
         return Err(format!("it has more than {LARGEST} bytes"));

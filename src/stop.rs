@@ -92,7 +92,9 @@ fn end(name: &str, path: &Path, pid: i32, patience: u64, guarded: bool) -> i32 {
         process::wait_readable([pidfd.as_fd()], (ns / 1_000_000).min(i32::MAX as u64) as i32)
             .is_ok_and(|[g]| g)
     };
+    let mut how = "stopped in";
     if !gone(patience) {
+        how = "killed: it did not heed the request to stop for";
         output::complain(&format!(
             "{name}: process {pid} did not end within {}; it is killed\n",
             engine::text::duration(patience)
@@ -115,7 +117,7 @@ fn end(name: &str, path: &Path, pid: i32, patience: u64, guarded: bool) -> i32 {
         left = path.exists();
     }
     let took = engine::text::duration(process::monotonic().saturating_sub(begin));
-    output::print(&format!("{name}: process {pid} stopped in {took}\n"));
+    output::print(&format!("{name}: process {pid} {how} {took}\n"));
     if left {
         output::complain(&format!(
             "  its PID file {} is left behind, and stale: the daemon was not allowed to remove it\n  why: rsd trace; rsd explain RSD0402\n",

@@ -97,7 +97,9 @@ fn go(typed: &[String], parsed: &Parsed, start: &Start) -> i32 {
     let line = |subcommand: &str, words: &mut dyn Iterator<Item = &String>| -> Vec<String> {
         ["rsd", subcommand].into_iter().map(str::to_owned).chain(words.cloned()).collect()
     };
-    let judged = || line("check", &mut start.words.iter().filter(|w| !w.starts_with("--journal=")));
+    let judged = || {
+        line("check", &mut start.words.iter().filter(|w| !w.starts_with("--journal=") && *w != "--strict"))
+    };
     if parsed.has("as-rsd") {
         output::print(&format!("{}\n", shown(&line("run", &mut start.words.iter()))));
         return exit::FINE;

@@ -130,8 +130,8 @@ fn extensions(plan: &Plan) -> Vec<Vec<usize>> {
         if done.len() == steps.len() {
             return all.push(done.clone());
         }
-        for next in 0..steps.len() {
-            let mut edges = steps[next].because.iter().filter(|b| b.reason != Reason::File);
+        for (next, step) in steps.iter().enumerate() {
+            let mut edges = step.because.iter().filter(|b| b.reason != Reason::File);
             if !done.contains(&next) && edges.all(|b| done.contains(&b.after)) {
                 done.push(next);
                 go(plan, done, all);

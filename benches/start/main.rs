@@ -10,6 +10,8 @@
 //! `launch.c`. The machine is left as it was: users, groups and `/var/lib` are private to a mount namespace.
 
 mod job;
+#[path = "../support/page.rs"]
+mod page;
 mod report;
 
 use std::collections::BTreeMap;

@@ -1,16 +1,9 @@
 //! The table, and its place in `docs/performance.md`.
 
 use std::fmt::Write as _;
-use std::fs;
-use std::path::Path;
-use std::process::Command;
 
 use crate::job::{Sample, Starter, YARDSTICK};
-use crate::{During, Result};
-
-const PAGE: &str = "docs/performance.md";
-const BEGIN: &str = "<!-- start:begin -->";
-const END: &str = "<!-- start:end -->";
+use crate::{Result, page};
 
 /// Tenth, fiftieth and ninetieth percentile.
 #[derive(Clone, Copy)]
@@ -81,7 +74,8 @@ impl Row {
 pub fn table(rows: &[Row], rounds: usize) -> String {
     let mut text = String::new();
     let fifo = if rows.iter().all(|r| r.fifo) { "SCHED_FIFO" } else { "ordinary priority" };
-    let _ = writeln!(text, "{}\n{rounds} rounds, {fifo}; median (10th–90th percentile).\n", machine());
+    let machine = page::machine(&["gcc"]);
+    let _ = writeln!(text, "{machine}\n{rounds} rounds, {fifo}; median (10th–90th percentile).\n");
     text.push_str(
         "| starter | first instruction, ms | × C | `main()`, ms | × C | starter returns, ms | × C | peak RSS, MiB \
          | stays resident beside the program, MiB | system calls | PID file names the daemon on return | differs from the job |\n\
@@ -112,49 +106,7 @@ pub fn table(rows: &[Row], rounds: usize) -> String {
     text
 }
 
-/// Where and when, in a sentence.
-fn machine() -> String {
-    let cpu_info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let field = |name: &str| {
-        cpu_info
-            .lines()
-            .find(|l| l.starts_with(name))
-            .and_then(|l| l.split_once(':'))
-            .map(|(_, v)| v.trim().to_owned())
-    };
-    let cpu = field("model name").unwrap_or_else(|| std::env::consts::ARCH.to_owned());
-    let guest = field("flags").is_some_and(|f| f.split(' ').any(|w| w == "hypervisor"));
-    let cores = std::thread::available_parallelism().map_or(0, usize::from);
-    let system = fs::read_to_string("/etc/os-release").unwrap_or_default();
-    let system = system
-        .lines()
-        .find_map(|l| l.strip_prefix("PRETTY_NAME="))
-        .unwrap_or("?")
-        .trim_matches('"')
-        .to_owned();
-    let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
-    let load = load.split(' ').next().unwrap_or("?").trim().to_owned();
-    format!(
-        "Measured on {}: {cpu}, {cores} cores{}, Linux {}, {system}, {}, {}; load average {load}.",
-        said_by("date", &["-u", "+%Y-%m-%d"]),
-        if guest { " (a virtual machine)" } else { "" },
-        said_by("uname", &["-r"]),
-        said_by("rustc", &["--version"]).split(" (").next().unwrap_or("?"),
-        said_by("gcc", &["--version"]),
-    )
-}
-
-fn said_by(program: &str, arguments: &[&str]) -> String {
-    let out = Command::new(program).args(arguments).output();
-    let text = out.map(|o| String::from_utf8_lossy(&o.stdout).into_owned()).unwrap_or_default();
-    text.lines().next().unwrap_or("?").to_owned()
-}
-
 /// Puts the report between the markers of the page.
 pub fn write(report: &str) -> Result<()> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(PAGE);
-    let page = fs::read_to_string(&path).during(PAGE)?;
-    let parts = page.split_once(BEGIN).and_then(|(head, rest)| Some((head, rest.split_once(END)?.1)));
-    let (head, tail) = parts.ok_or(format!("{PAGE} has no {BEGIN} … {END}"))?;
-    fs::write(&path, format!("{head}{BEGIN}\n{report}{END}{tail}")).during(PAGE)
+    page::put("docs/performance.md", "start", report)
 }

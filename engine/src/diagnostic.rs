@@ -115,6 +115,10 @@ pub struct Diagnostic {
     pub help: Vec<String>,
     /// an edit that would mend it: replace the place by the text
     pub edit: Option<(Place, String)>,
+    /// what would mend it as an order: the first of these phases before the second
+    pub sooner: Option<[String; 2]>,
+    /// the list for `order` that was tried, and with which it is gone
+    pub order: Vec<String>,
     /// the phases involved
     pub phases: Vec<String>,
     /// the privilege to do it was missing from the start (exit 4 where all errors are of this sort)
@@ -132,6 +136,8 @@ impl Diagnostic {
             notes: Vec::new(),
             help: Vec::new(),
             edit: None,
+            sooner: None,
+            order: Vec::new(),
             phases: Vec::new(),
             unprivileged: false,
         }
@@ -191,6 +197,12 @@ impl Diagnostic {
         self
     }
 
+    /// Says what would mend it: one phase before another.
+    pub fn sooner(mut self, first: &str, second: &str) -> Self {
+        self.sooner = Some([first.to_owned(), second.to_owned()]);
+        self.help(format!("put `{first}` before `{second}`"))
+    }
+
     /// Names a phase that is involved.
     pub fn phase(mut self, name: impl Into<String>) -> Self {
         self.phases.push(name.into());
@@ -214,13 +226,23 @@ pub enum Style {
 
 /// The text of one finding, as rustc would print it, ending in a newline.
 pub fn render(finding: &Diagnostic, sources: &Sources, style: Style) -> String {
+    render_in(finding, sources, style, None)
+}
+
+/// The same with its sentences broken to fit that many columns.
+pub fn render_in(finding: &Diagnostic, sources: &Sources, style: Style, width: Option<usize>) -> String {
     let clean = |s: &str| crate::text::clean(s).into_owned();
+    // In front of a note: the line numbers and ` = note: `; in front of the message: `warning[RSD0401]: `.
+    let wrapped = |s: &str, before: usize| match width {
+        Some(width) => wrap(&clean(s), width.saturating_sub(before).max(30)),
+        None => clean(s),
+    };
     let level = match finding.severity {
         Severity::Error => Level::ERROR,
         Severity::Warning => Level::WARNING,
         Severity::Note => Level::NOTE,
     };
-    let message = clean(&finding.message);
+    let message = wrapped(&finding.message, 18);
     let (near, far) = near(&finding.labels, sources);
     // One snippet a text, the culprit's first.
     let mut order: Vec<u16> = Vec::new();
@@ -244,7 +266,7 @@ pub fn render(finding: &Diagnostic, sources: &Sources, style: Style) -> String {
         }
         main = main.element(snippet);
     }
-    let notes: Vec<String> = far.iter().chain(&finding.notes).map(|n| clean(n)).collect();
+    let notes: Vec<String> = far.iter().chain(&finding.notes).map(|n| wrapped(n, 14)).collect();
     let origin = finding.file.as_deref().map(clean);
     if finding.labels.is_empty()
         && let Some(name) = &origin
@@ -254,7 +276,7 @@ pub fn render(finding: &Diagnostic, sources: &Sources, style: Style) -> String {
     for note in &notes {
         main = main.element(Level::NOTE.message(note.as_str()));
     }
-    let help: Vec<String> = finding.help.iter().map(|n| clean(n)).collect();
+    let help: Vec<String> = finding.help.iter().map(|n| wrapped(n, 14)).collect();
     let mut report = vec![];
     let patched = finding.edit.as_ref().and_then(|(at, text)| {
         windows.iter().find(|w| w.source == at.source).map(|w| (w, w.range(*at), clean(text)))
@@ -284,6 +306,24 @@ pub fn render(finding: &Diagnostic, sources: &Sources, style: Style) -> String {
     let mut text = renderer.render(&report);
     text.push('\n');
     text
+}
+
+/// Breaks a sentence at blanks; a longer word stands alone in its line.
+fn wrap(text: &str, columns: usize) -> String {
+    let (mut out, mut used) = (String::new(), 0);
+    for word in text.split(' ') {
+        let wide = unicode_width::UnicodeWidthStr::width(word);
+        if used > 0 && used + 1 + wide > columns {
+            out.push('\n');
+            used = 0;
+        } else if used > 0 {
+            out.push(' ');
+            used += 1;
+        }
+        out.push_str(word);
+        used += wide;
+    }
+    out
 }
 
 /// The labels that can be drawn, and in words those that stand in the same line but far from the
@@ -391,6 +431,8 @@ pub struct FindingJson<'a> {
     at: Vec<PositionJson>,
     notes: &'a [String],
     help: String,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    order: &'a [String],
 }
 
 #[derive(Serialize)]
@@ -428,5 +470,6 @@ pub fn json<'a>(finding: &'a Diagnostic, sources: &Sources) -> FindingJson<'a> {
         at,
         notes: &finding.notes,
         help: finding.help.join("; "),
+        order: &finding.order,
     }
 }

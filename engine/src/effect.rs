@@ -6,15 +6,17 @@
 
 mod identity;
 mod setting;
+mod standing;
 mod touches;
 
 pub use identity::{Capability, CapabilitySet, Identity, Ids};
 pub use setting::{IoPriority, Limits, Policy, Resource, SecureBits, Setting, Settings, Unit};
+pub use standing::Standing;
 pub use touches::{State, Touch};
 
 use crate::plan::Plan;
 use crate::snapshot::User;
-use crate::timeline::Failure;
+use crate::timeline::{Divergence, Failure};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::net::SocketAddr;
@@ -378,6 +380,8 @@ pub enum ErrorKind {
     Timeout,
     /// a signal asked to stop
     Interrupted,
+    /// the process is not what the model said, and the run is strict
+    Diverged,
 }
 
 /// Why an effect failed.
@@ -510,6 +514,10 @@ pub trait System {
     fn perform(&mut self, effect: &Effect) -> Result<Performed, SystemError>;
     /// Who this process is, read back from the world.
     fn identity(&mut self) -> Result<Identity, SystemError>;
+    /// What else this process is, read back from the world.
+    fn standing(&mut self) -> Result<Standing, SystemError>;
+    /// Say at once, to the people who started the run, that model and world differ.
+    fn differs(&mut self, _divergence: &Divergence) {}
     /// Nanoseconds on the world's monotonic clock.
     fn now(&mut self) -> u64;
     /// The process that is speaking.

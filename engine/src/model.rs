@@ -10,7 +10,7 @@ pub use files::{Access, Files, Node};
 
 use crate::effect::{
     Application, Brought, Capability, CapabilitySet, Done, Effect, ErrorKind, Handle, Identity, News, Owner,
-    Performed, Program, Settings, Socket, System, SystemError, Undo, Undoer, Verdict,
+    Performed, Program, Settings, Socket, Standing, System, SystemError, Undo, Undoer, Verdict,
 };
 use crate::plan::Plan;
 use crate::snapshot::{FileKind, NoPython, Python, Snapshot};
@@ -439,6 +439,10 @@ impl System for Model {
 
     fn identity(&mut self) -> Result<Identity, SystemError> {
         Ok(self.identity.clone())
+    }
+
+    fn standing(&mut self) -> Result<Standing, SystemError> {
+        Ok(Standing { pid: self.ids.pid, sid: self.ids.sid })
     }
 
     fn now(&mut self) -> u64 {

@@ -16,7 +16,6 @@ use crate::snapshot::Snapshot;
 use crate::spec::{OnFailure, Privilege, Spec};
 use crate::timeline::Process;
 use serde::Serialize;
-use std::collections::BTreeSet;
 
 /// Why one step comes after another. The order is that of strength.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -168,6 +167,25 @@ impl Plan {
     pub fn find(&self, phase: &str) -> Option<usize> {
         self.steps.iter().position(|s| s.phase == phase)
     }
+    /// The list for `order` (`--order`) by which one step comes before another that it follows now: the
+    /// later one is moved behind it, and with it what must follow that one. `None` where needs or
+    /// privilege want it as it is.
+    pub fn sooner(&self, first: &str, second: &str) -> Option<Vec<String>> {
+        let (first, second) = (self.find(first)?, self.find(second)?);
+        let mut moved = vec![second];
+        for step in second + 1..first + 1 {
+            let must =
+                |b: &Because| moved.contains(&b.after) && !matches!(b.reason, Reason::Order | Reason::File);
+            if self.steps[step].because.iter().any(must) {
+                moved.push(step);
+            }
+        }
+        if second >= first || moved.contains(&first) {
+            return None;
+        }
+        moved.insert(0, first);
+        Some(moved.into_iter().map(|step| self.steps[step].phase.clone()).collect())
+    }
     /// Every effect of every step that is not skipped, in order.
     pub fn effects(&self) -> impl Iterator<Item = (usize, &Effect)> {
         self.steps.iter().enumerate().flat_map(|(i, s)| s.effects.iter().map(move |e| (i, e)))
@@ -263,20 +281,30 @@ fn assemble(request: &Request, nodes: Vec<resolve::Node>, graph: &order::Graph, 
     let guarded = nodes.iter().any(|n| n.effects.contains(&Effect::KeepGuard));
     let mut nodes: Vec<_> = nodes.into_iter().map(Some).collect();
     let mut steps = Vec::with_capacity(order.len());
+    let mut direct: Vec<(usize, Reason, Option<Place>)> = Vec::new();
     for (p, n) in order.iter().enumerate() {
         let Some(node) = nodes[*n].take() else { continue };
         let phase = &spec.phases[*n];
-        let mut direct: Vec<(usize, Reason, Option<Place>)> = graph
-            .edges_directed(NodeIndex::new(*n), Direction::Incoming)
-            .map(|e| (place[e.source().index()], e.weight().reason, e.weight().at))
-            .collect();
+        direct.extend(
+            graph
+                .edges_directed(NodeIndex::new(*n), Direction::Incoming)
+                .map(|e| (place[e.source().index()], e.weight().reason, e.weight().at)),
+        );
         direct.sort_unstable();
         direct.dedup_by_key(|(after, ..)| *after);
         if p > 0 && direct.last().is_none_or(|(after, ..)| *after != p - 1) {
             direct.push((p - 1, Reason::File, None));
         }
-        let mut needed: BTreeSet<usize> = node.needs.iter().map(|(n, _)| place[*n]).collect();
-        needed.remove(&p);
+        let mut because = Vec::with_capacity(direct.len());
+        because.extend(direct.drain(..).map(|(after, reason, at)| Because {
+            after,
+            reason,
+            at: at.filter(|at| at.len > 0),
+        }));
+        let mut needed: Vec<usize> =
+            node.needs.iter().map(|(n, _)| place[*n]).filter(|needed| *needed != p).collect();
+        needed.sort_unstable();
+        needed.dedup();
         let privileged = matches!(phase.privilege.v, Privilege::Privileged | Privilege::Root);
         let process = match daemonize {
             _ if node.down && privileged && guarded => Process::Guard,
@@ -298,11 +326,8 @@ fn assemble(request: &Request, nodes: Vec<resolve::Node>, graph: &order::Graph, 
             process,
             skipped: node.skipped,
             needs: phase.needs.iter().map(|n| n.v.clone()).collect(),
-            needed: needed.into_iter().collect(),
-            because: direct
-                .into_iter()
-                .map(|(after, reason, at)| Because { after, reason, at: at.filter(|at| at.len > 0) })
-                .collect(),
+            needed,
+            because,
             effects: node.effects,
             always: phase.always,
             timeout: phase.timeout.as_ref().map(|t| t.v),

@@ -20,7 +20,7 @@ use crate::diagnostic::Diagnostic;
 use crate::effect::{Effect, Identity};
 use crate::plan::{Plan, Step};
 use crate::simulate::{Simulation, simulate};
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Snapshot, User};
 
 /// Looks at a plan that was simulated, and says what it finds.
 type Rule = fn(&Judge) -> Vec<Diagnostic>;
@@ -45,13 +45,13 @@ const RULES: &[(&[&str], Rule)] = &[
     (&["RSD0411"], |judge| judge.made_for_everybody()),
     (&["RSD0503"], |judge| judge.code_read_as_root()),
     (&["RSD0504"], |judge| judge.library_out_of_reach()),
-    (&["RSD0402"], |judge| judge.pid_file_unknown_to_the_guard()),
-    (&["RSD0520"], |judge| judge.started_as_another()),
-    (&["RSD0521"], |judge| judge.started_before_the_log()),
     (&["RSD0316"], |judge| judge.capabilities_cleared_by_the_drop()),
     (&["RSD0510"], |judge| judge.set_behind_the_start()),
     (&["RSD0511"], |judge| judge.set_id_without_effect()),
     (&["RSD0603"], |judge| judge.bound_for_nobody()),
+    (&["RSD0402"], |judge| judge.pid_file_unknown_to_the_guard()),
+    (&["RSD0520"], |judge| judge.started_as_another()),
+    (&["RSD0521"], |judge| judge.started_before_the_log()),
 ];
 
 /// Judges a plan on the machine that the snapshot shows.
@@ -60,7 +60,7 @@ pub fn judge(plan: &Plan, snapshot: &Snapshot) -> (Simulation, Vec<Diagnostic>) 
     let simulation = simulate(plan, snapshot);
     drop(stage);
     let _stage = tracing::info_span!(target: "rsd", "rules").entered();
-    let judge = Judge { plan, snapshot, simulation: &simulation };
+    let judge = Judge::new(plan, snapshot, &simulation);
     let mut findings = judge.found();
     findings.extend(judge.ties(&findings));
     findings.sort_by_key(|f| std::cmp::Reverse(f.severity));
@@ -72,9 +72,20 @@ struct Judge<'a> {
     plan: &'a Plan,
     snapshot: &'a Snapshot,
     simulation: &'a Simulation,
+    /// the step that serves
+    serves: Option<usize>,
+    /// the steps that drop, in their order
+    drops: Vec<usize>,
 }
 
-impl Judge<'_> {
+impl<'a> Judge<'a> {
+    fn new(plan: &'a Plan, snapshot: &'a Snapshot, simulation: &'a Simulation) -> Self {
+        let steps = || plan.steps().iter().enumerate().filter(|(_, s)| s.skipped.is_none());
+        let serves = steps().find(|(_, s)| s.serves()).map(|(i, _)| i);
+        let drops = steps().filter(|(_, s)| s.drop).map(|(i, _)| i).collect();
+        Judge { plan, snapshot, simulation, serves, drops }
+    }
+
     /// What the rules find in this one order.
     fn found(&self) -> Vec<Diagnostic> {
         let mut findings = Vec::new();
@@ -96,6 +107,25 @@ impl Judge<'_> {
         self.steps().flat_map(|(i, s)| s.effects.iter().map(move |e| (i, s, e)))
     }
 
+    /// A process to people: the name that was asked for, where one was, and its numbers.
+    fn who(&self, identity: &Identity) -> String {
+        let (uid, gid) = (identity.uid[1], identity.gid[1]);
+        let named = |(asked, user): (&String, &Option<User>)| {
+            let user = user.as_ref().filter(|u| u.uid == uid && asked.parse::<u32>().is_err())?;
+            Some(format!("{} ({uid}:{gid})", user.name))
+        };
+        let name = match (uid, gid) {
+            (0, 0) => "root".to_owned(),
+            _ => self.snapshot.users.iter().find_map(named).unwrap_or(format!("{uid}:{gid}")),
+        };
+        match identity.caps.len() {
+            0 if uid != 0 => name,
+            0 => format!("{name} with no capabilities"),
+            _ if uid == 0 && identity.caps == identity.bounding => name,
+            n => format!("{name} with {n} capabilities"),
+        }
+    }
+
     /// Who runs a step, when it begins.
     fn before(&self, step: usize) -> Option<&Identity> {
         self.simulation.timeline.spans.get(step)?.identity_before.as_deref()
@@ -108,8 +138,7 @@ impl Judge<'_> {
 
     /// Who serves; who is left at the end where nothing serves.
     fn serving(&self) -> Option<&Identity> {
-        let serve = self.steps().find(|(_, s)| s.serves()).map(|(i, _)| i);
-        match serve {
+        match self.serves {
             Some(i) => self.before(i),
             None => self.simulation.timeline.spans.iter().rev().find_map(|s| s.identity_after.as_deref()),
         }
@@ -122,6 +151,7 @@ impl Judge<'_> {
 
     /// The last drop before a step.
     fn drop_before(&self, step: usize) -> Option<&Step> {
-        self.steps().take_while(|(i, _)| *i < step).filter(|(_, s)| s.drop).map(|(_, s)| s).last()
+        let count = self.drops.partition_point(|d| *d < step);
+        self.drops[..count].last().and_then(|d| self.plan.steps().get(*d))
     }
 }

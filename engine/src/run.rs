@@ -3,10 +3,11 @@
 //! It does not know in which world it runs. Three processes may leave a run: the launcher stays
 //! behind at `daemonize` and waits, the guard waits for the daemon's end, the daemon goes on.
 
+mod compare;
 mod learn;
 
 use crate::effect::{
-    Effect, End, Ended, ErrorKind, Identity, News, Performed, System, SystemError, Undo, Undoer,
+    End, Ended, ErrorKind, Identity, News, Performed, Standing, System, SystemError, Undo, Undoer,
 };
 use crate::plan::Approved;
 use crate::plan::{Plan, Step};
@@ -32,6 +33,8 @@ pub struct Header {
 pub struct How<'a> {
     /// what the model said, to compare with
     pub predicted: Option<&'a Timeline>,
+    /// a difference from what the model said fails the phase, and the start is given up
+    pub strict: bool,
     /// go on after failures and play every process: for the model, which is to find all that fails
     pub whole: bool,
     /// about the run
@@ -134,6 +137,10 @@ pub(crate) fn go<S: System>(plan: &Plan, system: &mut S, record: &mut dyn FnMut(
             divergences: Vec::new(),
         },
         identity: None,
+        read: false,
+        standing: None,
+        differing: Vec::new(),
+        unwinding: false,
     };
     let ending = this.whole_run();
     this.report.ending = ending;
@@ -164,7 +171,16 @@ struct Loop<'a, S> {
     state: Run,
     undo: Vec<(usize, Undo)>,
     report: Report,
-    identity: Option<Identity>,
+    /// which process it was found to be at last, and who
+    identity: Option<(u32, Identity)>,
+    /// nothing was performed since it was read
+    read: bool,
+    /// what else the process was found to be
+    standing: Option<Standing>,
+    /// where model and host differed at the last comparison
+    differing: Vec<Divergence>,
+    /// the start is being taken back: phases run in another process than they were planned for
+    unwinding: bool,
 }
 
 impl<S: System> Loop<'_, S> {
@@ -193,8 +209,7 @@ impl<S: System> Loop<'_, S> {
                 Went::Guard => return self.guard(),
                 Went::Failed(_) if self.state != Run::Starting => self.report.serve_failed = true,
                 Went::Failed(failure) => {
-                    let called_off = failure.kind == ErrorKind::Interrupted;
-                    if (step.on_failure != OnFailure::Continue || called_off) && !self.how.whole {
+                    if (step.on_failure != OnFailure::Continue || final_(failure.kind)) && !self.how.whole {
                         return self.give_up(i, failure);
                     }
                 }
@@ -216,7 +231,11 @@ impl<S: System> Loop<'_, S> {
     }
 
     fn open_record(&mut self) {
-        let phases = self.plan.steps.iter().map(|s| header(&self.plan, s)).collect();
+        let named = |s: &Step| match self.how.whole {
+            true => name_only(s),
+            false => header(&self.plan, s),
+        };
+        let phases = self.plan.steps.iter().map(named).collect();
         self.say(What::Run {
             schema: crate::timeline::SCHEMA,
             spec: self.plan.spec.clone(),
@@ -226,6 +245,7 @@ impl<S: System> Loop<'_, S> {
             phases,
         });
         self.note_identity();
+        self.begin_comparing();
     }
 
     fn say(&mut self, what: What) {
@@ -267,12 +287,14 @@ impl<S: System> Loop<'_, S> {
             self.say(What::Enter { phase: step.phase.clone() });
             let before = self.undo.len();
             let error = match self.effects(i) {
-                Ok(Went::On) => {
-                    self.mark(i, PhaseMark::Finish);
-                    self.exit(i, None);
-                    self.compare(i);
-                    return Went::On;
-                }
+                Ok(Went::On) => match self.compare(i) {
+                    None => {
+                        self.mark(i, PhaseMark::Finish);
+                        self.exit(i, None);
+                        return Went::On;
+                    }
+                    Some(error) => error,
+                },
                 Ok(left) => return left,
                 Err(error) => error,
             };
@@ -282,7 +304,7 @@ impl<S: System> Loop<'_, S> {
             self.exit(i, Some(failure.clone()));
             if let OnFailure::Retry { delay, .. } = step.on_failure
                 && left > 0
-                && kind != ErrorKind::Interrupted
+                && !final_(kind)
                 && self.undo_to(before, i)
             {
                 left -= 1;
@@ -301,6 +323,7 @@ impl<S: System> Loop<'_, S> {
         let plan = self.plan.clone();
         let step = &plan.steps[i];
         for effect in &step.effects {
+            self.read = false;
             let done = match self.system.perform(effect)? {
                 Performed::Done(done) => done,
                 Performed::Parent => return Ok(Went::Parent),
@@ -344,11 +367,17 @@ impl<S: System> Loop<'_, S> {
         self.say(What::Exit { phase, state: Phase::Skipped, error: None, why: Some(why) });
     }
 
+    /// Reads back who the process is; recorded where it is another, or another's, than before.
     fn note_identity(&mut self) {
         match self.system.identity() {
             Ok(identity) => {
-                self.identity = Some(identity.clone());
-                self.say(What::Identity { identity: Box::new(identity) });
+                self.read = true;
+                let now = (self.system.pid(), identity);
+                if self.identity.as_ref() != Some(&now) {
+                    let identity = Box::new(now.1.clone());
+                    self.identity = Some(now);
+                    self.say(What::Identity { identity });
+                }
             }
             Err(error) => self.identity_unknown(error),
         }
@@ -357,34 +386,6 @@ impl<S: System> Loop<'_, S> {
     fn identity_unknown(&mut self, error: SystemError) {
         let note = format!("the identity could not be read: {error}");
         self.say(What::Note { phase: String::new(), note });
-    }
-
-    /// Compares who the process is after a step with what the model said.
-    fn compare(&mut self, i: usize) {
-        let (plan, timeline) = (self.plan.clone(), self.predicted.clone());
-        let step = &plan.steps[i];
-        let predicted = timeline.as_ref().and_then(|t| t.spans.get(i)).filter(|s| s.phase.name == step.phase);
-        let (Some(predicted), Some(observed)) =
-            (predicted.and_then(|s| s.identity_after.as_deref()), self.identity.as_ref())
-        else {
-            return;
-        };
-        let effect = step.effects.last().map(Effect::to_string).unwrap_or_default();
-        let found: Vec<_> = predicted
-            .differences(observed)
-            .into_iter()
-            .map(|(field, predicted, observed)| Divergence {
-                phase: step.phase.clone(),
-                effect: effect.clone(),
-                field: field.to_owned(),
-                predicted,
-                observed,
-            })
-            .collect();
-        for divergence in found {
-            self.report.divergences.push(divergence.clone());
-            self.say(What::Divergence(divergence));
-        }
     }
 
     fn become_ready(&mut self) {
@@ -490,6 +491,7 @@ impl<S: System> Loop<'_, S> {
     }
 
     fn unwind(&mut self) -> Ending {
+        self.unwinding = true;
         self.undo_to(0, usize::MAX);
         for i in 0..self.plan.steps.len() {
             let plan = self.plan.clone();
@@ -574,6 +576,7 @@ impl<S: System> Loop<'_, S> {
             return;
         }
         self.note_identity();
+        self.begin_comparing();
         for i in guarded {
             // What the daemon did after the fork is unknown here; what this process did is not.
             let own = |n: &&usize| self.plan.steps[**n].process == Process::Guard;
@@ -591,6 +594,17 @@ impl<S: System> Loop<'_, S> {
     }
 }
 
+/// What a prediction needs: all else is in the plan that it is made of, and plans may be large.
+fn name_only(s: &Step) -> PhaseHeader {
+    PhaseHeader {
+        name: s.phase.clone(),
+        process: s.process,
+        skipped: s.skipped.clone(),
+        serves: s.serves(),
+        ..PhaseHeader::default()
+    }
+}
+
 fn header(plan: &Plan, s: &Step) -> PhaseHeader {
     PhaseHeader {
         name: s.phase.clone(),
@@ -602,6 +616,11 @@ fn header(plan: &Plan, s: &Step) -> PhaseHeader {
         detail: s.detail(),
         serves: s.serves(),
     }
+}
+
+/// No retry helps, and nothing goes on in spite of it.
+fn final_(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::Interrupted | ErrorKind::Diverged)
 }
 
 /// An application that ended by itself, with a status that is not success, failed.

@@ -3,6 +3,7 @@
 pub(crate) mod clock;
 mod compact;
 mod critical;
+mod divergence;
 mod glance;
 pub mod history;
 mod own;
@@ -331,14 +332,30 @@ impl Span {
     }
 }
 
+/// Takes the events of a run as they come, and keeps no more of them than a timeline needs.
+#[derive(Debug, Default)]
+pub struct Recorder(store::Store);
+
+impl Recorder {
+    /// One more event.
+    pub fn record(&mut self, event: Event) {
+        self.0.push(event);
+    }
+
+    /// The timeline of all that came.
+    pub fn timeline(self) -> Timeline {
+        reduce::reduce(self.0)
+    }
+}
+
 impl Timeline {
     /// The spans that these events make. Events need not be in the order of time.
     pub fn from_events(events: &[Event]) -> Timeline {
-        let mut store = store::Store::default();
+        let mut recorder = Recorder::default();
         for event in events {
-            store.push(event.clone());
+            recorder.record(event.clone());
         }
-        reduce::reduce(store)
+        recorder.timeline()
     }
 
     /// The timeline of a journal, as far as it can be read; `problems` says what could not.

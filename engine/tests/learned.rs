@@ -8,7 +8,7 @@ use engine::kind::{Args, Catalogue, Context, Kind, Learns, Param, Type, Unfit};
 use engine::model::Model;
 use engine::options::{Launch, Settings};
 use engine::plan::{Approved, Plan, Request};
-use engine::run::{Ending, Header, How, Replanned, Report};
+use engine::run::{Ending, How, Replanned, Report};
 use engine::snapshot::{FileFact, FileKind, Python, Snapshot, User};
 use engine::spec::Spec;
 use engine::state::Phase;
@@ -142,8 +142,7 @@ impl World {
         let first = engine::simulate::simulate(&plan, &self.snapshot).timeline;
         let mut model = Model::new(&self.snapshot).bringing(brought.clone());
         let mut events = Vec::new();
-        let how =
-            How { predicted: Some(&first), whole: false, header: Header::default(), replan: Some(&replan) };
+        let how = How { predicted: Some(&first), replan: Some(&replan), ..How::default() };
         let approved = Approved::unchecked(plan);
         let report = engine::run::run(&approved, &mut model, &mut |e| events.push(e), &how);
         (report, events, model)

@@ -2,7 +2,9 @@
 //! told and fails where it is told to.
 
 use engine::diagnostic::Diagnostic;
-use engine::effect::{Done, Effect, Identity, News, Performed, System, SystemError, Undo, Undoer, Verdict};
+use engine::effect::{
+    Done, Effect, Identity, News, Performed, Standing, System, SystemError, Undo, Undoer, Verdict,
+};
 use engine::kind::{Args, Catalogue, Context, Kind, Param, Type, Unfit, Value};
 use engine::options::{Launch, Settings};
 use engine::plan::{Approved, Plan, Request};
@@ -322,6 +324,9 @@ impl System for World {
     }
     fn identity(&mut self) -> Result<Identity, SystemError> {
         Ok(Identity::default())
+    }
+    fn standing(&mut self) -> Result<Standing, SystemError> {
+        Ok(Standing { pid: 1, sid: 1 })
     }
     fn now(&mut self) -> u64 {
         self.time += 1;

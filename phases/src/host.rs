@@ -14,10 +14,10 @@ use crate::log::{Log, Shared};
 use crate::sys::{channel::Channel, failed, identity, io_failed, process};
 use engine::effect::{
     Application, CapabilitySet, Done, Effect, ErrorKind, Facts, Handle, Identity, News, Performed, Program,
-    System, SystemError, Undo, Undoer, Verdict,
+    Standing, System, SystemError, Undo, Undoer, Verdict,
 };
 use engine::plan::Plan;
-use engine::timeline::{Event, What};
+use engine::timeline::{Divergence, Event, What};
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
 use nix::sys::signalfd::SignalFd;
@@ -51,8 +51,10 @@ pub struct Host {
     null: File,
     journal: Option<Arc<File>>,
     root: PathBuf,
-    umask: u32,
+    root_inode: identity::Inode,
     bounding: CapabilitySet,
+    /// code of others ran in this process since the bounding set was read
+    others_ran: bool,
     held: BTreeMap<u32, Held>,
     next_handle: u32,
     deadline: Option<u64>,
@@ -69,6 +71,8 @@ pub struct Host {
     daemon: Option<Pid>,
     ready_at: Option<u64>,
     speaks: bool,
+    /// tells people what differs from the prediction
+    show: Option<Show>,
     /// as it was last read back, until something is performed that may change it
     identity: Option<Identity>,
     /// the drop of this plan, if it has one
@@ -76,6 +80,9 @@ pub struct Host {
     /// handles that came from a process that had dropped: they are undone as its user only
     distrusted: BTreeSet<u32>,
 }
+
+/// Tells people at once where the machine is not as predicted.
+pub type Show = Box<dyn Fn(&Divergence)>;
 
 /// The step that drops, and to whom.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -120,8 +127,9 @@ impl Host {
             null,
             journal,
             root: PathBuf::from("/"),
-            umask: start.umask,
+            root_inode: identity::root_inode().map_err(|e| failed(e, "look at the root directory"))?,
             bounding: start.bounding,
+            others_ran: false,
             held: BTreeMap::new(),
             next_handle: 0,
             deadline: None,
@@ -136,10 +144,18 @@ impl Host {
             daemon: None,
             ready_at: None,
             speaks: true,
+            show: None,
             identity: None,
             drop: None,
             distrusted: BTreeSet::new(),
         })
+    }
+
+    /// The same, which tells people through `show` where the machine is not as predicted: in the process that
+    /// has the terminal, as long as there is one.
+    pub fn showing(mut self, show: Show) -> Host {
+        self.show = Some(show);
+        self
     }
 
     /// When the daemon was ready, on CLOCK_MONOTONIC, in the process that waited for it. The daemon said so.
@@ -183,7 +199,7 @@ impl Host {
     }
 
     fn read_identity(&self) -> Result<Identity, SystemError> {
-        identity::read(&self.root, self.umask, self.bounding).map_err(|e| failed(e, "read the identity"))
+        identity::read(&self.root, self.root_inode, self.bounding).map_err(|e| failed(e, "read the identity"))
     }
 
     fn open_log(
@@ -248,6 +264,8 @@ impl Host {
     }
 
     fn chroot(&mut self, path: &Path) -> Result<Done, SystemError> {
+        // Where it really is: the path may lead through links.
+        let real = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
         nix::unistd::chroot(path).map_err(|e| {
             let error = failed(e, format!("chroot {}", path.display()));
             if e == nix::errno::Errno::EPERM {
@@ -256,11 +274,10 @@ impl Host {
                 error
             }
         })?;
-        // Where it really is, for people: links on the way do not matter to what was entered.
-        self.root = if self.root == Path::new("/") {
-            path.to_owned()
-        } else {
-            self.root.join(path.strip_prefix("/").unwrap_or(path))
+        self.root_inode = identity::root_inode().map_err(|e| failed(e, "look at the new root directory"))?;
+        self.root = match self.root == Path::new("/") {
+            true => real,
+            false => self.root.join(real.strip_prefix("/").unwrap_or(&real)),
         };
         Ok(Done::with(Undo::EndsWithProcess))
     }
@@ -311,6 +328,7 @@ impl Host {
             },
         };
         let result = call(hosted.as_mut(), &mut around);
+        self.others_ran = true;
         self.application = Some(hosted);
         result
     }
@@ -417,6 +435,10 @@ fn noted(undo: Undo, notes: Vec<String>) -> Done {
     notes.into_iter().fold(Done::with(undo), Done::note)
 }
 
+fn asked_to_stop(signal: Signal) -> String {
+    format!("{signal} asked to stop before the start was complete")
+}
+
 /// Records what only the host knows.
 fn say(what: What) {
     engine::run::traced(Event { t: process::monotonic(), pid: process::id(), what });
@@ -443,7 +465,6 @@ impl System for Host {
                 .map_err(|e| failed(e, format!("chdir {}", path.display()))),
             Effect::Umask { mask } => {
                 umask(Mode::from_bits_truncate(*mask));
-                self.umask = *mask;
                 Ok(Done::with(Undo::EndsWithProcess))
             }
             Effect::Daemonize => return self.daemonize(),
@@ -477,9 +498,20 @@ impl System for Host {
     }
 
     fn identity(&mut self) -> Result<Identity, SystemError> {
+        if std::mem::take(&mut self.others_ran) {
+            self.bounding = identity::bounding();
+        }
         let identity = self.read_identity()?;
         self.identity = Some(identity.clone());
         Ok(identity)
+    }
+
+    fn standing(&mut self) -> Result<Standing, SystemError> {
+        identity::standing().map_err(|e| failed(e, "read back what this process is"))
+    }
+
+    fn differs(&mut self, divergence: &Divergence) {
+        self.show_or_send(divergence);
     }
 
     fn now(&mut self) -> u64 {
@@ -503,10 +535,7 @@ impl System for Host {
         }
         self.sort_signals();
         if let Some(signal) = self.stop {
-            return Some(
-                SystemError::new(format!("{signal} asked to stop before the start was complete"))
-                    .kind(ErrorKind::Interrupted),
-            );
+            return Some(SystemError::new(asked_to_stop(signal)).kind(ErrorKind::Interrupted));
         }
         if self.deadline.is_some_and(|d| process::monotonic() > d) {
             return Some(SystemError::new("the time of this phase is up").kind(ErrorKind::Timeout));

@@ -14,7 +14,8 @@ use std::path::{Path, PathBuf};
 
 /// Who we are, and the users and groups that a spec names: all that a plan needs.
 pub fn people(users: &[String], groups: &[String], cwd: &Path) -> Result<Snapshot, SystemError> {
-    let identity = identity::read(Path::new("/"), identity::current_umask(), identity::bounding())
+    let identity = identity::root_inode()
+        .and_then(|root| identity::read(Path::new("/"), root, identity::bounding()))
         .map_err(|e| failed(e, "read the identity"))?;
     Ok(Snapshot {
         identity,

@@ -116,6 +116,7 @@ pub const TABLE: &[Opt] = &[
     opt("journal", ' ', "FILE", Own, "write the journal there"),
     opt("name", ' ', "NAME", Own, "name of this instance"),
     opt("spec", ' ', "S", Own, "start in the order of this spec, such as twistd-safe [default: twistd]"),
+    opt("strict", ' ', "", Own, "give up and undo where the process is not what the check said"),
 ];
 
 /// The option with that letter.

@@ -57,6 +57,9 @@ fn start(parsed: &Parsed, interpreter: Option<&Path>, cwd: &Path) -> Result<Star
     for own in ["name", "journal"] {
         words.extend(parsed.last(own).map(|v| format!("--{own}={v}")));
     }
+    if parsed.has("strict") {
+        words.push("--strict".to_owned());
+    }
     let interpreter = parsed.filled("interpreter").map(PathBuf::from).or(interpreter.map(Path::to_owned));
     words.extend(interpreter.map(|path| format!("--interpreter={}", path.display())));
     if parsed.has("nodaemon") || parsed.has("debug") {

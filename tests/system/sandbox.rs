@@ -40,19 +40,23 @@ pub struct World {
 
 /// Runs `body` in a place of its own; afterwards no run may have diverged from its prediction.
 pub fn test(name: &str, needs: Needs, body: impl FnOnce(&World)) {
+    diverging(name, needs, |world| {
+        body(world);
+        world.nothing_diverged();
+    });
+}
+
+/// The same, where runs are to diverge.
+pub fn diverging(name: &str, needs: Needs, body: impl FnOnce(&World)) {
     let root = nix::unistd::geteuid().is_root();
     match std::env::var(INSIDE).as_deref() {
         Ok("test") => {
-            let world = World::inside();
-            body(&world);
-            world.nothing_diverged();
+            body(&World::inside());
         }
         Ok(_) => init(name),
         Err(_) if root => outside(name),
         Err(_) if needs == Needs::Anyone => {
-            let world = World::plain();
-            body(&world);
-            world.nothing_diverged();
+            body(&World::plain());
         }
         Err(_) => skip(name, "it needs root: users, namespaces and mounts of its own"),
     }

@@ -178,6 +178,7 @@ fn a_program_that_ignores_term_is_killed() {
         eventually("it is deaf", || world.path("deaf").exists().then_some(()));
         let out = world.fine(&["stop", "--kill-after", "300ms"]);
         assert!(out.err.contains("did not end within 300 ms"), "{out:?}");
+        assert!(out.out.contains("killed: it did not heed"), "{out:?}");
         assert!(kernel::gone(keeper));
         assert!(program.iter().all(|p| kernel::gone(*p)), "the program itself is gone");
         assert!(!world.path("twistd.pid").exists(), "and its keeper came down in order");

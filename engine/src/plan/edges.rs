@@ -40,10 +40,12 @@ pub fn draw(request: &Request, nodes: &[Node]) -> Result<Drawn, Vec<Diagnostic>>
     if !conflicts.is_empty() {
         return Err(conflicts);
     }
-    let number: HashMap<&str, usize> =
-        spec.phases.iter().enumerate().map(|(i, p)| (p.name.v.as_str(), i)).collect();
+    let mut number: Vec<Option<usize>> = vec![None; sequence.len()];
+    for (i, place) in named.iter().enumerate().filter_map(|(i, named)| Some((i, (*named)?))) {
+        number[place] = Some(i);
+    }
     let line: Vec<(usize, &At<String>)> =
-        sequence.iter().filter_map(|name| number.get(name.v.as_str()).map(|n| (*n, name))).collect();
+        sequence.iter().zip(number).filter_map(|(name, n)| Some((n?, name))).collect();
     for pair in line.windows(2) {
         add(&mut graph, pair[0].0, pair[1].0, Edge { reason: Reason::Order, at: Some(pair[1].1.at) });
     }

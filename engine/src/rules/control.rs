@@ -154,8 +154,7 @@ impl Judge<'_> {
             let mode = mode & !maker.umask;
             let member = server.gid[1] == gid || server.groups.contains(&gid);
             let (label, help) = if uid == server.uid[1] && maker.uid[1] == uid {
-                let drop = self.drop_before(i).map_or("the drop".to_owned(), |d| format!("`{}`", d.phase));
-                ("made here, after the drop", format!("put `{}` before {drop}", step.phase))
+                ("made here, after the drop", String::new())
             } else if uid == server.uid[1] {
                 ("given to that user here", "let the file belong to root: leave `owner` away".to_owned())
             } else if member && mode & 0o020 != 0 {
@@ -166,8 +165,7 @@ impl Judge<'_> {
             } else {
                 continue;
             };
-            found.push(
-                Diagnostic::note_finding(
+            let finding = Diagnostic::note_finding(
                     "RSD0408",
                     format!("uid {}, who serves, may rewrite the PID file {}", server.uid[1], path.display()),
                 )
@@ -177,9 +175,11 @@ impl Judge<'_> {
                     "it is {uid}:{gid} {mode:04o}: whoever takes the daemon over writes another number, and root's `kill $(cat {})`, an init script or a log rotation signals that process (CVE-2017-11747, CVE-2018-16888)",
                     path.display()
                 ))
-                .note("`rsd stop` and `rsd status` ask the kernel who holds the file's lock, and do not believe the number alone")
-                .help(help),
-            );
+                .note("`rsd stop` and `rsd status` ask the kernel who holds the file's lock, and do not believe the number alone");
+            found.push(match self.drop_before(i) {
+                Some(drop) if help.is_empty() => finding.sooner(&step.phase, &drop.phase),
+                _ => finding.help(help),
+            });
         }
         found
     }

@@ -2,11 +2,11 @@
 
 use super::Judge;
 use crate::diagnostic::{Diagnostic, Severity};
-use crate::effect::{Application, Capability, Effect};
-use crate::model::describe;
+use crate::effect::{Application, Capability, Effect, Socket};
 use crate::plan::Step;
 use crate::spec::OnFailure;
 use crate::timeline::Failure;
+use std::path::Path;
 
 impl Judge<'_> {
     pub(super) fn failures(&self) -> Vec<Diagnostic> {
@@ -35,10 +35,11 @@ impl Judge<'_> {
     }
 
     fn failure(&self, i: usize, step: &Step, failure: &Failure) -> Diagnostic {
-        let who = self.before(i).map(describe).unwrap_or_default();
+        let who = self.before(i).map(|id| self.who(id)).unwrap_or_default();
         let name = failure.errno.and_then(crate::text::errno_name);
         let with = name.map_or_else(String::new, |name| format!(" with {name}"));
-        let will = format!("`{}` will fail{with}", step.phase);
+        let reason = failure.why.as_ref().unwrap_or(&failure.message);
+        let will = format!("`{}` will fail{with}: {reason}", step.phase);
         let removes = step.effects.iter().any(|e| matches!(e, Effect::RemovePidFile { .. }));
         let finding = match failure.lacks {
             _ if step.down && removes => Diagnostic::warning("RSD0402", will)
@@ -78,25 +79,40 @@ impl Judge<'_> {
         if let Some(drop) = self.drop_before(i).filter(|_| failure.lacks.is_some()) {
             finding = finding.with(drop.at, "privileges are dropped here, before it").phase(&drop.phase);
         }
-        finding.notes.push(failure.message.clone());
-        if finding.code != "RSD0410" {
-            finding.notes.extend(failure.why.clone());
+        if failure.why.is_some() {
+            finding.notes.push(failure.message.clone());
         }
         if finding.help.is_empty() {
             finding.help.extend(failure.help.clone());
         }
-        if finding.help.is_empty() {
-            finding.help.extend(match (failure.errno, self.drop_before(i)) {
-                (Some(2), _) => Some("make what is missing, or name another path".to_owned()),
-                (Some(1 | 13), Some(drop)) => Some(format!(
-                    "put `{}` before `{}`, or name a place that is the new user's",
-                    step.phase, drop.phase
-                )),
-                (Some(1 | 13), None) => Some("start it as a user who may, or name another path".to_owned()),
-                _ => None,
-            });
+        if !finding.help.is_empty() {
+            return finding;
         }
-        finding
+        match (failure.errno, self.drop_before(i)) {
+            (Some(2), _) => match step.effects.iter().find_map(directory) {
+                Some(dir) => {
+                    finding.help(format!("make it first: install -d {}; or name another path", dir.display()))
+                }
+                None => finding.help("make what is missing, or name another path"),
+            },
+            (Some(1 | 13), Some(drop)) if !step.down => self
+                .put_after(finding, drop, i)
+                .sooner(&step.phase, &drop.phase)
+                .help("or name a place where the new user may do it"),
+            (Some(1 | 13), _) => finding.help("start it as a user who may, or name another path"),
+            _ => finding,
+        }
+    }
+}
+
+/// The directory that an effect wants to be there.
+fn directory(effect: &Effect) -> Option<&Path> {
+    match effect {
+        Effect::OpenLog { path, .. }
+        | Effect::CreatePidFile { path, .. }
+        | Effect::Bind { socket: Socket::Unix(path) } => path.parent(),
+        Effect::Chdir { path } | Effect::Chroot { path } => Some(path),
+        _ => None,
     }
 }
 

@@ -2,9 +2,11 @@
 
 use super::Judge;
 use crate::diagnostic::Diagnostic;
-use crate::effect::Effect;
-use crate::model::{Access, describe};
+use crate::effect::{Effect, Identity};
+use crate::model::Access;
 use crate::plan::Step;
+use std::collections::BTreeMap;
+use std::path::Path;
 
 impl Judge<'_> {
     pub(super) fn log_rotation(&self) -> Vec<Diagnostic> {
@@ -23,15 +25,12 @@ impl Judge<'_> {
                 let error = refusal.of("rename the log");
                 let mut finding = Diagnostic::warning(
                     "RSD0401",
-                    format!("the log {} cannot be rotated once {} serves", path.display(), describe(server)),
+                    format!("the log {} cannot be rotated once {} serves", path.display(), self.who(server)),
                 )
-                .at(step.at, format!("opened here as {}", describe(opener)))
+                .at(step.at, format!("opened here as {}", self.who(opener)))
                 .phase(&step.phase)
                 .note(format!("at {size} bytes: {}", error.message))
-                .help(format!(
-                    "put the log into a directory of its own that belongs to {}:{}",
-                    server.uid[1], server.gid[1]
-                ));
+                .help(own_directory(path, server));
                 finding.notes.extend(error.why);
                 if let Some(drop) = self.drop_before(self.plan.steps().len()) {
                     finding = finding.with(drop.at, "privileges are dropped here").phase(&drop.phase);
@@ -43,13 +42,13 @@ impl Judge<'_> {
     }
 
     pub(super) fn made_before_the_umask(&self) -> Vec<Diagnostic> {
-        let umasks: Vec<(usize, &Step, u32)> = self
-            .effects()
-            .filter_map(|(i, s, e)| match e {
-                Effect::Umask { mask } => Some((i, s, *mask)),
-                _ => None,
-            })
-            .collect();
+        // Of many phases that set the same mask only the next one is worth naming.
+        let mut umasks: BTreeMap<u32, Vec<(usize, &Step)>> = BTreeMap::new();
+        for (i, step, effect) in self.effects() {
+            if let Effect::Umask { mask } = effect {
+                umasks.entry(*mask).or_default().push((i, step));
+            }
+        }
         let mut found = Vec::new();
         for (i, step) in self.steps() {
             for effect in &step.effects {
@@ -65,7 +64,9 @@ impl Judge<'_> {
                     // A log that is there already keeps its mode.
                     continue;
                 }
-                for (_, umask, mask) in umasks.iter().filter(|(u, _, _)| *u > i) {
+                for (mask, steps) in &umasks {
+                    let next = steps.partition_point(|(u, _)| *u <= i);
+                    let Some((_, umask)) = steps.get(next) else { continue };
                     let (made, meant) = (mode & !then, mode & !mask);
                     if made & !meant != 0 {
                         found.push(
@@ -77,7 +78,7 @@ impl Judge<'_> {
                             .with(umask.at, format!("the umask becomes {mask:03o} here"))
                             .phase(&step.phase)
                             .phase(&umask.phase)
-                            .help(format!("put `{}` before `{}`", umask.phase, step.phase)),
+                            .sooner(&umask.phase, &step.phase),
                         );
                     }
                 }
@@ -85,4 +86,19 @@ impl Judge<'_> {
         }
         found
     }
+}
+
+/// A directory that the log could have for itself, as a command.
+fn own_directory(path: &Path, server: &Identity) -> String {
+    let dir = path.with_extension("");
+    // Without an ending the name of the directory would be that of the log, which may be there.
+    let dir = if dir == path { path.with_extension("d") } else { dir };
+    let log = dir.join(path.file_name().unwrap_or_default());
+    format!(
+        "give the log a directory of its own: install -d -o {} -g {} {}, and name it {}",
+        server.uid[1],
+        server.gid[1],
+        dir.display(),
+        log.display()
+    )
 }

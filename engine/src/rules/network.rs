@@ -51,7 +51,7 @@ impl Judge<'_> {
                 (Some((_, start, _)), _) if late => finding
                     .with(start.at, "the application is given its sockets here, before it")
                     .phase(&start.phase)
-                    .help(format!("put `{}` before `{}`", step.phase, start.phase)),
+                    .sooner(&step.phase, &start.phase),
                 (_, Some((load, program))) if program.is_twisted() => finding
                     .with(load.at, "a Twisted application binds its own ports and is given none")
                     .phase(&load.phase)
@@ -75,5 +75,5 @@ impl Judge<'_> {
 /// Whether an application does something with a socket that it is given.
 fn takes(program: &Program, socket: &Socket) -> bool {
     let built_in = program.command.is_empty() && !program.is_twisted();
-    !program.is_twisted() && !(built_in && matches!(socket, Socket::Udp(_)))
+    !(program.is_twisted() || built_in && matches!(socket, Socket::Udp(_)))
 }

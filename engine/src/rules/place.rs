@@ -3,7 +3,7 @@
 use super::Judge;
 use crate::diagnostic::Diagnostic;
 use crate::effect::{Application, Effect, Identity, Socket};
-use crate::model::{Access, Node, describe};
+use crate::model::{Access, Node};
 use crate::plan::Step;
 use crate::timeline::Failure;
 use std::path::{Path, PathBuf};
@@ -31,8 +31,11 @@ impl Judge<'_> {
         .phase(&step.phase);
         finding = match (chdir, drop) {
             (Some((c, chdir, _)), Some(drop)) => finding
-                .at(chdir.at, format!("entered here as {}", self.before(c).map(describe).unwrap_or_default()))
-                .with(drop.at, format!("kept from here on by {}", describe(server)))
+                .at(
+                    chdir.at,
+                    format!("entered here as {}", self.before(c).map(|id| self.who(id)).unwrap_or_default()),
+                )
+                .with(drop.at, format!("kept from here on by {}", self.who(server)))
                 .phase(&drop.phase),
             (Some((_, chdir, _)), None) => finding.at(chdir.at, "entered here"),
             (None, _) => finding.at(
@@ -89,11 +92,15 @@ impl Judge<'_> {
             true => format!("make it: install -d {}", inside.display()),
             false => format!("put it, and all that it loads, into {}", root.display()),
         };
-        Some(
-            finding
-                .note(format!("{} is there, and {} is not", path.display(), inside.display()))
-                .help(format!("{make}; or name a path that is there")),
-        )
+        let finding = finding
+            .note(format!("{} is there, and {} is not", path.display(), inside.display()))
+            .help(format!("{make}; or name a path that is there"));
+        Some(match chroot {
+            Some((c, chroot, _)) if c < i && self.plan.sooner(&step.phase, &chroot.phase).is_some() => {
+                finding.sooner(&step.phase, &chroot.phase)
+            }
+            _ => finding,
+        })
     }
 
     /// The paths that must be there for an effect to work, and the root in which they are looked for where that is

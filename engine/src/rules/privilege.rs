@@ -3,7 +3,6 @@
 use super::Judge;
 use crate::diagnostic::Diagnostic;
 use crate::effect::Capability;
-use crate::model::describe;
 use crate::plan::{Reason, Step, Why, why};
 use crate::spec::Privilege;
 use crate::timeline::Process;
@@ -50,7 +49,7 @@ impl Judge<'_> {
         capability: Capability,
     ) -> Diagnostic {
         let had = self.snapshot.identity.caps.has(capability);
-        let who = self.before(i).map(describe).unwrap_or_default();
+        let who = self.before(i).map(|id| self.who(id)).unwrap_or_default();
         match self.drop_before(i) {
             Some(drop) if had => {
                 let finding = Diagnostic::error("RSD0301", format!("{what}, and that is gone by then"))
@@ -59,7 +58,7 @@ impl Judge<'_> {
                     .phase(&step.phase)
                     .phase(&drop.phase);
                 let finding = self.put_after(finding, drop, i);
-                finding.help(format!("put `{}` before `{}`", step.phase, drop.phase))
+                finding.sooner(&step.phase, &drop.phase)
             }
             _ => {
                 let mut finding =
@@ -73,8 +72,8 @@ impl Judge<'_> {
         }
     }
 
-    /// Where it is written that a step comes after the drop, if it is.
-    fn put_after(&self, mut finding: Diagnostic, drop: &Step, i: usize) -> Diagnostic {
+    /// Where it is written that a step comes after another, such as the drop, if it is.
+    pub(super) fn put_after(&self, mut finding: Diagnostic, drop: &Step, i: usize) -> Diagnostic {
         let steps = self.plan.steps();
         let chain = self.plan.find(&drop.phase).map(|d| why(self.plan, d, i));
         let Some(Why::Because(chain)) = chain else {

@@ -18,7 +18,7 @@ impl Judge<'_> {
                     .with(daemonize.at, "and here the launcher stays behind")
                     .phase(&step.phase)
                     .phase(&daemonize.phase)
-                    .help(format!("put `{}` behind `{}`", step.phase, daemonize.phase))
+                    .sooner(&daemonize.phase, &step.phase)
             })
             .collect()
     }

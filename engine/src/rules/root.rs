@@ -70,21 +70,20 @@ impl Judge<'_> {
                 if then.root == later.root {
                     continue;
                 }
-                found.push(
-                    Diagnostic::note_finding(
-                        "RSD0406",
-                        format!("`{}` looks at another PID file than `{}` makes", check.phase, make.phase),
-                    )
-                    .at(check.at, format!("looks at {}", self.leads(then, path)))
-                    .with(make.at, format!("makes {}", self.leads(later, path)))
-                    .phase(&check.phase)
-                    .phase(&make.phase)
-                    .note(format!("a daemon that runs already is noticed by `{}` only", make.phase))
-                    .help(format!(
-                        "put `{}` before the root is changed, as the spec twistd-safe does",
-                        make.phase
-                    )),
-                );
+                let chroot = self.chroot_to(&later.root);
+                let finding = Diagnostic::note_finding(
+                    "RSD0406",
+                    format!("`{}` looks at another PID file than `{}` makes", check.phase, make.phase),
+                )
+                .at(check.at, format!("looks at {}", self.leads(then, path)))
+                .with(make.at, format!("makes {}", self.leads(later, path)))
+                .phase(&check.phase)
+                .phase(&make.phase)
+                .note(format!("a daemon that runs already is noticed by `{}` only", make.phase));
+                found.push(match chroot {
+                    Some(chroot) => finding.sooner(&make.phase, &chroot.phase),
+                    None => finding.help(format!("put `{}` before the root is changed", make.phase)),
+                });
             }
         }
         found

@@ -136,7 +136,7 @@ impl Search<'_, '_> {
         self.steps += order.len();
         let plan = self.judge.plan.reordered(order);
         let simulation = crate::simulate::simulate(&plan, self.judge.snapshot);
-        let judge = Judge { plan: &plan, snapshot: self.judge.snapshot, simulation: &simulation };
+        let judge = Judge::new(&plan, self.judge.snapshot, &simulation);
         let there = Outcome::new(&judge, &judge.found());
         let steps = self.judge.plan.steps();
         let (first, second) = (&steps[a], &steps[b]);

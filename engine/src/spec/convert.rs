@@ -69,7 +69,8 @@ pub(super) fn part(root: Node<'_>) -> (Part, Vec<Diagnostic>) {
     for key in demanded.iter().filter(|k| !seen.contains(*k)) {
         reader.findings.push(missing(key, start));
     }
-    if let Some(phases) = &part.phases {
+    // What stands side by side differs already: they are keys of one mapping.
+    if let Some(phases) = part.phases.as_ref().filter(|all| all.iter().any(|p| p.phases.is_some())) {
         unique(phases, &mut HashMap::new(), &mut reader.findings);
     }
     if !seen.contains(&"extends") {
@@ -81,8 +82,15 @@ pub(super) fn part(root: Node<'_>) -> (Part, Vec<Diagnostic>) {
 }
 
 fn version(reader: &mut Reader, key: Place, node: Node<'_>) {
+    let quoted = matches!(node.value, Value::Scalar { plain: false, .. });
     let Some(text) = reader.text("rsd", key, node) else { return };
-    if text.v != VERSION {
+    if text.v == VERSION && quoted {
+        let mut finding = Diagnostic::error("RSD0107", "the version of the language is a number, not a text")
+            .at(text.at, "the quotes make it a text")
+            .help(format!("write `rsd: {VERSION}`"));
+        finding.edit = Some((text.at, VERSION.to_owned()));
+        reader.findings.push(finding);
+    } else if text.v != VERSION {
         let finding = Diagnostic::error(
             "RSD0107",
             format!("this build reads version {VERSION} of the language, not `{}`", text.v),

@@ -45,6 +45,10 @@ pub(super) fn finish(merged: Merged, findings: &mut Vec<Diagnostic>) -> Spec {
 }
 
 fn flatten(phases: Vec<PhasePart>, group: Option<usize>, spec: &mut Spec, findings: &mut Vec<Diagnostic>) {
+    // Exactly where they are all leaves, as they are in what is large.
+    if group.is_none() {
+        spec.phases.reserve_exact(phases.len());
+    }
     for part in phases {
         let name = part.name.clone();
         match (part.kind, part.phases) {

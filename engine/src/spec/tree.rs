@@ -69,9 +69,11 @@ impl Node<'_> {
     }
 }
 
+/// A list or mapping that is still open. What it holds so far stands on the builder's stacks from `first` on,
+/// so that it is put away at once, in its size.
 enum Frame<'a> {
-    Seq { at: Place, anchor: usize, items: Vec<Node<'a>> },
-    Map { at: Place, anchor: usize, entries: Vec<(Key<'a>, Node<'a>)>, key: Option<Key<'a>> },
+    Seq { at: Place, anchor: usize, first: usize },
+    Map { at: Place, anchor: usize, first: usize, key: Option<Key<'a>> },
 }
 
 struct Anchored<'a> {
@@ -84,6 +86,10 @@ struct Builder<'a> {
     source: u16,
     text: &'a str,
     stack: Vec<Frame<'a>>,
+    /// items of the lists that are open, the outermost first
+    items: Vec<Node<'a>>,
+    /// entries of the mappings that are open, likewise
+    entries: Vec<(Key<'a>, Node<'a>)>,
     anchors: HashMap<usize, Anchored<'a>>,
     copied: usize,
     nodes: usize,
@@ -104,6 +110,8 @@ pub(super) fn parse(source: u16, text: &str) -> Result<Node<'_>, Vec<Diagnostic>
         source,
         text,
         stack: Vec::new(),
+        items: Vec::new(),
+        entries: Vec::new(),
         anchors: HashMap::new(),
         copied: 0,
         nodes: 0,
@@ -257,12 +265,12 @@ impl<'a> Builder<'a> {
             }
             Event::SequenceStart(_, anchor, tag) => {
                 self.open(place, tag.is_some())?;
-                self.stack.push(Frame::Seq { at: place, anchor, items: Vec::new() });
+                self.stack.push(Frame::Seq { at: place, anchor, first: self.items.len() });
                 Ok(())
             }
             Event::MappingStart(_, anchor, tag) => {
                 self.open(place, tag.is_some())?;
-                self.stack.push(Frame::Map { at: place, anchor, entries: Vec::new(), key: None });
+                self.stack.push(Frame::Map { at: place, anchor, first: self.entries.len(), key: None });
                 Ok(())
             }
             Event::SequenceEnd | Event::MappingEnd => self.close(place),
@@ -288,12 +296,12 @@ impl<'a> Builder<'a> {
 
     fn close(&mut self, end: Place) -> Result<(), Diagnostic> {
         let (node, anchor) = match self.stack.pop() {
-            Some(Frame::Seq { at, anchor, mut items }) => {
-                items.shrink_to_fit();
+            Some(Frame::Seq { at, anchor, first }) => {
+                let items = self.items.split_off(first);
                 (Node { at: until(at, end), value: Value::Seq(items) }, anchor)
             }
-            Some(Frame::Map { at, anchor, mut entries, .. }) => {
-                entries.shrink_to_fit();
+            Some(Frame::Map { at, anchor, first, .. }) => {
+                let entries = self.entries.split_off(first);
                 self.duplicates(&entries);
                 (Node { at: until(at, end), value: Value::Map(entries) }, anchor)
             }
@@ -335,9 +343,9 @@ impl<'a> Builder<'a> {
         }
         match self.stack.last_mut() {
             None => self.root = Some(node),
-            Some(Frame::Seq { items, .. }) => items.push(node),
-            Some(Frame::Map { entries, key, .. }) => match key.take() {
-                Some(key) => entries.push((key, node)),
+            Some(Frame::Seq { .. }) => self.items.push(node),
+            Some(Frame::Map { key, .. }) => match key.take() {
+                Some(key) => self.entries.push((key, node)),
                 None => *key = Some(as_key(node)?),
             },
         }

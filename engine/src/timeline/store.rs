@@ -30,6 +30,8 @@ pub(super) struct Store {
     pub(super) records: Vec<Record>,
     pub(super) others: Vec<What>,
     names: Vec<Arc<str>>,
+    /// the number that was asked for last: a phase mostly ends right after it began
+    last: u32,
     numbers: HashMap<Arc<str>, u32>,
     /// where in `records` each run begins
     pub(super) runs: Vec<usize>,
@@ -72,12 +74,17 @@ impl Store {
 
     /// The number of a name, a new one where it is new.
     pub(super) fn number(&mut self, name: &str) -> u32 {
+        if self.names.get(self.last as usize).is_some_and(|last| **last == *name) {
+            return self.last;
+        }
         if let Some(n) = self.numbers.get(name) {
+            self.last = *n;
             return *n;
         }
         let (n, name) = (self.names.len() as u32, Arc::<str>::from(name));
         self.names.push(name.clone());
         self.numbers.insert(name, n);
+        self.last = n;
         n
     }
 

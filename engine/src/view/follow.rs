@@ -26,6 +26,7 @@ pub struct Follow {
     begun: bool,
     spans: Vec<Told>,
     signals: usize,
+    divergences: usize,
     ready: bool,
     ended: bool,
 }
@@ -131,6 +132,14 @@ impl Follow {
             due.push((*t, 0, done(line.put(PLAIN, then))));
         }
         self.signals = timeline.signals.len();
+        for d in timeline.divergences.get(self.divergences..).unwrap_or_default() {
+            let i = timeline.spans.iter().position(|s| s.phase.name == d.phase);
+            let at = i.and_then(|i| timeline.spans[i].end_ns).unwrap_or(timeline.end_ns);
+            let mut line = against.line();
+            line.put(BAD_BOLD, "! ").put(BAD_BOLD, &d.phase).put(PLAIN, ": ").put(PLAIN, &d.sentence());
+            due.push((at, i.map_or(usize::MAX, |i| i + 1), done(&mut line)));
+        }
+        self.divergences = timeline.divergences.len();
         if let Some(ready) = timeline.ready_ns.filter(|_| !self.ready) {
             self.ready = true;
             due.push((ready, usize::MAX, is_ready(ready, against)));

@@ -194,10 +194,7 @@ fn legend(out: &mut String, drawing: &Drawing) {
 fn aside(out: &mut String, timeline: &Timeline) {
     let mut said: Vec<String> = timeline.problems.iter().take(20).cloned().collect();
     for d in timeline.divergences.iter().take(20) {
-        said.push(format!(
-            "{}: after {}, {} was predicted to be {} and is {}",
-            d.phase, d.effect, d.field, d.predicted, d.observed
-        ));
+        said.push(format!("{}: {}; it may mean that {}", d.phase, d.sentence(), d.meaning()));
     }
     for (t, signal, then) in timeline.signals.iter().rev().take(3).rev() {
         said.push(format!("{signal} after {}: {then}", crate::text::duration(*t)));

@@ -5,7 +5,7 @@ use super::{DropStep, Host, Role, say};
 use crate::sys::channel;
 use crate::sys::{failed, process};
 use engine::effect::{Done, Effect, End, ErrorKind, News, Performed, SystemError, Undo, Undoer, Verdict};
-use engine::timeline::{Failure, What};
+use engine::timeline::{Divergence, Failure, What};
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
@@ -15,6 +15,8 @@ use std::time::Duration;
 
 /// How long a daemon that was told to end has before it is killed.
 const PATIENCE_MS: i32 = 1_000;
+/// How many differences from the prediction the daemon can have shown.
+const MOST_SHOWN: u32 = 50;
 
 /// Takes the status of the holder, which ends as soon as it hears of ready: an application that waits
 /// for any child of its own must not meet this one.
@@ -78,6 +80,24 @@ impl Host {
 
     pub(super) fn tell_pid(&self) {
         self.send(&Message::Pid(crate::sys::process::id() as i32), &[]);
+    }
+
+    /// Shows people what differs, or has the launcher do it. Once the launcher is gone, and in the guard,
+    /// there is nobody: the journal has it.
+    pub(super) fn show_or_send(&self, divergence: &Divergence) {
+        match &self.role {
+            Role::Runner { holder: None, .. } => {
+                self.send(&Message::Diverged(short_divergence(divergence)), &[]);
+            }
+            Role::Alone | Role::Runner { .. } if self.speaks => self.show(divergence),
+            _ => {}
+        }
+    }
+
+    fn show(&self, divergence: &Divergence) {
+        if let Some(show) = &self.show {
+            show(divergence);
+        }
     }
 
     pub(super) fn send_undo(&mut self, step: usize, undo: &Undo) {
@@ -157,8 +177,16 @@ impl Host {
                 end: gone(None, "there is no process to wait for".to_owned()),
             };
         };
-        let mut watch =
-            Watch { peer, ours, pidfd: None, step: None, dropped: false, deadline: None, called_off: None };
+        let mut watch = Watch {
+            peer,
+            ours,
+            pidfd: None,
+            step: None,
+            dropped: false,
+            deadline: None,
+            called_off: None,
+            shown: 0,
+        };
         if !ours {
             watch.pidfd = process::pidfd(peer).ok();
         }
@@ -202,7 +230,8 @@ impl Host {
                         break match watch.called_off {
                             // The request and the word that it is ready crossed: it goes down again.
                             Some(signal) if end == End::Ready => called_off(watch.step, signal),
-                            _ => end,
+                            Some(signal) => named(end, signal),
+                            None => end,
                         };
                     }
                 }
@@ -278,6 +307,12 @@ impl Host {
                 }
                 self.drop = drop;
             }
+            // It may be the application's own code that speaks: people are told so much and no more.
+            Ok(Message::Diverged(_)) if watch.shown >= MOST_SHOWN => {}
+            Ok(Message::Diverged(divergence)) => {
+                watch.shown += 1;
+                self.show(&short_divergence(&divergence));
+            }
             Ok(Message::Ready(at)) => {
                 self.ready_at = Some(at);
                 return Some(End::Ready);
@@ -311,12 +346,28 @@ fn takes_back(effect: &Effect) -> bool {
     matches!(effect, Effect::Remove { .. } | Effect::Unbind { .. } | Effect::End { .. })
 }
 
-/// A failure that fits into one message, whatever a long PATH or an odd name put into it.
-fn short(failure: &Failure) -> Failure {
-    let cut = |text: &str| match text.char_indices().nth(4_000) {
+fn cut(text: &str, most: usize) -> String {
+    match text.char_indices().nth(most) {
         Some((at, _)) => format!("{}…", &text[..at]),
         None => text.to_owned(),
-    };
+    }
+}
+
+fn short_divergence(divergence: &Divergence) -> Divergence {
+    let Divergence { phase, effect, field, predicted, observed } = divergence;
+    let cut = |text: &str| cut(text, 1_000);
+    Divergence {
+        phase: cut(phase),
+        effect: cut(effect),
+        field: cut(field),
+        predicted: cut(predicted),
+        observed: cut(observed),
+    }
+}
+
+/// A failure that fits into one message, whatever a long PATH or an odd name put into it.
+fn short(failure: &Failure) -> Failure {
+    let cut = |text: &str| cut(text, 4_000);
     Failure {
         message: cut(&failure.message),
         why: failure.why.as_deref().map(cut),
@@ -336,6 +387,8 @@ struct Watch {
     dropped: bool,
     deadline: Option<u64>,
     called_off: Option<Signal>,
+    /// how many differences were shown
+    shown: u32,
 }
 
 impl Watch {
@@ -394,6 +447,16 @@ fn called_off(step: Option<usize>, signal: Signal) -> End {
     End::Gone { step, failure }
 }
 
+/// The daemon is always told with TERM; what asked the launcher may have been another signal.
+fn named(mut end: End, signal: Signal) -> End {
+    if let End::Failed { failure, .. } = &mut end
+        && failure.kind == ErrorKind::Interrupted
+    {
+        failure.message = super::asked_to_stop(signal);
+    }
+    end
+}
+
 fn gone_by_time(step: Option<usize>) -> End {
     let failure = Failure {
         message: "the time of this phase is up; the daemon was killed".to_owned(),
@@ -425,6 +488,7 @@ mod tests {
             dropped: false,
             deadline: None,
             called_off: None,
+            shown: 0,
         };
         (host, watch)
     }

@@ -2,7 +2,7 @@
 
 use super::DropStep;
 use engine::effect::Undo;
-use engine::timeline::Failure;
+use engine::timeline::{Divergence, Failure};
 use serde::{Deserialize, Serialize};
 use std::ffi::OsString;
 use std::os::fd::OwnedFd;
@@ -25,6 +25,8 @@ pub enum Message {
     },
     /// the application named who the daemon will be: the step that drops, and to whom
     Learned(Option<DropStep>),
+    /// the machine is not as predicted
+    Diverged(Divergence),
     /// every phase before serve is done
     /// at this time on CLOCK_MONOTONIC
     Ready(u64),

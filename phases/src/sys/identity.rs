@@ -1,6 +1,6 @@
 //! Who this process is, by system calls: after a chroot there is no /proc.
 
-use engine::effect::{Capability, CapabilitySet, Identity};
+use engine::effect::{Capability, CapabilitySet, Identity, Standing};
 use nix::errno::Errno;
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::{getresgid, getresuid};
@@ -8,9 +8,9 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
-/// Everything but root and umask, which no call tells: `root` and `mask` are kept by who set them,
-/// the bounding set is read once by [`bounding`].
-pub fn read(root: &Path, mask: u32, bounding: CapabilitySet) -> Result<Identity, Errno> {
+/// All of it. The kernel tells no name of the root: it is `root` as long as the root is the directory `at`,
+/// which its setter has looked up. `bounding` is what [`bounding`] has said since code of others ran.
+pub fn read(root: &Path, at: Inode, bounding: CapabilitySet) -> Result<Identity, Errno> {
     let uid = getresuid()?;
     let gid = getresgid()?;
     // Not nix's: that asks sysconf(3) first, which reads a file below /proc each time.
@@ -29,11 +29,29 @@ pub fn read(root: &Path, mask: u32, bounding: CapabilitySet) -> Result<Identity,
         // Ambient is never more than permitted and inheritable together (capabilities(7)).
         ambient: if inheritable.is_empty() { CapabilitySet::EMPTY } else { ambient() },
         bounding,
-        root: root.to_owned(),
+        root: if root_inode()? == at { root.to_owned() } else { PathBuf::from("(another directory)") },
         cwd: cwd(),
-        umask: mask,
+        umask: current_umask(),
         no_new_privs: super::settings::no_new_privs(),
         securebits: super::settings::securebits(),
+    })
+}
+
+/// Which directory: device and inode.
+pub type Inode = (u64, u64);
+
+/// The root directory of this process.
+pub fn root_inode() -> Result<Inode, Errno> {
+    let stat = nix::sys::stat::stat("/")?;
+    Ok((stat.st_dev, stat.st_ino))
+}
+
+/// Which process this is.
+pub fn standing() -> Result<Standing, Errno> {
+    Ok(Standing {
+        // Not the number that is kept: code of others may have forked.
+        pid: std::process::id(),
+        sid: nix::unistd::getsid(None)?.as_raw() as u32,
     })
 }
 

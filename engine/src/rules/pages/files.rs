@@ -92,8 +92,8 @@ extends: twistd",
         starter: Anyone,
         failure: "no call fails. The log can be read by everybody, and each new
 one after a rotation too: rsd gives it the mode of the one before.",
-        fix: "put the umask first: `order: [umask, checkPID]`. Or give the file
-its mode: `with: { mode: '0600' }`.",
+        fix: "put the log behind the umask: `order: [umask, startLogger]`. Or
+give the file its mode: `with: { mode: '0600' }`.",
     },
     Page {
         code: "RSD0405",

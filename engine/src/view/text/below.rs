@@ -17,6 +17,7 @@ impl Page<'_> {
             self.time(&mut said);
         }
         self.why(&mut said);
+        self.differences(&mut said);
         self.notes(&mut said);
         if !said.is_empty() {
             out.push('\n');
@@ -87,15 +88,23 @@ impl Page<'_> {
         }
     }
 
+    /// Where the machine was not as predicted, and what that may mean.
+    fn differences(&self, out: &mut String) {
+        let all = &self.timeline.divergences;
+        for d in all.iter().take(MANY) {
+            let meaning = format!("it may mean that {}", d.meaning());
+            self.say("diff", BAD_BOLD, &d.phase, &[&d.sentence(), &meaning], out);
+        }
+        if all.len() > MANY {
+            self.say("diff", PLAIN, "", &[&format!("{} more differences", all.len() - MANY)], out);
+        }
+    }
+
     fn notes(&self, out: &mut String) {
         let mut notes: Vec<(String, String)> = Vec::new();
         let t = self.timeline;
         for span in &t.spans {
             notes.extend(span.notes.iter().map(|n| (span.phase.name.clone(), n.clone())));
-        }
-        for d in &t.divergences {
-            let told = format!("{} was predicted to be {} and is {}", d.field, d.predicted, d.observed);
-            notes.push((d.phase.clone(), format!("after {}, {told}", d.effect)));
         }
         for (at, signal, then) in t.signals.iter().rev().take(3).rev() {
             notes.push((format!("{signal} after {}", duration(*at)), then.clone()));
