@@ -66,6 +66,8 @@ fn run(spec: Option<&Spec>) -> Command {
         flag("unchecked", "Run what the check refuses (for a sandbox: a predicted failure can be seen)"),
         flag("strict", "Give up and undo where the process is not what the check said at that step"),
         value("journal", "FILE", "Write the journal there instead of the state directory"),
+        // For the reason that is given when it is refused.
+        snapshot().hide(true),
     ])
 }
 
@@ -74,6 +76,7 @@ fn check(spec: Option<&Spec>) -> Command {
         flag("json", "For programs"),
         flag("unchecked", "Judge the order as `run --unchecked` would run it"),
         value("deny", "WHAT", "Refuse on warnings too").value_parser(["warnings"]),
+        snapshot(),
         profile(),
     ])
 }
@@ -90,6 +93,7 @@ fn plan(spec: Option<&Spec>) -> Command {
                 .num_args(2)
                 .value_names(["A", "B"])
                 .help("Why phase A comes before phase B"),
+            snapshot(),
             profile(),
         ])
         .group(ArgGroup::new("form").args(["json", "dot", "mermaid", "why"]))
@@ -179,6 +183,14 @@ fn spec_arg() -> Arg {
 
 fn profile() -> Arg {
     value("profile", "FILE", "Write the engine's own profile there, as Chrome trace JSON")
+}
+
+fn snapshot() -> Arg {
+    value(
+        "snapshot",
+        "FILE",
+        "Judge by the facts in FILE, of any machine; where there is no FILE yet, write this one's",
+    )
 }
 
 fn flag(name: &'static str, help: &'static str) -> Arg {

@@ -12,6 +12,7 @@ mod plan;
 mod prepare;
 mod profile;
 mod run;
+mod snapshot_file;
 mod source;
 mod specs;
 mod status;

@@ -2,6 +2,7 @@
 
 use crate::args::{self, Line};
 use crate::profile::stage;
+use crate::snapshot_file::{self, Facts};
 use crate::{exit, output, source};
 use clap::ArgMatches;
 use engine::diagnostic::{At, Diagnostic, Place, Severity, Sources};
@@ -11,7 +12,7 @@ use engine::plan::{Plan, Request};
 use engine::rules;
 use engine::run::Replanned;
 use engine::simulate::Simulation;
-use engine::snapshot::Snapshot;
+use engine::snapshot::{Snapshot, survey, unknown_names};
 use engine::spec::Spec;
 use phases::kinds::CATALOGUE;
 use std::path::PathBuf;
@@ -72,21 +73,42 @@ pub fn prepare_typed(argv: &[String], typed: &[String]) -> Result<Prepared, i32>
     let matches = args::of_spec(argv, &spec)?;
     let line = Line::new(typed, &mut sources);
     let given = line.given(&matches, &spec);
-    let cwd = std::env::current_dir().map_err(|error| {
-        output::complain(&format!("error: the working directory cannot be told: {error}\n"));
-        exit::FAILED
-    })?;
+    let facts = match Facts::of(&matches) {
+        Ok(facts) => facts,
+        Err(finding) => {
+            findings.push(*finding);
+            return Err(refuse_unread(argv, &findings, &sources));
+        }
+    };
     findings.extend(bad_name(&line, &matches));
     let instance = matches.get_one::<String>("name").cloned().unwrap_or_else(|| spec.name.v.clone());
-    let launch = launch(cwd, &instance);
+    let launch = match &facts {
+        Facts::Elsewhere(snapshot) => launch_from(snapshot, &instance),
+        _ => launch(
+            std::env::current_dir().map_err(|error| {
+                output::complain(&format!(
+                    "error: the working directory cannot be told: {error}\n  do: change to a directory that exists (`cd /`)\n"
+                ));
+                exit::FAILED
+            })?,
+            &instance,
+        ),
+    };
     let (settings, more) = Settings::resolve(&spec, &given, &launch);
     findings.extend(more);
     drop(reading);
     let looking = stage!("snapshot");
-    let snapshot = machine(&spec, &settings, &launch).map_err(|error| {
-        output::complain(&format!("error: {error}\n"));
-        exit::FAILED
-    })?;
+    let snapshot = match &facts {
+        Facts::Elsewhere(snapshot) => {
+            let (users, groups) = options::wanted_names(&spec, &settings, CATALOGUE);
+            findings.extend(snapshot_file::lacking(&unknown_names(snapshot, &users, &groups)));
+            (**snapshot).clone()
+        }
+        _ => machine(&spec, &settings, &launch).map_err(|error| {
+            output::complain(&format!("error: {error}\n"));
+            exit::FAILED
+        })?,
+    };
     drop(looking);
     let (order, skip) = (line.names(&matches, "order"), line.names(&matches, "skip"));
     let unchecked = matches!(matches.try_get_one::<bool>("unchecked"), Ok(Some(true)));
@@ -103,7 +125,13 @@ pub fn prepare_typed(argv: &[String], typed: &[String]) -> Result<Prepared, i32>
         basis,
     };
     if !prepared.refused() {
-        prepared.judge();
+        prepared.judge(&facts);
+    }
+    if let Facts::Written(file) = &facts
+        && let Some(finding) = snapshot_file::save(file, &prepared.snapshot)
+    {
+        prepared.findings.push(finding);
+        (prepared.plan, prepared.simulation) = (None, None);
     }
     Ok(prepared)
 }
@@ -210,15 +238,22 @@ impl Prepared {
         gone && worth(&findings) < worth(&before)
     }
 
-    fn judge(&mut self) {
+    fn judge(&mut self, facts: &Facts) {
         let (plan, more) = self.make_plan(None);
         self.findings.extend(more);
         if let Some(plan) = plan {
             let looking = stage!("snapshot");
-            if self.basis.judged {
-                phases::snapshot::pythons(&mut self.snapshot, &plan);
+            let judged = self.basis.judged;
+            if let Facts::Elsewhere(_) = facts {
+                let unknown = survey(&mut self.snapshot, &plan, None, judged);
+                if let Some(finding) = snapshot_file::lacking(&unknown) {
+                    // Judged without these facts it would be a verdict on no machine.
+                    self.findings.push(finding);
+                    return;
+                }
+            } else {
+                phases::snapshot::take(&mut self.snapshot, &plan, judged);
             }
-            phases::snapshot::places(&mut self.snapshot, &plan);
             drop(looking);
             let (simulation, more) = rules::judge(&plan, &self.snapshot);
             self.findings.extend(more);
@@ -253,6 +288,12 @@ fn bad_name(line: &Line, matches: &ArgMatches) -> Option<Diagnostic> {
 fn launch(cwd: PathBuf, name: &str) -> Launch {
     let (uid, gid) = (nix::unistd::geteuid().as_raw(), nix::unistd::getegid().as_raw());
     Launch { cwd, root: uid == 0, name: name.to_owned(), uid, gid }
+}
+
+/// The start that the facts were taken for.
+fn launch_from(snapshot: &Snapshot, name: &str) -> Launch {
+    let (uid, gid) = (snapshot.identity.uid[1], snapshot.identity.gid[1]);
+    Launch { cwd: snapshot.cwd.clone(), root: uid == 0, name: name.to_owned(), uid, gid }
 }
 
 fn machine(

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 pub const BUILTIN: &[(&str, &str)] = &[
     ("twistd", include_str!("../specs/twistd.yaml")),
     ("twistd-safe", include_str!("../specs/twistd-safe.yaml")),
+    ("daemon", include_str!("../specs/daemon.yaml")),
+    ("systemd-order", include_str!("../specs/systemd-order.yaml")),
 ];
 
 /// A spec file may not be larger.

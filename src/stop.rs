@@ -31,7 +31,8 @@ pub fn command(argv: &[String]) -> i32 {
         State::Running(path, pid) => {
             let steps = prepared.plan.iter().flat_map(|p| p.steps());
             let guarded = steps.filter(|s| s.skipped.is_none()).any(|s| s.process == Process::Guard);
-            end(&name, &path, pid, patience, guarded)
+            // The options that led to a guard need not be given again.
+            end(&name, &path, pid, patience, guarded || phases::snapshot::has_guard(pid))
         }
         State::NoPidFile => {
             output::complain(&format!(

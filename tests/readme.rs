@@ -64,6 +64,8 @@ ip link set lo up
 mkdir -p /var/lib/rsd /srv
 mount -t tmpfs -o mode=755 none /var/lib/rsd
 mount -t tmpfs -o mode=755 none /srv
+mount -t tmpfs -o mode=755 none /var/log
+mount -t tmpfs -o mode=755 none /run
 mkdir /srv/.bin /srv/demo /srv/.home
 cp "$RSD" /srv/.bin/rsd
 cp -r "$TOP/specs" /srv/.specs

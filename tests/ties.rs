@@ -34,6 +34,10 @@ const PHASES: &[(&str, bool)] = &[
     ("kind: privileged-start, with: { listen: 'tcp:127.0.0.1:80' }", false),
     ("kind: privileged-start, with: { listen: 'tcp:127.0.0.1:8080' }", false),
     ("kind: privileged-start, with: { listen: 'unix:/log/s' }", false),
+    ("kind: nice, with: { value: 5 }", false),
+    ("kind: nice, with: { value: -5 }", false),
+    ("kind: no-new-privileges", true),
+    ("kind: limits, with: { nofile: '100' }", false),
     ("kind: start-application", true),
     ("kind: serve", true),
 ];
@@ -69,7 +73,14 @@ impl World {
             cwd: "/".into(),
             ..Snapshot::default()
         };
-        let user = User { name: "u".into(), uid: 5, gid: Some(5), groups: vec![5], home: "/".into() };
+        let user = User {
+            name: "u".into(),
+            uid: 5,
+            gid: Some(5),
+            groups: vec![5],
+            home: "/".into(),
+            shell: "".into(),
+        };
         snapshot.users.insert("u".into(), Some(user));
         let directories = [
             ("/", 0, 0o755),

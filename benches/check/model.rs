@@ -57,6 +57,6 @@ fn planned(text: &str) -> Result<(Plan, Snapshot)> {
     };
     let (plan, findings) = engine::plan::plan(&request);
     let plan = plan.ok_or_else(|| format!("there is no plan: {findings:?}"))?;
-    phases::snapshot::places(&mut snapshot, &plan);
+    phases::snapshot::take(&mut snapshot, &plan, true);
     Ok((plan, snapshot))
 }

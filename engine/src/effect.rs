@@ -4,11 +4,13 @@
 //! real machine (`phases::host`) or in a small world in memory ([`crate::model`]). Nothing else in
 //! rsd changes anything, so simulating, running, undoing and explaining are readings of one list.
 
+mod environment;
 mod identity;
 mod setting;
 mod standing;
 mod touches;
 
+pub use environment::{Environment, matches as environment_matches};
 pub use identity::{Capability, CapabilitySet, Identity, Ids};
 pub use setting::{IoPriority, Limits, Policy, Resource, SecureBits, Setting, Settings, Unit};
 pub use standing::Standing;
@@ -178,6 +180,24 @@ pub enum Effect {
     },
     /// A setting of the process, inherited by what it starts.
     Process(Setting),
+    /// The environment of the process and of what it starts becomes this.
+    Environment(Environment),
+    /// Make a directory; one that is there must be one, and its owner's.
+    MakeDirectory {
+        /// the directory
+        path: PathBuf,
+        /// who a new one is given to, and who must have one that is there; `None` for anybody
+        owner: Option<Owner>,
+        /// permission bits of a new one, before the umask
+        mode: u32,
+        /// one that is there may be anybody's
+        any_owner: bool,
+    },
+    /// Remove a directory that [`Effect::MakeDirectory`] has made or found, if it is empty.
+    RemoveDirectory {
+        /// the directory
+        path: PathBuf,
+    },
     /// Fork the process that keeps the starting credential for the privileged down phases.
     KeepGuard,
     /// What an application does.
@@ -278,6 +298,12 @@ impl fmt::Display for Effect {
                 Ok(())
             }
             Effect::Process(setting) => write!(f, "{setting}"),
+            Effect::Environment(environment) => write!(f, "{environment}"),
+            Effect::MakeDirectory { path, owner, mode, .. } => {
+                write!(f, "make directory {}, mode {mode:04o}", path.display())?;
+                owned(f, owner)
+            }
+            Effect::RemoveDirectory { path } => write!(f, "remove directory {} if empty", path.display()),
             Effect::KeepGuard => f.write_str("fork the guard"),
             Effect::Application(Application::Load(p)) => match (p.command.first(), &p.tac) {
                 (Some(program), _) => write!(f, "load {program}"),

@@ -202,6 +202,18 @@ impl Args {
         }
     }
 
+    /// The paths of a list, none if not given.
+    pub fn paths(&self, name: &str) -> Vec<PathBuf> {
+        match self.get(name) {
+            Some(Value::List(list)) => list
+                .iter()
+                .filter_map(|v| if let Value::Path(p) = v { Some(p.clone()) } else { None })
+                .collect(),
+            Some(Value::Path(path)) => vec![path.clone()],
+            _ => Vec::new(),
+        }
+    }
+
     /// The groups of a list, none if not given.
     pub fn groups(&self, name: &str) -> Vec<u32> {
         match self.get(name) {

@@ -3,24 +3,29 @@
 //! effects of a start-up reach (path_resolution(7), capabilities(7), credentials(7)).
 
 mod credential;
+mod directories;
 mod files;
+mod mounts;
+mod ports;
 mod settings;
 
 pub use files::{Access, Files, Node};
+pub use settings::OOM_SCORE;
 
 use crate::effect::{
-    Application, Brought, Capability, CapabilitySet, Done, Effect, ErrorKind, Handle, Identity, News, Owner,
-    Performed, Program, Settings, Socket, Standing, System, SystemError, Undo, Undoer, Verdict,
+    Application, Brought, Capability, CapabilitySet, Done, Effect, Environment, ErrorKind, Handle, Identity,
+    News, Owner, Performed, Program, Settings, Socket, Standing, System, SystemError, Undo, Undoer, Verdict,
 };
 use crate::plan::Plan;
-use crate::snapshot::{FileKind, NoPython, Python, Snapshot};
+use crate::snapshot::{FileKind, NoPython, Python, Restrictions, Snapshot};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-const EADDRINUSE: i32 = 98;
 const EACCES: i32 = 13;
 const EPERM: i32 = 1;
 const ENOENT: i32 = 2;
+const EEXIST: i32 = 17;
+const ENOTDIR: i32 = 20;
 const ELOOP: i32 = 40;
 const EISDIR: i32 = 21;
 const EINVAL: i32 = 22;
@@ -46,7 +51,8 @@ pub struct Model {
     files: Files,
     programs: BTreeMap<String, Option<PathBuf>>,
     pythons: BTreeMap<String, Result<Python, NoPython>>,
-    unprivileged_port: u16,
+    network: ports::Network,
+    restrictions: Restrictions,
     listening: Vec<Socket>,
     /// PID files and sockets that were made: the path asked for, and where it really is
     made: Vec<(PathBuf, PathBuf)>,
@@ -73,7 +79,8 @@ impl Model {
             files: Files::new(snapshot),
             programs: snapshot.programs.clone(),
             pythons: snapshot.pythons.clone(),
-            unprivileged_port: snapshot.unprivileged_port,
+            network: ports::Network::new(snapshot),
+            restrictions: snapshot.restrictions.clone(),
             listening: Vec::new(),
             made: Vec::new(),
             guard_knows: 0,
@@ -105,6 +112,11 @@ impl Model {
     /// Addresses that are bound.
     pub fn listening(&self) -> &[Socket] {
         &self.listening
+    }
+
+    /// Makes the process somebody else, so that a rule can ask what would happen then.
+    pub(crate) fn assume(&mut self, identity: Identity) {
+        self.identity = identity;
     }
 
     /// PID files that were made and are still there: the path asked for.
@@ -182,6 +194,7 @@ impl Model {
         if (node.uid, node.gid) == (owner.uid, owner.gid) {
             return Ok(());
         }
+        self.files.may_give(&self.identity, at, owner).map_err(|e| e.of(what))?;
         let own = node.uid == self.identity.uid[1] && node.uid == owner.uid;
         let member = self.identity.gid[1] == owner.gid || self.identity.groups.contains(&owner.gid);
         if !(self.has(Capability::Chown) || own && member) {
@@ -249,33 +262,6 @@ impl Model {
         Ok(Done::with(Undo::Never))
     }
 
-    fn bind(&mut self, socket: &Socket) -> Result<Done, SystemError> {
-        let what = format!("bind {socket}");
-        let fixed = !matches!(socket, Socket::Tcp(a) | Socket::Udp(a) if a.port() == 0);
-        if fixed && self.listening.contains(socket) {
-            return Err(SystemError::errno(EADDRINUSE, what).why("this very start has bound it already"));
-        }
-        match socket {
-            Socket::Tcp(a) | Socket::Udp(a) => {
-                let low = a.port() != 0 && a.port() < self.unprivileged_port;
-                if low && !self.has(Capability::NetBindService) {
-                    let mut error = self.denied(Capability::NetBindService, &what);
-                    error.errno = Some(EACCES);
-                    error.message = SystemError::errno(EACCES, what).message;
-                    return Err(error);
-                }
-            }
-            Socket::Unix(path) => {
-                let at = self.files.parent(&self.identity, path).map_err(|e| e.of(&what))?;
-                self.files.create(&self.identity, &at, 0o777).map_err(|e| e.of(&what))?;
-                self.made.push((path.clone(), at));
-            }
-        }
-        self.listening.push(socket.clone());
-        let handle = Handle(1_000_000 + self.listening.len() as u32);
-        Ok(Done::with(Undo::Effect(Box::new(Effect::Unbind { handle, socket: socket.clone() }))))
-    }
-
     fn load(&mut self, program: &Program) -> Result<Done, SystemError> {
         self.program = Some(program.clone());
         if let Some(word) = program.command.first()
@@ -331,6 +317,16 @@ impl Model {
         }
     }
 
+    /// Its files are read as whoever runs the phase.
+    fn read_environment(&self, environment: &Environment) -> Result<Done, SystemError> {
+        for path in &environment.files {
+            let what = format!("read the environment file {}", path.display());
+            let at = self.files.resolve(&self.identity, path).map_err(|e| e.of(&what))?;
+            self.files.may(&self.identity, &at, Access::Read).map_err(|e| e.of(&what))?;
+        }
+        Ok(Done::with(Undo::EndsWithProcess))
+    }
+
     fn loaded(&self, what: &str) -> Result<Program, SystemError> {
         self.program.clone().ok_or_else(|| {
             SystemError::new(format!("{what}: no application was loaded"))
@@ -354,6 +350,7 @@ impl Model {
             let path = path.clone();
             let at = self.files.resolve(&self.identity, &path).map_err(|e| e.of(&what))?;
             self.files.may(&self.identity, &at, Access::Execute).map_err(|e| e.of(&what))?;
+            self.files.executable(&at).map_err(|e| e.of(&what))?;
         }
         let pid = self.fork();
         let _ = pid;
@@ -405,6 +402,11 @@ impl System for Model {
                 self.set_credential(*uid, *gid, groups.as_deref(), *effective, *keep)
             }
             Effect::Process(setting) => self.set(setting),
+            Effect::Environment(environment) => self.read_environment(environment),
+            Effect::MakeDirectory { path, owner, mode, any_owner } => {
+                self.make_directory(path, *owner, *mode, *any_owner)
+            }
+            Effect::RemoveDirectory { path } => self.remove_directory(path),
             Effect::KeepGuard => {
                 let pid = self.fork();
                 self.guard = Some((self.identity.clone(), Ids { pid, ..self.ids }));
@@ -419,7 +421,7 @@ impl System for Model {
                 if let Some((_, at)) = self.made.get(handle.0 as usize) {
                     // The launcher undoes: it kept the starting credential.
                     let (start, at) = (self.start.clone(), at.clone());
-                    if self.files.get(&at).is_some() {
+                    if self.files.get(&at).is_some() && self.files.is_empty(&at) {
                         self.files.unlink(&start, &at).map_err(|e| e.of("undo"))?;
                     }
                 }

@@ -4,8 +4,11 @@
 
 mod application;
 mod control;
+mod declared;
+mod drop;
 mod failures;
 mod files;
+mod machine;
 mod network;
 pub mod pages;
 mod place;
@@ -28,15 +31,25 @@ type Rule = fn(&Judge) -> Vec<Diagnostic>;
 /// All rules, in the order in which their findings are shown (within one severity), with the codes they give.
 const RULES: &[(&[&str], Rule)] = &[
     (&["RSD0301", "RSD0302", "RSD0303"], |judge| judge.declared_privileges()),
-    (&["RSD0301", "RSD0302", "RSD0402", "RSD0403", "RSD0410", "RSD0601", "RSD0602"], |judge| {
-        judge.failures()
-    }),
+    (
+        &[
+            "RSD0301", "RSD0302", "RSD0402", "RSD0403", "RSD0410", "RSD0412", "RSD0413", "RSD0601",
+            "RSD0602", "RSD0604",
+        ],
+        |judge| judge.failures(),
+    ),
+    (&["RSD0413"], |judge| judge.set_id_on_nosuid()),
+    (&["RSD0522"], |judge| judge.already_running()),
     (&["RSD0306"], |judge| judge.unguarded_down_phases()),
     (&["RSD0501"], |judge| judge.pid_file_of_a_process_that_exits()),
     (&["RSD0502"], |judge| judge.chroot_without_chdir()),
     (&["RSD0401"], |judge| judge.log_rotation()),
     (&["RSD0404"], |judge| judge.made_before_the_umask()),
     (&["RSD0308"], |judge| judge.drop_that_can_be_taken_back()),
+    (&["RSD0311", "RSD0312"], |judge| judge.declared_and_needed()),
+    (&["RSD0313"], |judge| judge.drop_that_keeps_something()),
+    (&["RSD0314", "RSD0315"], |judge| judge.nothing_drops_root()),
+    (&["RSD0505"], |judge| judge.fork_behind_the_application()),
     (&["RSD0405"], |judge| judge.log_outside_the_root()),
     (&["RSD0406"], |judge| judge.pid_file_checked_elsewhere()),
     (&["RSD0407"], |judge| judge.made_where_others_rule()),
@@ -46,6 +59,7 @@ const RULES: &[(&[&str], Rule)] = &[
     (&["RSD0503"], |judge| judge.code_read_as_root()),
     (&["RSD0504"], |judge| judge.library_out_of_reach()),
     (&["RSD0316"], |judge| judge.capabilities_cleared_by_the_drop()),
+    (&["RSD0509"], |judge| judge.environment_behind_the_application()),
     (&["RSD0510"], |judge| judge.set_behind_the_start()),
     (&["RSD0511"], |judge| judge.set_id_without_effect()),
     (&["RSD0603"], |judge| judge.bound_for_nobody()),

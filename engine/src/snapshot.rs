@@ -1,6 +1,19 @@
-//! Facts of a machine, as data: users, groups, files, addresses, and who we are on it.
+//! Facts of a machine, as data: users, groups, files, mounts, addresses, and who we are on it.
 //!
-//! The engine never looks: `phases::snapshot` fills this in, or a test writes it down.
+//! The engine never looks: a [`Machine`] answers (`phases::snapshot`), a test writes it down, or a file
+//! that was written elsewhere is read ([`file`]). What has to be known of a machine for a plan to be
+//! judged is asked by [`survey`] alone.
+
+pub mod file;
+mod mounts;
+pub(crate) mod network;
+mod survey;
+mod text;
+
+pub use mounts::{Mount, ReadOnly};
+pub(crate) use network::occupant;
+pub use network::{Listener, Protocol, overlap};
+pub use survey::{Machine, Unknown, survey, unknown_names};
 
 use crate::effect::{Identity, Settings};
 use serde::{Deserialize, Serialize};
@@ -9,6 +22,7 @@ use std::path::{Component, Path, PathBuf};
 
 /// An entry of the user database.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct User {
     /// login name; the number as text where there is no entry
     pub name: String,
@@ -19,11 +33,16 @@ pub struct User {
     /// every group the user is a member of, the primary one among them
     pub groups: Vec<u32>,
     /// home directory
+    #[serde(with = "text::path")]
     pub home: PathBuf,
+    /// login shell; empty where there is no entry
+    #[serde(default)]
+    pub shell: PathBuf,
 }
 
 /// An entry of the group database.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Group {
     /// its name; the number as text where there is no entry
     pub name: String,
@@ -40,13 +59,14 @@ pub enum FileKind {
     /// a directory
     Directory,
     /// a symbolic link and what it says
-    Symlink(PathBuf),
+    Symlink(#[serde(with = "text::path")] PathBuf),
     /// anything else: a device, a FIFO, a socket
     Other,
 }
 
 /// What lstat(2) says of a path.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct FileFact {
     /// what it is
     pub kind: FileKind,
@@ -55,20 +75,25 @@ pub struct FileFact {
     /// group
     pub gid: u32,
     /// permission bits with set-id and sticky bits
+    #[serde(with = "text::mode")]
     pub mode: u32,
 }
 
 /// A Python interpreter that can host a Twisted application.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Python {
     /// the interpreter
+    #[serde(with = "text::path")]
     pub executable: PathBuf,
     /// directories it imports from: its standard library, and where Twisted is
+    #[serde(with = "text::paths")]
     pub libraries: Vec<PathBuf>,
 }
 
 /// Why there is no such interpreter.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct NoPython {
     /// what was looked for and what is wrong with it, a lowercase fragment
     pub message: String,
@@ -76,29 +101,114 @@ pub struct NoPython {
     pub help: Option<String>,
 }
 
+/// Who holds the lock of a PID file: a daemon that is up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Lock {
+    /// nobody: the file is stale
+    Free,
+    /// this process, by the kernel's word
+    Process(i32),
+    /// somebody, and the kernel does not say who (another PID namespace)
+    Somebody,
+}
+
+/// A range of ids that exist in a user namespace, user_namespaces(7).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct IdRange {
+    /// the first id, as seen inside
+    pub first: u32,
+    /// how many
+    pub count: u32,
+}
+
+/// What a user namespace that is not the machine's first one leaves.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UserNamespace {
+    /// user ids that exist in it (`/proc/self/uid_map`)
+    pub uids: Vec<IdRange>,
+    /// group ids that exist in it (`/proc/self/gid_map`)
+    pub gids: Vec<IdRange>,
+    /// whether setgroups(2) is allowed in it (`/proc/self/setgroups`)
+    pub setgroups: bool,
+    /// whether the network namespace belongs to it, so that its capabilities count there
+    pub network: bool,
+}
+
+impl UserNamespace {
+    /// Whether a user id exists in it.
+    pub fn has_uid(&self, uid: u32) -> bool {
+        holds(&self.uids, uid)
+    }
+
+    /// Whether a group id exists in it.
+    pub fn has_gid(&self, gid: u32) -> bool {
+        holds(&self.gids, gid)
+    }
+}
+
+fn holds(ranges: &[IdRange], id: u32) -> bool {
+    ranges.iter().any(|r| id.checked_sub(r.first).is_some_and(|n| n < r.count))
+}
+
+/// What holds the process back besides its credential.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Restrictions {
+    /// the user namespace; `None` in the machine's first one, where every id exists
+    pub namespace: Option<UserNamespace>,
+}
+
 /// The facts. What was asked for and not found is `None`; what was not asked for is absent.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Snapshot {
     /// who the process is before anything is done
+    #[serde(with = "text::identity")]
     pub identity: Identity,
     /// its settings that the identity does not show
-    #[serde(default)]
     pub settings: Settings,
+    /// the directory the command was started in
+    #[serde(with = "text::path")]
+    pub cwd: PathBuf,
+    /// what holds the process back besides
+    pub restrictions: Restrictions,
     /// users, by the text they were asked for with (a name or a number)
+    #[serde(deserialize_with = "text::map")]
     pub users: BTreeMap<String, Option<User>>,
     /// groups, likewise
+    #[serde(deserialize_with = "text::map")]
     pub groups: BTreeMap<String, Option<Group>>,
     /// files by absolute path, every directory on the way among them
+    #[serde(with = "text::path_map")]
     pub files: BTreeMap<PathBuf, Option<FileFact>>,
+    /// where another mount than that of the directory above begins
+    #[serde(with = "text::path_map")]
+    pub mounts: BTreeMap<PathBuf, Mount>,
     /// programs by the word they were asked for with, found on the caller's `PATH`
+    #[serde(with = "text::programs")]
     pub programs: BTreeMap<String, Option<PathBuf>>,
     /// interpreters, by the text they were asked for with; the empty one is the default
-    #[serde(default)]
+    #[serde(deserialize_with = "text::map")]
     pub pythons: BTreeMap<String, Result<Python, NoPython>>,
+    /// PID files that are there, and who holds their locks
+    #[serde(with = "text::path_map")]
+    pub locks: BTreeMap<PathBuf, Lock>,
+    /// Unix sockets that are there, and whether somebody listens behind them
+    #[serde(with = "text::path_map")]
+    pub sockets: BTreeMap<PathBuf, bool>,
+    /// who has a port, of TCP and UDP
+    #[serde(deserialize_with = "text::map")]
+    pub ports: BTreeMap<u16, Vec<Listener>>,
     /// the first port that needs no privilege (`net.ipv4.ip_unprivileged_port_start`)
     pub unprivileged_port: u16,
-    /// the directory the command was started in
-    pub cwd: PathBuf,
+    /// whether `[::]` leaves IPv4 alone (`net.ipv6.bindv6only`); `None`: nobody asked
+    pub v6_only: Option<bool>,
+    /// whether links in directories such as /tmp are followed for their owner only
+    /// (`fs.protected_symlinks`); `None`: nobody asked
+    pub protected_symlinks: Option<bool>,
 }
 
 impl Snapshot {

@@ -150,7 +150,14 @@ impl World {
 }
 
 fn user(uid: u32, gid: Option<u32>) -> User {
-    User { name: format!("u{uid}"), uid, gid, groups: gid.into_iter().collect(), home: "/".into() }
+    User {
+        name: format!("u{uid}"),
+        uid,
+        gid,
+        groups: gid.into_iter().collect(),
+        home: "/".into(),
+        shell: Default::default(),
+    }
 }
 
 fn span<'a>(timeline: &'a Timeline, phase: &str) -> &'a Span {

@@ -12,6 +12,8 @@ mod spawn;
 pub mod tac;
 pub mod whoami;
 
+pub(crate) use spawn::PRIVATE;
+
 use crate::log::Shared;
 use engine::effect::{Brought, Ended, Identity, Program, Socket, SystemError};
 use nix::sys::signalfd::SignalFd;

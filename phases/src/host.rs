@@ -3,6 +3,7 @@
 mod bind;
 mod credential;
 mod daemonize;
+mod directories;
 mod guard;
 mod holder;
 pub mod pid_file;
@@ -67,6 +68,8 @@ pub struct Host {
     listening: Vec<(Handle, Listening)>,
     application: Option<Box<dyn Hosted>>,
     pid_files: Vec<pid_file::PidFile>,
+    /// directories that were made or found, for those that remove them at the end
+    directories: Vec<(PathBuf, Handle)>,
     timeline: ReadTimeline,
     daemon: Option<Pid>,
     ready_at: Option<u64>,
@@ -140,6 +143,7 @@ impl Host {
             listening: Vec::new(),
             application: None,
             pid_files: Vec::new(),
+            directories: Vec::new(),
             timeline,
             daemon: None,
             ready_at: None,
@@ -397,8 +401,16 @@ impl Host {
                 )));
             }
         };
-        match nix::unistd::unlinkat(dir, name.as_os_str(), nix::unistd::UnlinkatFlags::NoRemoveDir) {
+        let is_directory = stat.st_mode & nix::libc::S_IFMT == nix::libc::S_IFDIR;
+        let how = match is_directory {
+            true => nix::unistd::UnlinkatFlags::RemoveDir,
+            false => nix::unistd::UnlinkatFlags::NoRemoveDir,
+        };
+        match nix::unistd::unlinkat(dir, name.as_os_str(), how) {
             Ok(()) | Err(nix::errno::Errno::ENOENT) => Ok(Done::with(Undo::Nothing)),
+            Err(nix::errno::Errno::ENOTEMPTY | nix::errno::Errno::EEXIST) if is_directory => {
+                Ok(Done::with(Undo::Nothing).note(format!("{}: it is not empty", path.display())))
+            }
             Err(error) => Err(failed(error, what()).help(format!("remove {} by hand", path.display()))),
         }
     }
@@ -474,6 +486,11 @@ impl System for Host {
                 self.set_credential(*uid, *gid, groups.as_deref(), *effective, *keep)
             }
             Effect::Process(setting) => self.set(setting),
+            Effect::Environment(environment) => self.set_environment(environment),
+            Effect::MakeDirectory { path, owner, mode, any_owner } => {
+                self.make_directory(path, *owner, *mode, *any_owner)
+            }
+            Effect::RemoveDirectory { path } => self.remove_directory(path),
             Effect::KeepGuard => return self.keep_guard(),
             Effect::Application(Application::Load(program)) => self.load(program),
             Effect::Application(Application::PrivilegedStart) => match self.application {

@@ -8,21 +8,25 @@ mod chroot;
 mod create_pid_file;
 mod daemonize;
 mod dumpable;
+mod environment;
 mod io_priority;
 mod keep_guard;
 mod keyring;
 mod limits;
 mod load_application;
+mod make_directories;
 mod nice;
 mod no_new_privileges;
 mod oom_score;
 mod privileged_start;
+mod remove_directories;
 mod remove_pid_file;
 mod scheduler;
 mod securebits;
 mod serve;
 mod start_application;
 mod start_logger;
+mod switch_group;
 mod switch_user;
 mod umask;
 
@@ -38,6 +42,8 @@ pub const CATALOGUE: Catalogue = Catalogue(&[
     &umask::KIND,
     &daemonize::KIND,
     &create_pid_file::KIND,
+    &environment::KIND,
+    &make_directories::KIND,
     &limits::KIND,
     &nice::KIND,
     &scheduler::KIND,
@@ -48,6 +54,7 @@ pub const CATALOGUE: Catalogue = Catalogue(&[
     &keep_guard::KIND,
     &securebits::KIND,
     &bounding_set::KIND,
+    &switch_group::KIND,
     &switch_user::KIND,
     &capabilities::KIND,
     &dumpable::KIND,
@@ -55,6 +62,7 @@ pub const CATALOGUE: Catalogue = Catalogue(&[
     &start_application::KIND,
     &serve::KIND,
     &remove_pid_file::KIND,
+    &remove_directories::KIND,
 ]);
 
 /// A parameter that a spec must write.

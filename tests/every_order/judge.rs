@@ -96,7 +96,7 @@ impl Bench {
         let (plan, findings) = bench.plan(&[]);
         let plan = plan.unwrap_or_else(|| panic!("the plan of {}: {findings:#?}", world.name));
         let mut snapshot = std::mem::take(&mut bench.snapshot);
-        phases::snapshot::places(&mut snapshot, &plan);
+        phases::snapshot::take(&mut snapshot, &plan, true);
         bench.snapshot = snapshot;
         bench
     }

@@ -94,7 +94,8 @@ fn an_address_in_use() {
         let taken = TcpListener::bind("127.0.0.1:0").expect("bind");
         let address = format!("tcp:{}", taken.local_addr().expect("its address"));
         let words = ["privilegedStartService failed", "Address already in use", "do: ", "undone: remove"];
-        fails(world, &["run", "--listen", &address, "--", "sleep", "1001"], 1, &words);
+        fails(world, &unchecked(&["--listen", &address, "--", "sleep", "1001"]), 1, &words);
+        fails(world, &["run", "--listen", &address, "--", "sleep", "1001"], 6, &["RSD0604", "EADDRINUSE"]);
         let path = world.path("live.sock");
         let _live = std::os::unix::net::UnixListener::bind(&path).expect("bind");
         let address = format!("unix:{}", path.display());

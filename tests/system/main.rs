@@ -5,7 +5,9 @@
 //! ordinary user do, and the others say `skipped:`; with `RSD_TEST_NO_SKIP=1` a skip is a failure.
 
 mod caller;
+mod daemon;
 mod diverge;
+mod facts;
 mod failure;
 mod foreground;
 mod jail;

@@ -28,8 +28,10 @@ pub struct Identity {
     /// bounding set
     pub bounding: CapabilitySet,
     /// root directory, as seen from the launcher's root
+    #[serde(serialize_with = "shown")]
     pub root: PathBuf,
     /// working directory, as seen inside `root`
+    #[serde(serialize_with = "shown")]
     pub cwd: PathBuf,
     /// file mode creation mask
     #[serde(with = "octal")]
@@ -75,6 +77,11 @@ impl Identity {
         }
         found
     }
+}
+
+/// A path in a journal or a view is for people: what is no text in it is shown as U+FFFD.
+fn shown<S: serde::Serializer>(path: &std::path::Path, s: S) -> Result<S::Ok, S::Error> {
+    s.serialize_str(&path.to_string_lossy())
 }
 
 mod octal {

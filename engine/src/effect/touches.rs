@@ -26,6 +26,8 @@ pub enum State<'a> {
     Process,
     /// limits, priorities and the like
     Settings,
+    /// the environment
+    Environment,
     /// where output goes
     Output,
     /// the sockets that are handed over
@@ -48,6 +50,7 @@ impl fmt::Display for State<'_> {
             State::Umask => f.write_str("the umask"),
             State::Process => f.write_str("the process"),
             State::Settings => f.write_str("the limits and priorities"),
+            State::Environment => f.write_str("the environment"),
             State::Output => f.write_str("where output goes"),
             State::Sockets => f.write_str("the sockets that are handed over"),
             State::Application => f.write_str("the application"),
@@ -67,7 +70,8 @@ pub enum Touch {
 }
 
 use State::{
-    Application as App, Capabilities, Credential, Cwd, Output, Process, Root, Settings, Sockets, Umask,
+    Application as App, Capabilities, Credential, Cwd, Environment, Output, Process, Root, Settings, Sockets,
+    Umask,
 };
 use Touch::{Reads, Writes};
 
@@ -87,7 +91,8 @@ fn follows<'a>(path: &'a Path, touch: &mut dyn FnMut(State<'a>, Touch)) {
 
 /// What code that nobody knows can look at.
 fn opaque<'a>(touch: &mut dyn FnMut(State<'a>, Touch)) {
-    for state in [Credential, Capabilities, Root, Cwd, Umask, Process, Settings, Output, Sockets] {
+    for state in [Credential, Capabilities, Root, Cwd, Umask, Process, Settings, Environment, Output, Sockets]
+    {
         touch(state, Reads);
     }
 }
@@ -142,6 +147,8 @@ impl Effect {
             Effect::SetCredential { .. } => {
                 touch(Credential, Writes);
                 touch(Capabilities, Writes);
+                // A change of user makes the process undumpable (PR_SET_DUMPABLE).
+                touch(Settings, Writes);
             }
             Effect::Process(setting) => {
                 touch(Credential, Reads);
@@ -149,6 +156,22 @@ impl Effect {
                 // The OOM score is written below /proc.
                 touch(Root, Reads);
                 touch(if setting.changes_identity() { Capabilities } else { Settings }, Writes);
+            }
+            Effect::Environment(environment) => {
+                for path in &environment.files {
+                    follows(path, touch);
+                    touch(State::Path(path), Reads);
+                }
+                touch(Environment, Writes);
+            }
+            Effect::MakeDirectory { path, .. } => {
+                follows(path, touch);
+                touch(Umask, Reads);
+                touch(State::Path(path), Writes);
+            }
+            Effect::RemoveDirectory { path } => {
+                follows(path, touch);
+                touch(State::Path(path), Writes);
             }
             Effect::KeepGuard => {
                 for state in [Credential, Capabilities, Root, Cwd, Umask, Process, Settings] {
@@ -173,6 +196,10 @@ impl Effect {
 /// A program is looked up; an application is run as far as it is read.
 fn load<'a>(program: &'a Program, touch: &mut dyn FnMut(State<'a>, Touch)) {
     touch(App, Writes);
+    // A bare name is looked up on PATH.
+    if program.command.first().is_some_and(|word| !word.contains('/')) {
+        touch(Environment, Reads);
+    }
     if program.is_twisted() {
         opaque(touch);
         if let Some(tac) = &program.tac {
@@ -211,8 +238,9 @@ mod tests {
     #[test]
     fn a_program_is_only_looked_up_and_an_application_is_run() {
         let load = |program| touched(&Effect::Application(Application::Load(program)));
-        let program = Program { command: vec!["true".into()], ..Program::default() };
-        assert_eq!(load(program), [("the application".to_owned(), Writes)]);
+        let program = |word: &str| Program { command: vec![word.into()], ..Program::default() };
+        assert_eq!(load(program("/bin/true")), [("the application".to_owned(), Writes)]);
+        assert!(load(program("true")).contains(&("the environment".to_owned(), Reads)));
         let tac = Program { tac: Some("/a.tac".into()), ..Program::default() };
         assert!(load(tac).contains(&("the umask".to_owned(), Reads)));
     }

@@ -37,12 +37,14 @@ impl Model {
                 if !self.has(Capability::Setgid) {
                     return Err(self.denied(Capability::Setgid, format!("setgroups {wanted:?}")));
                 }
+                self.groups_allowed(&wanted)?;
                 self.identity.groups = wanted;
             }
         }
         if let Some(gid) = gid {
             let ids = wanted(self.identity.gid, gid, effective);
             if ids != self.identity.gid {
+                self.has_gid(gid, &format!("set{kind}gid {gid}"))?;
                 if !self.has(Capability::Setgid) && !self.identity.gid.contains(&gid) {
                     return Err(self.denied(Capability::Setgid, format!("set{kind}gid {gid}")));
                 }
@@ -52,6 +54,7 @@ impl Model {
         if let Some(uid) = uid {
             let (before, after) = (self.identity.uid, wanted(self.identity.uid, uid, effective));
             if after != before {
+                self.has_uid(uid, &format!("set{kind}uid {uid}"))?;
                 if !self.has(Capability::Setuid) && !before.contains(&uid) {
                     return Err(self.denied(Capability::Setuid, format!("set{kind}uid {uid}")));
                 }
@@ -114,5 +117,39 @@ impl Model {
         self.identity.inheritable = keep;
         self.identity.ambient = keep;
         Ok(())
+    }
+}
+
+/// What a user namespace forbids: user_namespaces(7).
+impl Model {
+    fn unmapped(what: &str, kind: &str, id: u32) -> SystemError {
+        SystemError::errno(22, what)
+            .why(format!("{kind} {id} does not exist in this user namespace"))
+            .help("run it where the id exists: map more ids (`unshare --map-auto`, a container with a range of ids), or drop to one that is mapped")
+    }
+
+    pub(super) fn has_uid(&self, uid: u32, what: &str) -> Result<(), SystemError> {
+        match &self.restrictions.namespace {
+            Some(ns) if !ns.has_uid(uid) => Err(Self::unmapped(what, "uid", uid)),
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) fn has_gid(&self, gid: u32, what: &str) -> Result<(), SystemError> {
+        match &self.restrictions.namespace {
+            Some(ns) if !ns.has_gid(gid) => Err(Self::unmapped(what, "gid", gid)),
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) fn groups_allowed(&self, groups: &[u32]) -> Result<(), SystemError> {
+        let Some(ns) = &self.restrictions.namespace else { return Ok(()) };
+        let what = format!("setgroups {groups:?}");
+        if !ns.setgroups {
+            return Err(SystemError::errno(1, what)
+                .why("setgroups(2) is forbidden in this user namespace: /proc/self/setgroups says `deny`")
+                .help("let newgidmap(1) write the map of groups, or start it outside of the namespace"));
+        }
+        groups.iter().try_for_each(|gid| self.has_gid(*gid, &what))
     }
 }

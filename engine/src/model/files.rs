@@ -1,7 +1,8 @@
 //! Files with owners and modes, and who may do what with them: path_resolution(7), unlink(2).
 
+use super::mounts::Limits;
 use crate::effect::{Capability, Identity, Owner, SystemError};
-use crate::snapshot::{FileFact, FileKind, Snapshot, parts};
+use crate::snapshot::{FileFact, FileKind, ReadOnly, Snapshot, parts};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -35,13 +36,13 @@ pub enum Access {
 /// Why a path cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
-    errno: i32,
+    pub(super) errno: i32,
     why: String,
     lacks: Option<Capability>,
 }
 
 impl Refusal {
-    fn new(errno: i32, why: impl Into<String>) -> Self {
+    pub(super) fn new(errno: i32, why: impl Into<String>) -> Self {
         Refusal { errno, why: why.into(), lacks: None }
     }
 
@@ -80,13 +81,14 @@ enum Follow {
 #[derive(Clone, Debug, Default)]
 pub struct Files {
     nodes: BTreeMap<PathBuf, Node>,
+    pub(super) limits: Limits,
 }
 
 impl Files {
     /// The files of a snapshot.
     pub fn new(snapshot: &Snapshot) -> Self {
         let known = snapshot.files.iter().filter_map(|(p, f)| Some((p.clone(), f.clone()?)));
-        Files { nodes: known.collect() }
+        Files { nodes: known.collect(), limits: Limits::new(snapshot) }
     }
 
     /// The file at a resolved path.
@@ -174,9 +176,13 @@ impl Files {
             } else {
                 self.enter(who, &here)?;
                 seen(&here, &part);
+                self.limits.may_be_named(&part)?;
                 let next = here.join(&part);
                 match self.get(&next).map(|n| &n.kind) {
                     Some(FileKind::Symlink(target)) if follow == Follow::All || !todo.is_empty() => {
+                        if todo.is_empty() {
+                            self.may_follow(who, &here, &next)?;
+                        }
                         links += 1;
                         if links > 40 {
                             return Err(Refusal::new(ELOOP, format!("{} leads in a circle", next.display())));
@@ -239,15 +245,24 @@ impl Files {
         } else {
             0
         };
+        if access == Access::Write && !node.is_dir() {
+            self.writable(at, ReadOnly::System)?;
+        }
         if node.mode >> shift & access as u32 != 0 {
-            return Ok(());
+            return match access {
+                Access::Write if !node.is_dir() => self.writable(at, ReadOnly::Mount),
+                _ => Ok(()),
+            };
         }
         let overrides = who.caps.has(Capability::DacOverride)
             && (access != Access::Execute || node.is_dir() || node.mode & 0o111 != 0);
         let reads = who.caps.has(Capability::DacReadSearch)
             && (access == Access::Read || access == Access::Execute && node.is_dir());
-        if overrides || reads {
-            return Ok(());
+        if (overrides || reads) && self.limits.reach(node) {
+            return match access {
+                Access::Write if !node.is_dir() => self.writable(at, ReadOnly::Mount),
+                _ => Ok(()),
+            };
         }
         let verb = match access {
             Access::Read => "read",
@@ -276,6 +291,7 @@ impl Files {
             return Err(Refusal::new(EEXIST, format!("{} exists", at.display())));
         }
         let dir = at.parent().unwrap_or(Path::new("/"));
+        self.names_may_change(dir)?;
         self.may(who, dir, Access::Write)?;
         self.may(who, dir, Access::Execute)?;
         // A set-group-id directory hands down its group.
@@ -288,6 +304,22 @@ impl Files {
         Ok(())
     }
 
+    /// Makes a directory that must not exist.
+    pub fn make_directory(&mut self, who: &Identity, at: &Path, mode: u32) -> Result<(), Refusal> {
+        self.create(who, at, mode)?;
+        let hands_down = at.parent().and_then(|dir| self.get(dir)).map_or(0, |dir| dir.mode & 0o2000);
+        if let Some(node) = self.nodes.get_mut(at) {
+            node.kind = FileKind::Directory;
+            node.mode |= hands_down;
+        }
+        Ok(())
+    }
+
+    /// Whether nothing is known to be in a directory.
+    pub fn is_empty(&self, at: &Path) -> bool {
+        !self.nodes.keys().any(|path| path != at && path.starts_with(at))
+    }
+
     /// Removes a name.
     pub fn unlink(&mut self, who: &Identity, at: &Path) -> Result<(), Refusal> {
         self.may_unlink(who, at)?;
@@ -298,11 +330,13 @@ impl Files {
     /// Whether somebody may remove or rename this name.
     pub fn may_unlink(&self, who: &Identity, at: &Path) -> Result<(), Refusal> {
         let dir = at.parent().unwrap_or(Path::new("/"));
+        self.names_may_change(dir)?;
         self.may(who, dir, Access::Write)?;
         self.may(who, dir, Access::Execute)?;
         let (Some(d), Some(node)) = (self.get(dir), self.get(at)) else { return Ok(()) };
         let sticky = d.mode & 0o1000 != 0;
-        if sticky && who.uid[1] != node.uid && who.uid[1] != d.uid && !who.caps.has(Capability::Fowner) {
+        let fowner = who.caps.has(Capability::Fowner) && self.limits.reach(node);
+        if sticky && who.uid[1] != node.uid && who.uid[1] != d.uid && !fowner {
             return Err(Refusal {
                 errno: EPERM,
                 why: format!(

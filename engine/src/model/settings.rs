@@ -7,6 +7,9 @@ use crate::effect::{
 };
 use std::path::Path;
 
+/// Where the kernel takes it.
+pub const OOM_SCORE: &str = "/proc/self/oom_score_adj";
+
 impl Model {
     /// The settings that no identity shows.
     pub fn settings(&self) -> &crate::effect::Settings {
@@ -170,7 +173,7 @@ impl Model {
     }
 
     fn set_oom_score(&mut self, score: i32, what: &Setting) -> Result<(), SystemError> {
-        let path = Path::new("/proc/self/oom_score_adj");
+        let path = Path::new(OOM_SCORE);
         self.files.resolve(&self.identity, path).map_err(|e| {
             e.of(&what.to_string()).help("set it before the root is changed, or mount proc in the new root")
         })?;

@@ -149,7 +149,14 @@ fn conditions_say_why_not() {
 }
 
 fn snapshot() -> Snapshot {
-    let user = User { name: "www".into(), uid: 33, gid: Some(34), groups: vec![34], home: "/".into() };
+    let user = User {
+        name: "www".into(),
+        uid: 33,
+        gid: Some(34),
+        groups: vec![34],
+        home: "/".into(),
+        shell: Default::default(),
+    };
     Snapshot {
         users: [("www".into(), Some(user)), ("nix".into(), None)].into(),
         groups: [("adm".into(), Some(Group { name: "adm".into(), gid: 4 }))].into(),

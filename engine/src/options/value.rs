@@ -26,8 +26,16 @@ pub fn parse(
     names: &Snapshot,
     dropped: Option<Owner>,
 ) -> Result<Value, Diagnostic> {
-    let user = |name: &str| user(name, names).ok_or_else(|| nobody(text, name));
-    let group = |name: &str| group(name, names).ok_or_else(|| no_group(text, name));
+    let user = |name: &str| match user(name, names) {
+        Some(user) if user.uid == KEEP || user.gid == Some(KEEP) => Err(no_id(text, "RSD0213", "user", name)),
+        Some(user) => Ok(user),
+        None => Err(nobody(text, name)),
+    };
+    let group = |name: &str| match group(name, names) {
+        Some(group) if group.gid == KEEP => Err(no_id(text, "RSD0214", "group", name)),
+        Some(group) => Ok(group),
+        None => Err(no_group(text, name)),
+    };
     match ty {
         Type::User => user(&text.v).map(Value::User),
         Type::Group => group(&text.v).map(Value::Group),
@@ -309,16 +317,26 @@ fn address(text: &str) -> Result<SocketAddr, Wrong> {
     }
 }
 
-/// The number in `text`, unless it is the one that means "leave it as it is" to the kernel.
+/// Instead of an id, "leave it as it is": a drop to it would drop nothing (setresuid(2), chown(2)).
+const KEEP: u32 = u32::MAX;
+
+/// The number in `text`, unless it is the one that is no id.
 fn id(text: &str) -> Option<u32> {
     let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-    text.parse().ok().filter(|id| digits && *id != u32::MAX)
+    text.parse().ok().filter(|id| digits && *id != KEEP)
 }
 
 fn user(name: &str, names: &Snapshot) -> Option<User> {
     names.users.get(name).cloned().flatten().or_else(|| {
         let uid = id(name)?;
-        Some(User { name: name.to_owned(), uid, gid: None, groups: Vec::new(), home: PathBuf::from("/") })
+        Some(User {
+            name: name.to_owned(),
+            uid,
+            gid: None,
+            groups: Vec::new(),
+            home: PathBuf::from("/"),
+            shell: Default::default(),
+        })
     })
 }
 
@@ -335,6 +353,15 @@ fn nobody(text: &At<String>, name: &str) -> Diagnostic {
     Diagnostic::error("RSD0213", format!("there is no user `{name}` on this machine"))
         .at(text.at, "no such user")
         .help("create it (`useradd --system NAME`), or give another name or a number")
+}
+
+fn no_id(text: &At<String>, code: &'static str, sort: &str, name: &str) -> Diagnostic {
+    Diagnostic::error(
+        code,
+        format!("the {sort} `{name}` has the id {KEEP} on this machine, and that is no id"),
+    )
+    .at(text.at, "to the kernel it means: leave it as it is")
+    .help(format!("give the {sort} an id of its own (`{sort}mod`), or name another one"))
 }
 
 fn no_group(text: &At<String>, name: &str) -> Diagnostic {

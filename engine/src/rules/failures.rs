@@ -61,7 +61,9 @@ impl Judge<'_> {
                 finding.notes.extend([failure.message.clone()].into_iter().chain(why));
                 return finding;
             }
-            _ if failure.errno == Some(98) => self.address_in_use(i, step, will),
+            _ if failure.errno == Some(98) => self
+                .address_of_another(i, step, failure)
+                .unwrap_or_else(|| self.address_in_use(i, step, will)),
             lacks => {
                 let goes_on = step.on_failure == OnFailure::Continue && !step.effects.iter().any(declares);
                 let mut finding =
@@ -72,7 +74,7 @@ impl Judge<'_> {
                 }
                 finding.unprivileged =
                     lacks.is_some_and(|c| !self.snapshot.identity.caps.has(c)) && self.drop_before(i).is_none();
-                finding
+                self.blame_the_mount(finding, i, step, failure)
             }
         };
         let mut finding = finding.at(step.at, format!("runs as {who}")).phase(&step.phase);

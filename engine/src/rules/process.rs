@@ -2,14 +2,17 @@
 
 use super::Judge;
 use crate::diagnostic::Diagnostic;
-use crate::effect::Effect;
+use crate::effect::{Application, Effect};
+use crate::plan::Step;
 use crate::timeline::Process;
 
 impl Judge<'_> {
+    fn daemonize(&self) -> Option<(usize, &Step)> {
+        self.steps().find(|(_, s)| s.effects.contains(&Effect::Daemonize))
+    }
+
     pub(super) fn pid_file_of_a_process_that_exits(&self) -> Vec<Diagnostic> {
-        let Some((d, daemonize)) = self.steps().find(|(_, s)| s.effects.contains(&Effect::Daemonize)) else {
-            return Vec::new();
-        };
+        let Some((d, daemonize)) = self.daemonize() else { return Vec::new() };
         self.steps()
             .filter(|(i, s)| *i < d && s.effects.iter().any(|e| matches!(e, Effect::CreatePidFile { .. })))
             .map(|(_, step)| {
@@ -75,5 +78,53 @@ impl Judge<'_> {
             ],
             _ => Vec::new(),
         }
+    }
+
+    /// Code of the application that ran in this process before it was forked. A program is a process of its
+    /// own: see `started_as_another`.
+    pub(super) fn fork_behind_the_application(&self) -> Vec<Diagnostic> {
+        let Some((d, daemonize)) = self.daemonize() else { return Vec::new() };
+        let loaded = self.effects().find_map(|(_, _, e)| match e {
+            Effect::Application(Application::Load(program)) => Some(program),
+            _ => None,
+        });
+        let Some(program) = loaded else { return Vec::new() };
+        let early = |(i, step, effect): (usize, _, &Effect)| match effect {
+            Effect::Application(application) if i < d => Some((step, application.clone())),
+            _ => None,
+        };
+        let runs: Vec<(&Step, Application)> = self.effects().filter_map(early).collect();
+        let fork = &daemonize.phase;
+        let Some((step, application)) = runs.first().filter(|_| program.is_twisted()) else {
+            return Vec::new();
+        };
+        let when = match application {
+            Application::Load(_) => "when it is read",
+            _ => "by then",
+        };
+        vec![
+            Diagnostic::note_finding(
+                "RSD0505",
+                format!("`{fork}` forks behind `{}`: threads of the application do not survive it", step.phase),
+            )
+            .at(step.at, "the application's own code runs from here on")
+            .with(daemonize.at, "and here the process is another one")
+            .phase(&step.phase)
+            .phase(fork)
+            .note(format!(
+                "fork(2) takes along the thread that calls it alone: a thread that the application starts {when} is gone in the daemon, and a lock that it held stays locked"
+            ))
+            .help(format!("fork first: {}", put_behind(step, daemonize))),
+        ]
+    }
+}
+
+/// The edit that puts one step behind another.
+fn put_behind(step: &Step, other: &Step) -> String {
+    let needs: Vec<&str> = step.needs.iter().map(String::as_str).chain([other.phase.as_str()]).collect();
+    let edit = format!("`needs: [{}]` on `{}`", needs.join(", "), step.phase);
+    match other.needs.contains(&step.phase) {
+        true => format!("{edit}, and `{}` away from the needs of `{}`", step.phase, other.phase),
+        false => edit,
     }
 }

@@ -58,20 +58,49 @@ impl Judge<'_> {
         if self.command().is_none() {
             return Vec::new();
         }
-        let inherited = |e: &&Effect| matches!(e, Effect::Process(_));
+        // That the program is another than the daemon shows in the identity: RSD0520 is about that.
+        let inherited = |e: &&Effect| match e {
+            Effect::Process(setting) => !matches!(setting, Setting::NoNewPrivileges | Setting::SecureBits(_)),
+            e => matches!(e, Effect::Environment(_)),
+        };
         self.steps()
             .filter(|(i, s)| *i > at && !s.down && !s.serves())
             .filter_map(|(_, step)| Some((step, step.effects.iter().find(inherited)?)))
             .map(|(step, effect)| {
-                Diagnostic::error(
-                    "RSD0510",
-                    format!("`{}` comes too late: the program runs already", step.phase),
+                let message = format!("`{}` comes too late: the program runs already", step.phase);
+                // Who it is, is what was declared of it; the rest it can do without, and differs.
+                let finding = match step.effects.iter().any(Effect::changes_identity) {
+                    true => Diagnostic::error("RSD0510", message),
+                    false => Diagnostic::warning("RSD0510", message),
+                };
+                finding
+                    .at(step.at, format!("{effect}: for this process, and what it starts from here on"))
+                    .with(start.at, "the program is started here, and inherits what was set before")
+                    .phase(&step.phase)
+                    .phase(&start.phase)
+                    .help(format!("put `{}` before `{}`", step.phase, start.phase))
+            })
+            .collect()
+    }
+
+    /// An environment that an application in this very process has read before.
+    pub(super) fn environment_behind_the_application(&self) -> Vec<Diagnostic> {
+        let loads = |s: &Step| {
+            s.effects.iter().any(|e| matches!(e, Effect::Application(Application::Load(p)) if p.is_twisted()))
+        };
+        let Some((at, load)) = self.steps().find(|(_, s)| loads(s)) else { return Vec::new() };
+        self.steps()
+            .filter(|(i, s)| *i > at && s.effects.iter().any(|e| matches!(e, Effect::Environment(_))))
+            .map(|(_, step)| {
+                Diagnostic::warning(
+                    "RSD0509",
+                    format!("`{}` comes too late: the application has read the environment", step.phase),
                 )
-                .at(step.at, format!("{effect}: for this process, and what it starts from here on"))
-                .with(start.at, "the program is started here, and inherits what was set before")
+                .at(step.at, "the environment is changed here")
+                .with(load.at, "Python begins here, and copies the environment (os.environ)")
                 .phase(&step.phase)
-                .phase(&start.phase)
-                .help(format!("put `{}` before `{}`", step.phase, start.phase))
+                .phase(&load.phase)
+                .help(format!("put `{}` before `{}`", step.phase, load.phase))
             })
             .collect()
     }

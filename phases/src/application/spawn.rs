@@ -20,7 +20,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 const LISTEN_START: i32 = 3;
 
 /// Variables that speak to the process they were set for and must not reach another.
-const PRIVATE: [&str; 7] = [
+pub(crate) const PRIVATE: [&str; 7] = [
     "LISTEN_PID",
     "LISTEN_FDS",
     "LISTEN_FDNAMES",

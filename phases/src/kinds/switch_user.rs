@@ -84,7 +84,7 @@ mod tests {
 
     fn user(uid: u32, gid: Option<u32>) -> User {
         let groups = gid.into_iter().chain([uid + 100]).collect();
-        User { name: format!("u{uid}"), uid, gid, groups, home: "/".into() }
+        User { name: format!("u{uid}"), uid, gid, groups, home: "/".into(), shell: Default::default() }
     }
 
     type Set = (Option<u32>, Option<u32>, Vec<u32>);

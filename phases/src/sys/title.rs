@@ -26,9 +26,19 @@ pub fn set(name: &str) -> bool {
 
 /// Where the command line is in memory.
 fn place() -> Option<(usize, usize)> {
+    range(45)
+}
+
+/// Where the strings of the first environment are in memory.
+pub(super) fn environment() -> Option<(usize, usize)> {
+    range(47)
+}
+
+/// Two fields of /proc/self/stat, counted behind the name.
+fn range(first: usize) -> Option<(usize, usize)> {
     let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
     // The name is in parentheses and may hold anything: fields are counted behind the last one.
-    let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(45);
+    let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(first);
     let (start, end) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
     (start != 0 && end > start).then_some((start, end))
 }

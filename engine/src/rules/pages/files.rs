@@ -243,4 +243,44 @@ phases:
 and root's `kill $(cat /run/a.pid)` signals that process.",
         fix: "mode 0644 (which is the default), or a umask of 022.",
     },
+    Page {
+        code: "RSD0412",
+        title: "a read-only file system",
+        story: "
+A phase makes, writes or removes a file where nothing can be written: the file
+system is mounted read-only, or this mount of it is (a bind mount of a
+container, `ProtectSystem=` of systemd). No capability helps, root's neither.
+Which mount a path is on is asked of the kernel, directory by directory
+(statx(2), statvfs(3)). The example has /srv mounted read-only:
+`mount -t tmpfs -o ro none /srv`.",
+        spec: "
+rsd: 1
+name: demo
+extends: twistd",
+        args: &["--spec", "spec.yaml", "--pidfile", "/srv/demo.pid"],
+        starter: Root,
+        failure: "openat(2) answers EROFS, \"Read-only file system\".",
+        fix: "name a place that can be written, as /run for a PID file, or mount
+this one read-write.",
+    },
+    Page {
+        code: "RSD0413",
+        title: "a mount that does not let the program be what it is",
+        story: "
+A program on a file system that is mounted `noexec` cannot be executed,
+whoever may execute it by its mode (mount(8)). Where it is mounted `nosuid`,
+or no_new_privs is set, set-id bits do nothing, and a program that counts on
+them runs as the daemon's user: that is a note. The example has a program on
+such a mount: `mount -t tmpfs -o noexec none /srv; cp /bin/sleep /srv`.",
+        spec: "
+rsd: 1
+name: demo
+extends: twistd",
+        args: &["--spec", "spec.yaml", "--", "/srv/sleep", "100"],
+        starter: Root,
+        failure: "execve(2) answers EACCES, and the mode of the file shows no
+reason for it.",
+        fix: "install the program elsewhere (/usr/local), or mount the place
+with `exec`.",
+    },
 ];

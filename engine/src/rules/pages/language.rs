@@ -258,4 +258,25 @@ phases:
 that is wholly an unset option is absent, and the drop has nothing to do.",
         fix: "give the option.",
     },
+    Page {
+        code: "RSD0115",
+        title: "facts that cannot be used",
+        story: "
+`--snapshot FILE` judges by the facts in a file, of this machine or another.
+The file was cut, is none of rsd's, was written in another form by another
+version, says a thing twice, or cannot be written. Or the spec and the options
+ask for what the snapshot was not asked for when it was taken: another path,
+user, program or port. A verdict without these facts would be on no machine at
+all, so there is none.",
+        spec: "
+rsd: 1
+name: demo
+extends: twistd",
+        args: &["--spec", "spec.yaml", "--snapshot", "spec.yaml"],
+        starter: Anyone,
+        failure: "a check that takes what it does not know for what is not there
+would refuse a good order, or call a bad one fine.",
+        fix: "take it again on the machine it is of, with the same spec and
+options: `rsd check … --snapshot FILE`, where FILE does not exist yet.",
+    },
 ];

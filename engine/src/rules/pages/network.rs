@@ -30,9 +30,10 @@ program as LISTEN_FDS. Or use a port from 1024 up.",
         code: "RSD0602",
         title: "an address is bound twice",
         story: "
-Two phases, or one that names it twice, bind the same address, and the kernel
-gives it to one socket only. An address that another program has by then is
-not foreseen: the start fails and is undone.",
+Two phases, or one that names it twice, bind the same address, or one that
+takes the other in (0.0.0.0 takes in every address of IPv4, [::] those of
+IPv6, too). The kernel gives it to one socket only. An address that another
+program has is RSD0604.",
         spec: "
 rsd: 1
 name: demo
@@ -73,5 +74,25 @@ phases:
         failure: "no call fails. Who connects to the port is connected, and
 waits for an answer for ever.",
         fix: "bind before the application is started.",
+    },
+    Page {
+        code: "RSD0604",
+        title: "the address is in use on this machine",
+        story: "
+Another socket is bound to the address, or to one that takes it in: 0.0.0.0
+takes in every address of IPv4, and [::] those of both unless it was told
+otherwise (ipv6(7), IPV6_V6ONLY). For a Unix socket something stands at its
+path; only a socket that nobody listens behind is replaced. Sockets of other
+network namespaces do not matter. Where the daemon itself is up already, this
+is a note: it is its own address.",
+        spec: "
+rsd: 1
+name: demo
+extends: twistd",
+        args: &["--spec", "spec.yaml", "--pidfile=", "--logfile=", "--listen", "unix:/dev/null"],
+        starter: Anyone,
+        failure: "bind(2) answers EADDRINUSE.",
+        fix: "see who has it (`ss -ltnup`, `ss -lx`), and stop that, or choose
+another address.",
     },
 ];

@@ -192,4 +192,128 @@ it was started with. rsd ends the start in the phase that loads, exit code 1.",
         fix: "let the phase that switches the user follow the one that loads,
 or name the user in the spec: `--uid`.",
     },
+    Page {
+        code: "RSD0310",
+        title: "the order is right only by the place in the file",
+        story: "
+Two phases touch the same state (the credential, the root, the umask, a file),
+one of them changes it, and no need, privilege or `order` says which is first:
+the place in the file decides. Both orders were played. A warning: the other
+one is wrong, so that whoever moves a line breaks the daemon. A note: both
+work, and something comes out otherwise. Every order that the plan allows is
+tried this way, up to a bound; where it is reached, this code says so.",
+        spec: "
+rsd: 1
+name: demo
+phases:
+  fork:   { kind: daemonize }
+  chroot: { kind: chroot, with: { path: /usr } }
+  chdir:  { kind: chdir, with: { path: / } }
+  load:   { kind: load-application }
+  port:   { kind: privileged-start, needs: [load],
+            with: { listen: 'tcp:127.0.0.1:8700' } }
+  start:  { kind: start-application, needs: [fork, port, chroot, chdir] }
+  serve:  { kind: serve, needs: [start] }",
+        args: &["--spec", "spec.yaml"],
+        starter: Root,
+        failure: "none in this order. With the two lines exchanged the daemon's
+working directory stays outside its root, and it can walk out (RSD0502).",
+        fix: "write what is meant: `needs: [chroot]` on `chdir`, or an `order`
+that names both. `rsd plan --why A B` tells what orders two phases.",
+    },
+    Page {
+        code: "RSD0311",
+        title: "a phase needs more capabilities than it declares",
+        story: "
+The phase declares a list of capabilities, and what it does needs others, too.
+It was played once more by a process that has those on the list and no more.
+It works here, because this start has them all; it is the list that is not
+true, and it is what an operator gives to a container or a service.",
+        spec: "
+rsd: 1
+name: demo
+phases:
+  drop: { kind: switch-user, privilege: [cap_setuid], with: { uid: nobody } }",
+        args: &["--spec", "spec.yaml"],
+        starter: Root,
+        failure: "started with the capabilities on the list and no other,
+setgroups(2) answers EPERM: it asks for cap_setgid.",
+        fix: "write the whole list, or `privileged`.",
+    },
+    Page {
+        code: "RSD0312",
+        title: "root is demanded where nothing needs it",
+        story: "
+The phase declares `privilege: root`, and every effect of it succeeds for the
+user who will serve (or for an ordinary one) without any capability. The line
+keeps others from starting the daemon, and has more done as root than must be.",
+        spec: "
+rsd: 1
+name: demo
+phases:
+  port: { kind: privileged-start, privilege: root,
+          with: { listen: 'tcp:127.0.0.1:8700' } }",
+        args: &["--spec", "spec.yaml"],
+        starter: Root,
+        failure: "an ordinary user is refused (RSD0303), although bind(2) to
+this port would succeed.",
+        fix: "leave the line away; `privileged` where it is to precede the drop.",
+    },
+    Page {
+        code: "RSD0313",
+        title: "the drop keeps capabilities, or the group of root",
+        story: "
+setresuid(2) clears the capabilities of a process that leaves uid 0, and of no
+other (capabilities(7)). A start as an ordinary user with capabilities (file
+or ambient ones) keeps them over the change of user: with cap_setuid it is
+root one call later. That is an error. A note is given where group 0 stays:
+ProFTPD's CVE-2024-48651 left it to every session.",
+        spec: "
+rsd: 1
+name: demo
+phases:
+  load:  { kind: load-application,
+           with: { command: [sh, -c, 'cat secret; grep CapEff /proc/self/status'] } }
+  drop:  { kind: switch-user, needs: [load], with: { uid: nobody, gid: root } }
+  start: { kind: start-application, needs: [drop] }
+  serve: { kind: serve, needs: [start] }",
+        args: &["--spec", "spec.yaml"],
+        starter: Root,
+        failure: "no call fails. Files of mode 0640 that belong to root:root can
+be read by the daemon.",
+        fix: "start as root, so that the drop takes all of them; name a group of
+the daemon's own.",
+    },
+    Page {
+        code: "RSD0314",
+        title: "the group is given up, and the user is not",
+        story: "
+A group is named and no user. The process stays uid 0 and keeps every
+capability, so the group means nothing: root reads and writes whatever it
+likes, and setgid(0) brings the old group back.",
+        spec: "
+rsd: 1
+name: demo
+extends: twistd",
+        args: &["--spec", "spec.yaml", "--gid", "nogroup"],
+        starter: Root,
+        failure: "none: the daemon serves as uid 0.",
+        fix: "name the user too: `--uid`.",
+    },
+    Page {
+        code: "RSD0315",
+        title: "nothing drops root",
+        story: "
+Root starts the daemon, and root is what it stays. Whoever finds a way into it
+has the machine. Some daemons must be root; most are by oversight.",
+        spec: "
+rsd: 1
+name: demo
+extends: twistd",
+        args: &["--spec", "spec.yaml"],
+        starter: Root,
+        failure: "none: the daemon serves as uid 0.",
+        fix: "name a user (`--uid`). What needs root can be done before the drop,
+or in a guard.",
+    },
 ];

@@ -93,53 +93,85 @@ chroot, mount its library inside (mount --bind), or import in the TAC all that
 will be needed.",
     },
     Page {
-        code: "RSD0520",
-        title: "the program is started before the daemon is what it is to be",
+        code: "RSD0505",
+        title: "the daemon is forked after the application's code ran",
         story: "
-A program is forked when `start-application` runs, and from then on it is a
-process of its own: a root, a working directory, a umask, a user that the daemon
-takes later are not the program's. Started before the drop it stays root while
-the daemon beside it is not, and the daemon may not even signal it (kill(2)).
-Started before `daemonize` it is the launcher's child, and ends with it.",
+A Twisted application lives in the daemon's own process, and its code runs when
+it is read. fork(2) takes along the one thread that calls it: threads that the
+application started by then are gone in the daemon, and a lock that one of them
+held stays locked for ever. twistd's own order is so; most applications start
+no thread when they are read, but a library that they import may.",
         spec: "
 rsd: 1
 name: demo
-extends: twistd
+extends: twistd",
+        args: &["--spec", "spec.yaml", "--python", "app.tac"],
+        starter: Anyone,
+        failure: "no call fails: what the thread did is not done any more.",
+        fix: "fork first, as the spec twistd-safe does: `daemonize` before the
+application is read.",
+    },
+    Page {
+        code: "RSD0520",
+        title: "the program is started before the daemon is what it is to be",
+        story: "
+A program is a process of its own from the moment it is started. What changes
+afterwards (the drop, the root, the umask) is not its; and a program that is
+started before `daemonize` is the launcher's child: the daemon cannot wait for
+it (wait(2): ECHILD), so that nobody learns of its end or stops it.",
+        spec: "
+rsd: 1
+name: demo
 phases:
-  startApplication: { privilege: any }
-order: [startApplication, switchUidGid]",
-        args: &["--spec", "spec.yaml", "--uid", "nobody", "--", "sleep", "1000"],
-        starter: Root,
-        failure: "no call fails. /proc/PID/status of the program says Uid: 0.",
-        fix: "put `startApplication` behind everything that changes who the daemon is.",
+  load:  { kind: load-application, with: { command: [sleep, '60'] } }
+  start: { kind: start-application, needs: [load] }
+  fork:  { kind: daemonize, needs: [start] }
+  serve: { kind: serve, needs: [fork] }",
+        args: &["--spec", "spec.yaml"],
+        starter: Anyone,
+        failure: "the program keeps running as who it was. Here the daemon ends
+at once, and the program is left without anybody who stops it.",
+        fix: "start it last: behind the fork, the drop and everything else that
+it is to have.",
     },
     Page {
         code: "RSD0521",
         title: "the log is opened when the program runs already",
         story: "
-What a program writes to its standard output and error goes into the log through
-a pipe that it is given when it is started. Where there is no log yet, there is
-no pipe: its output is the null device's, or in the foreground the terminal's,
-and opening the log later does not change that.",
+A program is given its standard output when it is started. A log that is opened
+afterwards is the daemon's, and not the program's.",
         spec: "
 rsd: 1
 name: demo
-extends: twistd
 phases:
-  startApplication: { needs: [readTacFile, privilegedStartService] }
-order: [startApplication, startLogger]",
-        args: &[
-            "--spec",
-            "spec.yaml",
-            "--logfile",
-            "/tmp/demo.log",
-            "--",
-            "sh",
-            "-c",
-            "echo here; exec sleep 1000",
-        ],
+  fork:  { kind: daemonize }
+  load:  { kind: load-application, with: { command: [sh, -c, 'echo hello'] } }
+  start: { kind: start-application, needs: [load, fork] }
+  log:   { kind: start-logger, needs: [start], with: { path: demo.log } }
+  serve: { kind: serve, needs: [log] }",
+        args: &["--spec", "spec.yaml"],
         starter: Anyone,
-        failure: "no call fails. The log stays without a word of the program.",
-        fix: "put `startLogger` before `startApplication`.",
+        failure: "what the program says goes to the null device; the log is
+there, and empty.",
+        fix: "open the log first.",
+    },
+    Page {
+        code: "RSD0522",
+        title: "the daemon is running already",
+        story: "
+The lock of a PID file that this plan checks or makes is held by a process
+that is up. A start would say so and change nothing. The order is judged as if
+that daemon were gone, for a check is often made before a restart. The example
+is asked while the daemon runs: `rsd run --spec spec.yaml`.",
+        spec: "
+rsd: 1
+name: demo
+extends: twistd",
+        args: &["--spec", "spec.yaml"],
+        starter: Root,
+        failure: "`rsd run` ends with exit status 5. twistd believes the number
+in the file and asks whether a process has it, whichever it is.",
+        fix: "`rsd stop` first, or give the second daemon a PID file and a name
+of its own.",
     },
 ];

@@ -24,13 +24,34 @@ phases:
 order: [grant, switchUidGid]",
     args: &["--spec", "spec.yaml", "--uid", "nobody"],
     starter: Root,
-    failure: "no call fails. CapAmb in /proc/PID/status of the program is 0,
-and its bind(2) of port 80 answers EACCES.",
+    failure: "no call fails. CapAmb in /proc/PID/status of the program
+is 0, and its bind(2) of port 80 answers EACCES.",
     fix: "name them where the drop is:
   switchUidGid: { with: { capabilities: [cap_net_bind_service] } }",
 }];
 
 pub(super) const PROCESS: &[Page] = &[
+    Page {
+        code: "RSD0509",
+        title: "the environment is changed after the application has read it",
+        story: "
+A Twisted application runs in this very process. Python copies the environment
+when it begins (os.environ), which is when the application is read. What is set
+or taken away later it does not see: a secret of the caller's stays where its
+code finds it, and PATH and HOME are the caller's.",
+        spec: "
+rsd: 1
+name: demo
+extends: twistd
+phases:
+  environment: { kind: environment, needs: [readTacFile] }",
+        args: &["--spec", "spec.yaml", "--python", "/etc/passwd"],
+        starter: Anyone,
+        failure: "no call fails. os.environ of the application holds what the
+caller's environment held.",
+        fix: "put the phase before the one that loads the application. For a
+program (`-- COMMAND`) the order of the two does not matter.",
+    },
     Page {
         code: "RSD0510",
         title: "a setting comes after the program was started",

@@ -2,7 +2,7 @@
 
 use super::super::Judge;
 use crate::diagnostic::{Diagnostic, Severity};
-use crate::effect::{Application, Effect, Identity, Socket};
+use crate::effect::{Application, Effect, Identity, Settings, Socket};
 use crate::model::{Files, describe};
 use crate::snapshot::FileFact;
 use crate::timeline::Process;
@@ -21,6 +21,7 @@ pub struct Outcome {
     server: Option<Identity>,
     files: Files,
     listening: Vec<Socket>,
+    settings: Settings,
     /// under which circumstances code runs that nobody knows
     runs: BTreeMap<String, Circumstances>,
     /// which process a PID file names, and a guard watches
@@ -35,12 +36,14 @@ struct Circumstances {
     log: Option<PathBuf>,
     sockets: usize,
     learns: usize,
+    /// settings of the process that were made by then, sorted
+    settings: Vec<String>,
 }
 
 impl Outcome {
     /// Of what was judged, and what was found.
     pub fn new(judge: &Judge, findings: &[Diagnostic]) -> Outcome {
-        let (mut log, mut sockets, mut learns) = (None, 0, 0);
+        let (mut log, mut sockets, mut learns, mut settings) = (None, 0, 0, Vec::new());
         let (mut runs, mut processes) = (BTreeMap::new(), BTreeMap::new());
         let mut hosted = false;
         for (i, step) in judge.steps() {
@@ -49,6 +52,10 @@ impl Outcome {
                 match effect {
                     Effect::OpenLog { path, .. } => log = Some(path.clone()),
                     Effect::Bind { .. } => sockets += 1,
+                    Effect::Process(setting) => {
+                        settings.push(setting.to_string());
+                        settings.sort_unstable();
+                    }
                     Effect::CreatePidFile { .. } | Effect::KeepGuard => {
                         processes.insert(step.phase.clone(), step.process);
                     }
@@ -64,6 +71,7 @@ impl Outcome {
                                 log: log.clone(),
                                 sockets,
                                 learns,
+                                settings: settings.clone(),
                             };
                             runs.insert(step.phase.clone(), circumstances);
                         }
@@ -93,6 +101,7 @@ impl Outcome {
             server: judge.serving().cloned(),
             files: model.files().clone(),
             listening: model.listening().to_vec(),
+            settings: model.settings().clone(),
             runs,
             processes,
         };
@@ -123,6 +132,10 @@ impl Outcome {
                 })
             })
             .or_else(|| (self.listening != other.listening).then(|| sockets(&other.listening)))
+            .or_else(|| {
+                let other = self.settings != other.settings;
+                other.then(|| "the settings of the process would be others in the end".to_owned())
+            })
             .or_else(|| {
                 let here = self.failures.iter().find(|f| !other.failures.contains(f));
                 here.map(|(phase, _)| format!("`{phase}` would not fail"))
@@ -206,6 +219,12 @@ impl Outcome {
             }
             if here.learns != there.learns {
                 return Some(format!("what `{phase}` tells of its user or its log would come too late"));
+            }
+            if let Some(setting) = here.settings.iter().find(|s| !there.settings.contains(s)) {
+                return Some(format!("`{phase}` would run without this: {setting}"));
+            }
+            if let Some(setting) = there.settings.iter().find(|s| !here.settings.contains(s)) {
+                return Some(format!("`{phase}` would run with this: {setting}"));
             }
             return Some(format!("`{phase}` would find {} sockets and not {}", there.sockets, here.sockets));
         }

@@ -1,0 +1,300 @@
+//! What has to be known of a machine for a plan to be judged: asked of the machine, or of a snapshot
+//! that was taken elsewhere, by the same code.
+
+use super::{FileFact, FileKind, Listener, Lock, Mount, NoPython, Python, Snapshot, parts};
+use crate::effect::{Application, Effect, Program, Setting, Socket};
+use crate::plan::Plan;
+use std::collections::BTreeSet;
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+/// A machine that can be looked at. Nothing on it is changed by that.
+pub trait Machine {
+    /// What lstat(2) says; with it the mount, where another begins there than in the directory above.
+    fn file(&mut self, path: &Path) -> (Option<FileFact>, Option<Mount>);
+    /// The program that a command names.
+    fn program(&mut self, wanted: &Program) -> Option<PathBuf>;
+    /// The interpreter that will host a Twisted application; `None` for the default.
+    fn python(&mut self, name: Option<&str>) -> Result<Python, NoPython>;
+    /// Who holds the lock of a PID file; `None` where it cannot be told.
+    fn lock(&mut self, path: &Path) -> Option<Lock>;
+    /// Whether somebody listens behind a Unix socket; `None` where it is none.
+    fn listens(&mut self, path: &Path) -> Option<bool>;
+    /// Who has a port.
+    fn port(&mut self, port: u16) -> Vec<Listener>;
+    /// `net.ipv4.ip_unprivileged_port_start`.
+    fn unprivileged_port(&mut self) -> u16;
+    /// `net.ipv6.bindv6only`.
+    fn v6_only(&mut self) -> bool;
+    /// `fs.protected_symlinks`.
+    fn protected_symlinks(&mut self) -> bool;
+}
+
+/// Something a snapshot was not asked for when it was taken.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Unknown {
+    /// a user, by name or number
+    User(String),
+    /// a group, by name or number
+    Group(String),
+    /// a path
+    Path(PathBuf),
+    /// a program, by the word it was named with
+    Program(String),
+    /// an interpreter; empty for the default
+    Python(String),
+    /// a port
+    Port(u16),
+    /// a setting of the kernel
+    Setting(&'static str),
+}
+
+impl fmt::Display for Unknown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Unknown::User(name) => write!(f, "the user `{name}`"),
+            Unknown::Group(name) => write!(f, "the group `{name}`"),
+            Unknown::Path(path) => write!(f, "{}", path.display()),
+            Unknown::Program(word) => write!(f, "the program `{word}`"),
+            Unknown::Python(name) if name.is_empty() => f.write_str("the Python that hosts Twisted"),
+            Unknown::Python(name) => write!(f, "the Python `{name}`"),
+            Unknown::Port(port) => write!(f, "port {port}"),
+            Unknown::Setting(name) => write!(f, "the setting {name}"),
+        }
+    }
+}
+
+/// Those of the names that a snapshot does not know.
+pub fn unknown_names(snapshot: &Snapshot, users: &[String], groups: &[String]) -> BTreeSet<Unknown> {
+    let users = users.iter().filter(|name| !snapshot.users.contains_key(*name)).cloned().map(Unknown::User);
+    let groups =
+        groups.iter().filter(|name| !snapshot.groups.contains_key(*name)).cloned().map(Unknown::Group);
+    users.chain(groups).collect()
+}
+
+/// Fills a snapshot with all that the plan will meet. Without a machine nothing is added: what the
+/// snapshot does not know is the answer. `hosted`: interpreters too, which can take its time.
+pub fn survey(
+    snapshot: &mut Snapshot,
+    plan: &Plan,
+    machine: Option<&mut dyn Machine>,
+    hosted: bool,
+) -> BTreeSet<Unknown> {
+    let mut survey = Survey { snapshot, machine, unknown: BTreeSet::new() };
+    survey.applications(plan, hosted);
+    // First the addresses: a daemon that is just starting has its PID file before it binds, so whoever
+    // sees its port in use sees its lock as well.
+    survey.addresses(plan);
+    survey.places(plan);
+    survey.unknown
+}
+
+struct Survey<'a, 'm> {
+    snapshot: &'a mut Snapshot,
+    machine: Option<&'m mut dyn Machine>,
+    unknown: BTreeSet<Unknown>,
+}
+
+impl Survey<'_, '_> {
+    fn applications(&mut self, plan: &Plan, hosted: bool) {
+        for (_, effect) in plan.effects() {
+            let Effect::Application(Application::Load(wanted)) = effect else { continue };
+            if let Some(word) = wanted.command.first()
+                && !self.snapshot.programs.contains_key(word)
+            {
+                match &mut self.machine {
+                    Some(machine) => {
+                        let found = machine.program(wanted);
+                        self.snapshot.programs.insert(word.clone(), found);
+                    }
+                    None => drop(self.unknown.insert(Unknown::Program(word.clone()))),
+                }
+            }
+            let name = wanted.twisted.interpreter.clone().unwrap_or_default();
+            if hosted && wanted.is_twisted() && !self.snapshot.pythons.contains_key(&name) {
+                match &mut self.machine {
+                    Some(machine) => {
+                        let found = machine.python(wanted.twisted.interpreter.as_deref());
+                        self.snapshot.pythons.insert(name, found);
+                    }
+                    None => drop(self.unknown.insert(Unknown::Python(name))),
+                }
+            }
+        }
+    }
+
+    fn addresses(&mut self, plan: &Plan) {
+        let mut asked = false;
+        for (_, effect) in plan.effects() {
+            let Effect::Bind { socket: Socket::Tcp(address) | Socket::Udp(address) } = effect else {
+                continue;
+            };
+            if !std::mem::replace(&mut asked, true)
+                && let Some(machine) = &mut self.machine
+            {
+                self.snapshot.unprivileged_port = machine.unprivileged_port();
+            }
+            self.address(*address);
+        }
+    }
+
+    fn address(&mut self, address: SocketAddr) {
+        let port = address.port();
+        if port == 0 {
+            return;
+        }
+        if !self.snapshot.ports.contains_key(&port) {
+            match &mut self.machine {
+                Some(machine) => {
+                    let there = machine.port(port);
+                    self.snapshot.ports.insert(port, there);
+                }
+                None => drop(self.unknown.insert(Unknown::Port(port))),
+            }
+        }
+        if address.is_ipv6() && address.ip().is_unspecified() && self.snapshot.v6_only.is_none() {
+            match &mut self.machine {
+                Some(machine) => self.snapshot.v6_only = Some(machine.v6_only()),
+                None => drop(self.unknown.insert(Unknown::Setting("net.ipv6.bindv6only"))),
+            }
+        }
+    }
+
+    /// The files that a plan will meet, in every root it may see them from.
+    fn places(&mut self, plan: &Plan) {
+        let top = Path::new("/");
+        let mut roots: BTreeSet<PathBuf> = BTreeSet::from([top.to_owned()]);
+        let mut paths: BTreeSet<PathBuf> = BTreeSet::from([self.snapshot.cwd.clone()]);
+        let (mut pid_files, mut sockets) = (BTreeSet::new(), BTreeSet::new());
+        for (_, effect) in plan.effects() {
+            match effect {
+                Effect::Chroot { path } => {
+                    // As seen in every root so far, where links lead to.
+                    let seen: Vec<PathBuf> =
+                        roots.iter().filter_map(|root| self.walk(root, path, true)).collect();
+                    roots.extend(seen);
+                }
+                Effect::CheckPidFile { path }
+                | Effect::CreatePidFile { path, .. }
+                | Effect::RemovePidFile { path } => drop(pid_files.insert(path)),
+                Effect::Bind { socket: Socket::Unix(path) } => drop(sockets.insert(path)),
+                Effect::Process(Setting::OomScore(_)) => drop(paths.insert(crate::model::OOM_SCORE.into())),
+                Effect::OpenLog { path, .. }
+                | Effect::Chdir { path }
+                | Effect::MakeDirectory { path, .. } => drop(paths.insert(path.clone())),
+                Effect::Environment(environment) => paths.extend(environment.files.iter().cloned()),
+                Effect::Application(Application::Load(wanted)) => {
+                    paths.extend(wanted.tac.clone());
+                    let word = wanted.command.first();
+                    // Where it is not in the root, it is worth knowing that it is outside.
+                    let outside = word.filter(|word| word.starts_with('/') && wanted.root.is_some());
+                    paths.extend(outside.map(PathBuf::from));
+                    paths.extend(word.and_then(|w| self.snapshot.programs.get(w).cloned()).flatten());
+                }
+                _ => {}
+            }
+        }
+        for python in self.snapshot.pythons.values().flatten() {
+            paths.insert(python.executable.clone());
+            paths.extend(python.libraries.clone());
+        }
+        for root in &roots {
+            for path in &paths {
+                self.walk(root, path, true);
+            }
+            for path in &pid_files {
+                self.walk(root, path, true);
+                if let Some(at) = self.walk(root, path, false) {
+                    self.lock(&at);
+                }
+            }
+            for path in &sockets {
+                self.walk(root, path, true);
+                if let Some(at) = self.walk(root, path, false) {
+                    self.socket(&at);
+                }
+            }
+        }
+    }
+
+    fn lock(&mut self, at: &Path) {
+        let file = self.snapshot.file(at).is_some_and(|f| f.kind == FileKind::File);
+        if file
+            && !self.snapshot.locks.contains_key(at)
+            && let Some(lock) = self.machine.as_mut().and_then(|m| m.lock(at))
+        {
+            self.snapshot.locks.insert(at.to_owned(), lock);
+        }
+    }
+
+    fn socket(&mut self, at: &Path) {
+        let other = self.snapshot.file(at).is_some_and(|f| f.kind == FileKind::Other);
+        if other
+            && !self.snapshot.sockets.contains_key(at)
+            && let Some(listens) = self.machine.as_mut().and_then(|m| m.listens(at))
+        {
+            self.snapshot.sockets.insert(at.to_owned(), listens);
+        }
+    }
+
+    /// Every directory and link on the way from `root` to `path`; where it leads to, if it is there.
+    fn walk(&mut self, root: &Path, path: &Path, follow_last: bool) -> Option<PathBuf> {
+        let mut here = root.to_owned();
+        self.look(&here)?;
+        let mut todo: Vec<PathBuf> = parts(path);
+        let mut links = 0;
+        while let Some(part) = todo.pop() {
+            if part == Path::new("..") {
+                if here != root {
+                    here.pop();
+                }
+                continue;
+            }
+            let next = here.join(&part);
+            match self.look(&next)?.kind {
+                FileKind::Symlink(_) if todo.is_empty() && !follow_last => here = next,
+                FileKind::Symlink(target) => {
+                    links += 1;
+                    if links > 40 {
+                        return None;
+                    }
+                    self.link_in(&here);
+                    if target.is_absolute() {
+                        here = root.to_owned();
+                    }
+                    todo.extend(parts(&target));
+                }
+                _ => here = next,
+            }
+        }
+        Some(here)
+    }
+
+    /// A link stands in this directory: where anybody may make one, a setting decides who follows it.
+    fn link_in(&mut self, dir: &Path) {
+        let shared = self.snapshot.file(dir).is_some_and(|d| d.mode & 0o1002 == 0o1002);
+        if shared && self.snapshot.protected_symlinks.is_none() {
+            match &mut self.machine {
+                Some(machine) => self.snapshot.protected_symlinks = Some(machine.protected_symlinks()),
+                None => drop(self.unknown.insert(Unknown::Setting("fs.protected_symlinks"))),
+            }
+        }
+    }
+
+    fn look(&mut self, path: &Path) -> Option<FileFact> {
+        if let Some(known) = self.snapshot.files.get(path) {
+            return known.clone();
+        }
+        let Some(machine) = &mut self.machine else {
+            self.unknown.insert(Unknown::Path(path.to_owned()));
+            return None;
+        };
+        let (fact, mount) = machine.file(path);
+        if let Some(mount) = mount {
+            self.snapshot.mounts.insert(path.to_owned(), mount);
+        }
+        self.snapshot.files.insert(path.to_owned(), fact.clone());
+        fact
+    }
+}

@@ -1,0 +1,186 @@
+//! Directories that a start makes, and the environment that it leaves to the program.
+
+use super::protocol::Held;
+use super::{Host, pid_file};
+use crate::sys::{environment, failed, io_failed};
+use engine::effect::{Capability, Done, Effect, Environment, Owner, SystemError, Undo, environment_matches};
+use nix::errno::Errno;
+use nix::fcntl::{AtFlags, OFlag, openat};
+use nix::sys::stat::{FileStat, Mode, fstatat, mkdirat};
+use nix::unistd::{Gid, Uid, UnlinkatFlags, fchownat, unlinkat};
+use std::ffi::OsString;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+
+impl Host {
+    pub(super) fn make_directory(
+        &mut self,
+        path: &Path,
+        owner: Option<Owner>,
+        mode: u32,
+        any_owner: bool,
+    ) -> Result<Done, SystemError> {
+        let what = format!("make directory {}", path.display());
+        let (dir, name) = pid_file::open_parent(path).map_err(|mut e| {
+            e.message = e.message.replacen("open the directory", &format!("{what}: open"), 1);
+            e
+        })?;
+        let (found, made) = match mkdirat(&dir, name.as_os_str(), Mode::from_bits_truncate(mode)) {
+            Ok(()) => (self.give_directory(&dir, &name, owner, &what)?, true),
+            Err(Errno::EEXIST) => {
+                (found_directory(&dir, &name, owner.filter(|_| !any_owner), path, &what)?, false)
+            }
+            Err(error) => return Err(failed(error, what)),
+        };
+        let handle = self.keep(Held::File { dir, name, dev: found.st_dev, ino: found.st_ino });
+        self.directories.push((path.to_owned(), handle));
+        if !made {
+            return Ok(Done::with(Undo::Nothing).note(format!("{} is there", path.display())));
+        }
+        Ok(Done::with(Undo::Effect(Box::new(Effect::Remove {
+            handle,
+            path: path.to_owned(),
+            only_if_empty: false,
+        }))))
+    }
+
+    /// Gives the directory that was just made away, by its descriptor: what has its name may be another's
+    /// by now, and is then left alone.
+    fn give_directory(
+        &self,
+        dir: &OwnedFd,
+        name: &OsString,
+        owner: Option<Owner>,
+        what: &str,
+    ) -> Result<FileStat, SystemError> {
+        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        let give = || -> Result<FileStat, SystemError> {
+            let new = openat(dir, name.as_os_str(), flags, Mode::empty()).map_err(|e| failed(e, what))?;
+            let stat = nix::sys::stat::fstat(&new).map_err(|e| failed(e, what))?;
+            if stat.st_uid != nix::unistd::geteuid().as_raw() {
+                return Err(SystemError::new(format!("{what}: somebody put another in its place"))
+                    .help("choose a parent directory that nobody else may write"));
+            }
+            if let Some(owner) = owner.filter(|o| (o.uid, o.gid) != (stat.st_uid, stat.st_gid)) {
+                let (uid, gid) = (Uid::from_raw(owner.uid), Gid::from_raw(owner.gid));
+                fchownat(&new, "", Some(uid), Some(gid), AtFlags::AT_EMPTY_PATH).map_err(|e| {
+                    let error = failed(e, format!("{what}: give it to {}:{}", owner.uid, owner.gid));
+                    if e == Errno::EPERM { error.lacks(Capability::Chown) } else { error }
+                })?;
+            }
+            Ok(stat)
+        };
+        give().inspect_err(|_| {
+            let _ = unlinkat(dir, name.as_os_str(), UnlinkatFlags::RemoveDir);
+        })
+    }
+
+    pub(super) fn remove_directory(&mut self, path: &Path) -> Result<Done, SystemError> {
+        let Some(handle) = self.directories.iter().rev().find(|(p, _)| p == path).map(|(_, handle)| *handle)
+        else {
+            return Ok(Done::with(Undo::Never).note(format!("{} was not made by this run", path.display())));
+        };
+        self.remove(handle, path, false).map(|mut done| {
+            done.undo = Undo::Never;
+            done
+        })
+    }
+
+    pub(super) fn set_environment(&mut self, wanted: &Environment) -> Result<Done, SystemError> {
+        let mut all: Vec<(OsString, OsString)> = std::env::vars_os()
+            .filter(|(name, _)| {
+                let name = name.to_string_lossy();
+                wanted.keep.iter().any(|pattern| environment_matches(pattern, &name))
+            })
+            .collect();
+        for path in &wanted.files {
+            let what = || format!("read the environment file {}", path.display());
+            let text = std::fs::read_to_string(path).map_err(|e| io_failed(&e, what()))?;
+            let read = parse(&text).map_err(|line| {
+                SystemError::new(format!("{}: line {line} is no NAME=VALUE", what()))
+                    .help("write one NAME=VALUE a line; `#` begins a comment")
+            })?;
+            all.extend(read);
+        }
+        all.extend(wanted.set.iter().map(|(name, value)| (name.into(), value.into())));
+        let count = environment::replace(all);
+        Ok(Done::with(Undo::EndsWithProcess).note(format!("the program gets {count} variables")))
+    }
+}
+
+/// What is there already: a directory, of the owner that it must have, and no link to one.
+fn found_directory(
+    dir: &OwnedFd,
+    name: &OsString,
+    owner: Option<Owner>,
+    path: &Path,
+    what: &str,
+) -> Result<FileStat, SystemError> {
+    let stat = fstatat(dir, name.as_os_str(), AtFlags::AT_SYMLINK_NOFOLLOW).map_err(|e| failed(e, what))?;
+    match stat.st_mode & nix::libc::S_IFMT {
+        nix::libc::S_IFDIR => {}
+        nix::libc::S_IFLNK => {
+            return Err(failed(Errno::ELOOP, what)
+                .why(format!("{} is a symbolic link, and none is followed in the last place", path.display()))
+                .help("name the directory that it leads to"));
+        }
+        _ => {
+            return Err(failed(Errno::ENOTDIR, what)
+                .why(format!("{} is no directory", path.display()))
+                .help("remove it, or name another"));
+        }
+    }
+    match owner.filter(|o| o.uid != stat.st_uid) {
+        None => Ok(stat),
+        Some(owner) => Err(failed(Errno::EEXIST, what)
+            .why(format!("{} is there, and belongs to {}:{}", path.display(), stat.st_uid, stat.st_gid))
+            .help(format!(
+                "give it away (chown {}:{} {}), or name another",
+                owner.uid,
+                owner.gid,
+                path.display()
+            ))),
+    }
+}
+
+/// The lines of an environment file, as systemd's `EnvironmentFile=` has the simple ones; an error is the
+/// number of a line.
+fn parse(text: &str) -> Result<Vec<(OsString, OsString)>, usize> {
+    let mut all = Vec::new();
+    for (n, line) in text.lines().enumerate() {
+        let line = line.trim();
+        if line.is_empty() || line.starts_with(['#', ';']) {
+            continue;
+        }
+        let (name, value) = line.split_once('=').ok_or(n + 1)?;
+        let name = name.trim_end();
+        let fits = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        if name.is_empty()
+            || !name.chars().all(fits)
+            || name.starts_with(|c: char| c.is_ascii_digit())
+            || value.contains('\0')
+        {
+            return Err(n + 1);
+        }
+        let value = value.trim();
+        let inner = ['"', '\''].into_iter().find_map(|q| value.strip_prefix(q)?.strip_suffix(q));
+        all.push((name.into(), inner.unwrap_or(value).into()));
+    }
+    Ok(all)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_of_an_environment_file() {
+        let text = "# what it needs\n\nA=1\n B = two words \nC=\"quoted # no comment\"\nD=''\n;E=x\nF=a=b\n";
+        let wanted = [("A", "1"), ("B", "two words"), ("C", "quoted # no comment"), ("D", ""), ("F", "a=b")];
+        let wanted: Vec<_> = wanted.map(|(n, v)| (OsString::from(n), OsString::from(v))).into();
+        assert_eq!(parse(text), Ok(wanted));
+        for (text, line) in [("A=1\nexport B\n", 2), ("A B=1", 1), ("=x", 1), ("1A=x", 1)] {
+            assert_eq!(parse(text), Err(line), "{text}");
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! This machine, looked at for a plan. Nothing on it is changed, and nothing is waited for.
+
+use super::network;
+use crate::application::program;
+use crate::host::pid_file;
+use crate::python;
+use crate::sys::{lock::Holder, process};
+use engine::effect::Program;
+use engine::snapshot::{FileFact, FileKind, Listener, Lock, Machine, Mount, NoPython, Python, ReadOnly};
+use rustix::fs::{AtFlags, CWD, FileType, StatVfsMountFlags, Statx, StatxFlags, statvfs, statx};
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+
+/// This machine.
+#[derive(Default)]
+pub struct This {
+    /// the mount of every path that was looked at
+    mounts: BTreeMap<PathBuf, MountId>,
+    bound: Option<Vec<(u16, Listener)>>,
+}
+
+/// The kernel's number of a mount; where it gives none (before Linux 5.8) what the mount forbids.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum MountId {
+    Number(u64),
+    Flags(StatVfsMountFlags),
+}
+
+impl Machine for This {
+    fn file(&mut self, path: &Path) -> (Option<FileFact>, Option<Mount>) {
+        let wanted =
+            StatxFlags::TYPE | StatxFlags::MODE | StatxFlags::UID | StatxFlags::GID | StatxFlags::MNT_ID;
+        // A kernel or a container that refuses statx(2) is older than both: then lstat(2) has to do.
+        let found = match statx(CWD, path, AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT, wanted) {
+            Ok(found) => found,
+            Err(rustix::io::Errno::NOSYS | rustix::io::Errno::PERM) => return (lstat(path), None),
+            Err(_) => return (None, None),
+        };
+        let kind = match FileType::from_raw_mode(found.stx_mode.into()) {
+            FileType::RegularFile => FileKind::File,
+            FileType::Directory => FileKind::Directory,
+            FileType::Symlink => FileKind::Symlink(std::fs::read_link(path).unwrap_or_default()),
+            _ => FileKind::Other,
+        };
+        let mount = if matches!(kind, FileKind::Symlink(_)) { None } else { self.mount(path, &found) };
+        let mode = u32::from(found.stx_mode) & 0o7777;
+        (Some(FileFact { kind, uid: found.stx_uid, gid: found.stx_gid, mode }), mount)
+    }
+
+    fn program(&mut self, wanted: &Program) -> Option<PathBuf> {
+        program::find(wanted).ok().map(|found| found.path)
+    }
+
+    fn python(&mut self, name: Option<&str>) -> Result<Python, NoPython> {
+        let found = python::find(name).map_err(|e| NoPython { message: e.message, help: e.help })?;
+        let (major, minor) = found.version;
+        let installed = found.environment.map(|e| e.join(format!("lib/python{major}.{minor}/site-packages")));
+        let libraries = [found.stdlib].into_iter().chain(installed).collect();
+        Ok(Python { executable: found.program, libraries })
+    }
+
+    fn lock(&mut self, path: &Path) -> Option<Lock> {
+        Some(match pid_file::look(path).ok()??.holder {
+            Holder::Nobody => Lock::Free,
+            Holder::Process(pid) => Lock::Process(pid),
+            Holder::Unknown => Lock::Somebody,
+        })
+    }
+
+    fn listens(&mut self, path: &Path) -> Option<bool> {
+        use std::os::unix::fs::FileTypeExt;
+        let is_socket = std::fs::symlink_metadata(path).is_ok_and(|m| m.file_type().is_socket());
+        is_socket.then(|| !process::is_stale_socket(path))
+    }
+
+    fn port(&mut self, port: u16) -> Vec<Listener> {
+        let bound = self.bound.get_or_insert_with(network::bound);
+        let there = bound.iter().filter(|(p, _)| *p == port).map(|(_, listener)| *listener);
+        let mut there: Vec<Listener> = there.collect();
+        there.dedup();
+        for listener in &mut there {
+            if listener.address.is_unspecified() && matches!(listener.address, IpAddr::V6(_)) {
+                listener.v6_only = network::v6_only(listener.protocol, port).unwrap_or(false);
+            }
+        }
+        there
+    }
+
+    fn unprivileged_port(&mut self) -> u16 {
+        setting("net/ipv4/ip_unprivileged_port_start").unwrap_or(1024)
+    }
+
+    fn v6_only(&mut self) -> bool {
+        setting("net/ipv6/bindv6only").is_some_and(|v: u8| v != 0)
+    }
+
+    fn protected_symlinks(&mut self) -> bool {
+        setting("fs/protected_symlinks").is_some_and(|v: u8| v != 0)
+    }
+}
+
+impl This {
+    /// The mount that begins there: the first that is looked at, or another than above.
+    fn mount(&mut self, path: &Path, found: &Statx) -> Option<Mount> {
+        let (id, known) = match found.stx_mask & StatxFlags::MNT_ID.bits() != 0 {
+            true => (MountId::Number(found.stx_mnt_id), None),
+            false => {
+                let flags = statvfs(path).ok()?.f_flag;
+                (MountId::Flags(flags), Some(flags))
+            }
+        };
+        let above = path.ancestors().skip(1).find_map(|dir| self.mounts.get(dir)).copied();
+        self.mounts.insert(path.to_owned(), id);
+        if above == Some(id) {
+            return None;
+        }
+        let flags = match known {
+            Some(flags) => flags,
+            None => statvfs(path).ok()?.f_flag,
+        };
+        let read_only = flags.contains(StatVfsMountFlags::RDONLY).then(|| match id {
+            MountId::Number(number) => sort_of_read_only(number),
+            MountId::Flags(_) => ReadOnly::System,
+        });
+        Some(Mount {
+            read_only,
+            nosuid: flags.contains(StatVfsMountFlags::NOSUID),
+            noexec: flags.contains(StatVfsMountFlags::NOEXEC),
+        })
+    }
+}
+
+/// Whether the mount alone is read-only, or the file system on it: proc_pid_mountinfo(5).
+fn sort_of_read_only(id: u64) -> ReadOnly {
+    let table = std::fs::read("/proc/self/mountinfo").unwrap_or_default();
+    of_table(&String::from_utf8_lossy(&table), id)
+}
+
+fn of_table(table: &str, id: u64) -> ReadOnly {
+    let line = table.lines().find(|l| l.split(' ').next().and_then(|n| n.parse().ok()) == Some(id));
+    // Behind the optional fields: " - type source options".
+    let options = line.and_then(|l| l.split_once(" - ")).and_then(|(_, rest)| rest.split(' ').nth(2));
+    match options {
+        Some(options) if !options.split(',').any(|o| o == "ro") => ReadOnly::Mount,
+        _ => ReadOnly::System,
+    }
+}
+
+fn lstat(path: &Path) -> Option<FileFact> {
+    use std::os::unix::fs::MetadataExt;
+    let m = std::fs::symlink_metadata(path).ok()?;
+    let kind = if m.is_file() {
+        FileKind::File
+    } else if m.is_dir() {
+        FileKind::Directory
+    } else if m.is_symlink() {
+        FileKind::Symlink(std::fs::read_link(path).unwrap_or_default())
+    } else {
+        FileKind::Other
+    };
+    Some(FileFact { kind, uid: m.uid(), gid: m.gid(), mode: m.mode() & 0o7777 })
+}
+
+fn setting<T: std::str::FromStr>(name: &str) -> Option<T> {
+    std::fs::read_to_string(Path::new("/proc/sys").join(name)).ok()?.trim().parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_read_only_is_told_apart() {
+        let table = "\
+            21 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw,errors=remount-ro\n\
+            22 21 8:1 /data /srv ro,relatime shared:2 master:3 - ext4 /dev/sda1 rw,errors=remount-ro\n\
+            23 21 7:0 / /media/a\\040b ro,nosuid - iso9660 /dev/loop0 ro,nojoliet\n";
+        assert_eq!(of_table(table, 22), ReadOnly::Mount);
+        assert_eq!(of_table(table, 23), ReadOnly::System);
+        assert_eq!(of_table(table, 2), ReadOnly::System);
+        assert_eq!(of_table("", 22), ReadOnly::System);
+    }
+
+    #[test]
+    fn a_mount_is_told_once_where_it_begins() {
+        let mut this = This::default();
+        let (root, mount) = this.file(Path::new("/"));
+        assert!(root.is_some_and(|f| f.kind == FileKind::Directory));
+        assert!(mount.is_some());
+        let (proc, mount) = this.file(Path::new("/proc"));
+        assert!(proc.is_some_and(|f| f.kind == FileKind::Directory));
+        assert!(mount.is_some(), "/proc is another mount than /");
+        assert_eq!(this.file(Path::new("/proc/self")).1, None);
+        assert!(this.file(Path::new("/proc/sys")).1.is_none());
+        assert_eq!(this.file(Path::new("/nowhere/at/all")), (None, None));
+    }
+}

@@ -1,0 +1,196 @@
+//! Who has which port in our network namespace: /proc/net, proc_pid_net(5), and sock_diag(7) for what
+//! is not told there.
+
+use engine::snapshot::{Listener, Protocol};
+use nix::sys::socket::{
+    AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, recv, send, setsockopt, socket,
+    sockopt,
+};
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::os::fd::AsRawFd;
+
+/// A bound socket and its port.
+type Bound = (u16, Listener);
+
+/// The sockets that are bound now.
+pub(super) fn bound() -> Vec<Bound> {
+    let mut all = Vec::new();
+    for (table, protocol) in
+        [("tcp", Protocol::Tcp), ("tcp6", Protocol::Tcp), ("udp", Protocol::Udp), ("udp6", Protocol::Udp)]
+    {
+        if let Ok(file) = File::open(format!("/proc/self/net/{table}")) {
+            read(BufReader::new(file), protocol, &mut all);
+        }
+    }
+    all
+}
+
+/// Reads one table. Those of TCP begin with the listening sockets: what is behind them may be very
+/// long, and is nobody's that keeps rsd from listening.
+fn read(table: impl BufRead, protocol: Protocol, all: &mut Vec<Bound>) {
+    for line in table.lines().skip(1).map_while(Result::ok) {
+        let mut fields = line.split_whitespace();
+        let (local, state) = (fields.nth(1), fields.nth(1));
+        if protocol == Protocol::Tcp && state != Some("0A") {
+            return;
+        }
+        if let Some((address, port)) = local.and_then(place) {
+            all.push((port, Listener { protocol, address, v6_only: false }));
+        }
+    }
+}
+
+/// `0100007F:1F90`: the words of the address as the processor has them, the port in hexadecimal.
+fn place(text: &str) -> Option<(IpAddr, u16)> {
+    let (address, port) = text.split_once(':')?;
+    let word = |n: usize| {
+        let digits = address.get(n * 8..n * 8 + 8)?;
+        u32::from_str_radix(digits, 16).ok().map(u32::to_ne_bytes)
+    };
+    let address = match address.len() {
+        8 => IpAddr::V4(Ipv4Addr::from(word(0)?)),
+        32 => {
+            let mut bytes = [0; 16];
+            for (n, part) in bytes.chunks_mut(4).enumerate() {
+                part.copy_from_slice(&word(n)?);
+            }
+            IpAddr::V6(Ipv6Addr::from(bytes))
+        }
+        _ => return None,
+    };
+    Some((address, u16::from_str_radix(port, 16).ok()?))
+}
+
+/// Whether the socket on `[::]` and this port leaves IPv4 alone; `None` if the kernel does not say.
+pub(super) fn v6_only(protocol: Protocol, port: u16) -> Option<bool> {
+    let netlink = socket(
+        AddressFamily::Netlink,
+        SockType::Datagram,
+        SockFlag::SOCK_CLOEXEC,
+        SockProtocol::NetlinkSockDiag,
+    )
+    .ok()?;
+    let patience = nix::sys::time::TimeVal::new(1, 0);
+    setsockopt(&netlink, sockopt::ReceiveTimeout, &patience).ok()?;
+    nix::sys::socket::connect(netlink.as_raw_fd(), &NetlinkAddr::new(0, 0)).ok()?;
+    send(netlink.as_raw_fd(), &request(protocol), MsgFlags::empty()).ok()?;
+    let mut buffer = vec![0; 32 * 1024];
+    loop {
+        let length = recv(netlink.as_raw_fd(), &mut buffer, MsgFlags::empty()).ok()?;
+        match answer(buffer.get(..length)?, port) {
+            Answer::Found(only) => return Some(only),
+            Answer::More => {}
+            Answer::End => return None,
+        }
+    }
+}
+
+/// `struct nlmsghdr` and `struct inet_diag_req_v2`: all listening or bound sockets of IPv6.
+fn request(protocol: Protocol) -> Vec<u8> {
+    const BY_FAMILY: u16 = 20;
+    const REQUEST_AND_DUMP: u16 = 0x301;
+    let (number, states): (u8, u32) = match protocol {
+        Protocol::Tcp => (6, 1 << 10),
+        Protocol::Udp => (17, 1 << 7),
+    };
+    let mut bytes = Vec::with_capacity(72);
+    bytes.extend(72u32.to_ne_bytes());
+    bytes.extend(BY_FAMILY.to_ne_bytes());
+    bytes.extend(REQUEST_AND_DUMP.to_ne_bytes());
+    bytes.extend([0; 8]);
+    bytes.extend([nix::libc::AF_INET6 as u8, number, 0, 0]);
+    bytes.extend(states.to_ne_bytes());
+    bytes.resize(72, 0);
+    bytes
+}
+
+/// What a datagram of answers told.
+enum Answer {
+    Found(bool),
+    More,
+    End,
+}
+
+fn answer(mut bytes: &[u8], port: u16) -> Answer {
+    const DONE: u16 = 3;
+    const ERROR: u16 = 2;
+    const V6ONLY: u16 = 11;
+    let short = |b: &[u8], at: usize| Some(u16::from_ne_bytes([*b.get(at)?, *b.get(at + 1)?]));
+    while let Some(head) = bytes.get(..16) {
+        let length = u32::from_ne_bytes([head[0], head[1], head[2], head[3]]) as usize;
+        let Some(message) = bytes.get(16..length) else { return Answer::End };
+        if matches!(short(head, 4), Some(DONE | ERROR)) {
+            return Answer::End;
+        }
+        // struct inet_diag_msg: four bytes, then the port in network order, and the address at 8.
+        let wanted = message.get(4..6) == Some(&port.to_be_bytes()) && message.get(8..24) == Some(&[0; 16]);
+        let mut rest = message.get(72..).unwrap_or_default();
+        while wanted && rest.len() >= 5 {
+            let (Some(size), Some(kind)) = (short(rest, 0), short(rest, 2)) else { break };
+            if kind == V6ONLY {
+                return Answer::Found(rest[4] != 0);
+            }
+            rest = rest.get((usize::from(size).max(4) + 3) & !3..).unwrap_or_default();
+        }
+        bytes = bytes.get((length + 3) & !3..).unwrap_or_default();
+    }
+    Answer::More
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::{TcpListener, UdpSocket};
+
+    #[test]
+    fn addresses_are_read_as_the_kernel_writes_them() {
+        let v4 = u32::from_ne_bytes([127, 0, 0, 1]);
+        assert_eq!(place(&format!("{v4:08X}:1F90")), Some((Ipv4Addr::LOCALHOST.into(), 8080)));
+        let one = u32::from_ne_bytes([0, 0, 0, 1]);
+        let text = format!("{}{one:08X}:0016", "0".repeat(24));
+        assert_eq!(place(&text), Some((Ipv6Addr::LOCALHOST.into(), 22)));
+        for bad in ["", ":", "0:0", "0100007F", "0100007F:", "0100007F:10000", "é100007:1"] {
+            assert_eq!(place(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn connections_behind_the_listeners_are_not_read() {
+        let table = "  sl  local_address rem_address   st\n   0: 00000000:0050 00000000:0000 0A x\n   1: 00000000:0051 00000000:0000 01 x\n   2: 00000000:0052 00000000:0000 0A x\n";
+        let mut all = Vec::new();
+        read(table.as_bytes(), Protocol::Tcp, &mut all);
+        assert_eq!(all.iter().map(|(p, _)| *p).collect::<Vec<_>>(), [80]);
+    }
+
+    #[test]
+    fn what_listens_is_found() {
+        let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
+        let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let all = bound();
+        let there = |protocol, address: std::net::SocketAddr| {
+            let listener = Listener { protocol, address: address.ip(), v6_only: false };
+            all.contains(&(address.port(), listener))
+        };
+        assert!(there(Protocol::Tcp, tcp.local_addr().unwrap()));
+        assert!(there(Protocol::Udp, udp.local_addr().unwrap()));
+    }
+
+    #[test]
+    fn the_kernel_says_what_leaves_ipv4_alone() {
+        for only in [false, true] {
+            use nix::sys::socket::{Backlog, SockaddrIn6, bind, getsockname, listen};
+            let family = AddressFamily::Inet6;
+            let Ok(six) = socket(family, SockType::Stream, SockFlag::SOCK_CLOEXEC, None) else { return };
+            setsockopt(&six, sockopt::Ipv6V6Only, &only).unwrap();
+            bind(six.as_raw_fd(), &SockaddrIn6::from("[::]:0".parse::<std::net::SocketAddrV6>().unwrap()))
+                .unwrap();
+            listen(&six, Backlog::new(1).unwrap()).unwrap();
+            let port = getsockname::<SockaddrIn6>(six.as_raw_fd()).unwrap().port();
+            let told = v6_only(Protocol::Tcp, port);
+            assert!(told.is_none() || told == Some(only), "{told:?}");
+            println!("sock_diag says {told:?} of {only}");
+        }
+    }
+}
