@@ -111,13 +111,13 @@ fn asked(text: &str) -> Option<Verdict> {
 fn draw(world: &World, bench: &Bench, seed: u64, count: usize) -> Vec<String> {
     let mut chance = Chance(seed);
     let mut drawn: Vec<String> = Vec::new();
-    for _ in 0..count * 20 {
+    for tries in 0..count * 60 {
         let mut order = world.phases().to_vec();
         let last = order.len() - 2;
         match drawn.len() * 10 / count.max(1) {
             0 => chance.shuffle(&mut order),
-            1..=4 => chance.shuffle(&mut order[..last]),
-            5..=9 => {
+            // Where every order is refused, all are drawn by chance.
+            5..=9 if tries < count * 20 => {
                 for _ in 0..=chance.below(12) {
                     let phase = order.remove(chance.below(last));
                     order.insert(chance.below(last), phase);
@@ -126,6 +126,7 @@ fn draw(world: &World, bench: &Bench, seed: u64, count: usize) -> Vec<String> {
                     continue;
                 }
             }
+            1..=9 => chance.shuffle(&mut order[..last]),
             _ => break,
         }
         let order = order.join(",");

@@ -13,7 +13,7 @@ Tries orders of the phases of twistd and twistd-safe: the check's verdict agains
   --sample N      how many are drawn from each world (default 12; of `eight` eight times as many)
   --set WORLD     only this world (`--worlds` lists them)
   --seed N        draw others (default 1)
-  --jobs N        at once (default: as many as there are processors)
+  --jobs N        at once (default: two more than there are processors)
   --log FILE      write each result, and go on where an earlier run with the same program stopped
   --write         put the table into docs/proof.md
   --bin PATH      the rsd to test
@@ -45,7 +45,7 @@ impl Line {
             set: None,
             sample: 12,
             seed: 1,
-            jobs: std::thread::available_parallelism().map_or(1, usize::from),
+            jobs: std::thread::available_parallelism().map_or(1, usize::from) + 2,
             log: None,
             write: false,
             bin: bin.unwrap_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_rsd"))),

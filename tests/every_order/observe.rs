@@ -26,6 +26,9 @@ pub struct Seen {
     pub code: Option<i32>,
     /// what it said
     pub said: String,
+    /// what a process has open that, as was said, could not be ended
+    #[serde(skip)]
+    pub excused: BTreeSet<String>,
     /// more to read, for `--one`
     pub story: Vec<String>,
 }
@@ -43,11 +46,16 @@ pub enum Promise {
     Heard,
     /// the application has the socket that was bound
     Handed,
+    /// the application may use its working directory
+    Cwd,
     /// the log's mode is not wider than the declared umask allows
     LogMode,
     /// the PID file's mode likewise
     PidFileMode,
 }
+
+/// The exit code of a start that could not be undone.
+const STUCK: i32 = 7;
 
 /// Arguments of `rsd` that every subcommand gets.
 pub fn arguments(world: &World, order: &str) -> Vec<String> {
@@ -84,11 +92,15 @@ pub fn observe(world: &World, order: &[&str], unchecked: bool, binary: &Path, sa
     }
     let up = seen.not_up.is_empty();
     let ends = up || seen.not_up.iter().all(|why| why.starts_with("the start failed"));
-    if ends && !sandbox.until(|s| s.alone) {
-        seen.left.extend(processes());
+    let over = |s: &Sandbox| s.alone || !up && s.ended.get(&launcher) == Some(&STUCK);
+    if ends {
+        sandbox.until(over);
     }
     seen.code = sandbox.ended.get(&launcher).copied();
     seen.said = fs::read_to_string("/var/lib/said").unwrap_or_default();
+    if ends && !sandbox.alone {
+        strangers(&mut seen);
+    }
     let ends =
         up || seen.code != Some(0) && seen.not_up.iter().all(|why| why.starts_with("the start failed"));
     if ends {
@@ -335,6 +347,9 @@ fn regain(world: &World, program: i32, sandbox: &mut Sandbox, seen: &mut Seen) {
         return seen.not_up.push("the application did not answer".to_owned());
     };
     seen.story.push(format!("the application tried: {said}"));
+    if said.contains("closed=1") {
+        seen.broken.insert(Promise::Cwd);
+    }
     if world.meant() == 0 {
         return;
     }
@@ -393,14 +408,18 @@ fn listing() -> BTreeSet<PathBuf> {
     all
 }
 
-/// Who is there besides us.
-fn processes() -> Vec<String> {
+/// Who is there besides us, unless it was said that it could not be ended.
+fn strangers(seen: &mut Seen) {
     let all = fs::read_dir("/proc").into_iter().flatten().flatten();
     let number = |e: fs::DirEntry| e.file_name().to_str()?.parse::<i32>().ok();
-    all.filter_map(number)
-        .filter(|pid| *pid != 1)
-        .map(|pid| format!("process {pid} {}", field(pid, "Name").unwrap_or_default()))
-        .collect()
+    for pid in all.filter_map(number).filter(|pid| *pid != 1) {
+        let name = field(pid, "Name").unwrap_or_default();
+        if seen.code == Some(STUCK) && seen.said.contains(&format!("LEFT BEHIND: end {name}")) {
+            seen.excused.extend(descriptors(pid).iter().map(|d| d.display().to_string()));
+        } else {
+            seen.left.push(format!("process {pid} {name}"));
+        }
+    }
 }
 
 fn left_behind(world: &World, before: &BTreeSet<PathBuf>, was_up: bool, seen: &mut Seen) {
@@ -417,7 +436,7 @@ fn left_behind(world: &World, before: &BTreeSet<PathBuf>, was_up: bool, seen: &m
     let told = |path: &Path| {
         let inside = path.strip_prefix(JAIL).map_or_else(|_| path.to_owned(), |p| Path::new("/").join(p));
         seen.said.lines().any(|l| {
-            (l.contains("LEFT BEHIND") && seen.code == Some(7) || l.trim_start().starts_with("kept: "))
+            (l.contains("LEFT BEHIND") && seen.code == Some(STUCK) || l.trim_start().starts_with("kept: "))
                 && l.contains(&*inside.to_string_lossy())
         })
     };
@@ -425,7 +444,9 @@ fn left_behind(world: &World, before: &BTreeSet<PathBuf>, was_up: bool, seen: &m
     let found: Vec<String> =
         listing().difference(before).filter(silent).map(|p| p.display().to_string()).collect();
     seen.left.extend(found);
-    for (port, _) in listeners() {
+    for (port, _) in
+        listeners().into_iter().filter(|(_, socket)| !seen.excused.contains(socket)).collect::<Vec<_>>()
+    {
         seen.left.push(format!("a listener on port {port}"));
     }
     let sockets = fs::read_to_string("/proc/net/unix").unwrap_or_default();

@@ -2,6 +2,7 @@
    to it tries, in a child, to be root again and to leave its root directory. It answers over a socket that
    has no place in the file system, so that it needs nothing where it runs. */
 #define _GNU_SOURCE
+#include <errno.h>
 #include <grp.h>
 #include <poll.h>
 #include <signal.h>
@@ -51,7 +52,7 @@ static void attempt(void) {
     }
     struct stat top;
     char text[128];
-    int root = 0, group = 0, capable = 0, out = 0;
+    int root = 0, group = 0, capable = 0, out = 0, closed = stat("nothing-here", &top) && errno == EACCES;
     gid_t zero = 0;
     if (stat("/", &top)) memset(&top, 0, sizeof top);
     out |= escaped(&top);
@@ -68,7 +69,7 @@ static void attempt(void) {
     struct { unsigned effective, permitted, inheritable; } all[2] = { { 1u << 18, 1u << 18, 0 }, { 0, 0, 0 } };
     capable = syscall(SYS_capset, &head, all) == 0;
     if (root || capable) out |= escaped(&top);
-    snprintf(text, sizeof text, "tried root=%d group=%d capable=%d escaped=%d\n", root, group, capable, out);
+    snprintf(text, sizeof text, "tried root=%d group=%d capable=%d escaped=%d closed=%d\n", root, group, capable, out, closed);
     say(text);
     _exit(0);
 }

@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 use crate::worlds::{EXTRA, START, START_UMASK, SVC, TOP, World};
 
 /// Nothing that is waited for takes longer on any machine that is not broken.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// An application that has spoken.
 pub struct Line {

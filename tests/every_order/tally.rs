@@ -64,6 +64,7 @@ pub const WITNESSES: &[(&str, Promise)] = &[
     ("RSD0308", Promise::NoWayBack),
     ("RSD0401", Promise::Rotation),
     ("RSD0402", Promise::PidFileGone),
+    ("RSD0409", Promise::Cwd),
     ("RSD0521", Promise::Heard),
     ("RSD0603", Promise::Handed),
 ];

@@ -146,6 +146,14 @@ pub const WORLDS: &[World] = &[
         logs: [USERS; 2],
         ..PLAIN
     },
+    World {
+        name: "by-user-low-port",
+        by_user: true,
+        user: false,
+        run: [USERS; 2],
+        logs: [ROOTS; 2],
+        ..PLAIN
+    },
     World { name: "safe-root-owned", safe: true, ..PLAIN },
     World { name: "safe-user-logs", safe: true, logs: [USERS; 2], ..PLAIN },
     World { name: "safe-jail", safe: true, jail: Jail::Whole, logs: [USERS, ROOTS], ..PLAIN },

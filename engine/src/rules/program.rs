@@ -22,6 +22,10 @@ impl Judge<'_> {
             .differences(server)
             .into_iter()
             .filter(|(field, ..)| !matches!(*field, "permitted" | "inheritable" | "ambient" | "bounding"))
+            .map(|(field, has, meant)| match field {
+                "caps" => ("capabilities", program.caps.len().to_string(), server.caps.len().to_string()),
+                _ => (field, has, meant),
+            })
             .map(|(field, has, meant)| {
                 format!("the program keeps {field} {has}, and the daemon serves with {meant}")
             })
