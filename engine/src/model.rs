@@ -37,6 +37,8 @@ const EINVAL: i32 = 22;
 pub struct Model {
     identity: Identity,
     settings: Settings,
+    /// how low its oom score may go without CAP_SYS_RESOURCE
+    oom_floor: i32,
     processes: process::Processes,
     files: Files,
     programs: BTreeMap<String, Option<PathBuf>>,
@@ -63,6 +65,7 @@ impl Model {
         Model {
             identity: snapshot.identity.clone(),
             settings: snapshot.settings.clone(),
+            oom_floor: snapshot.settings.oom_score.min(0),
             processes: process::Processes::new(&snapshot.identity),
             files: Files::new(snapshot),
             programs: snapshot.programs.clone(),

@@ -147,6 +147,9 @@ impl Model {
             let what = format!("read the environment file {}", path.display());
             let at = self.files.resolve(&self.identity, path).map_err(|e| e.of(&what))?;
             self.files.may(&self.identity, &at, Access::Read).map_err(|e| e.of(&what))?;
+            if let Some(node) = self.files.get(&at).filter(|node| !node.is_file()) {
+                return Err(super::irregular(&at, node, &what));
+            }
         }
         Ok(Done::with(Undo::EndsWithProcess))
     }

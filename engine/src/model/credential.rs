@@ -68,7 +68,12 @@ impl Model {
         }
         // The host leaves none in any set, inheritable ones neither (CVE-2022-24769), whatever the securebits.
         if left_root || !keep.is_empty() {
-            self.keep(keep, permitted)?;
+            let kept = self.keep(keep, permitted);
+            if kept.is_err() && left_root {
+                let id = &mut self.identity;
+                [id.permitted, id.caps, id.inheritable, id.ambient] = [CapabilitySet::EMPTY; 4];
+            }
+            kept?;
         }
         self.verify()?;
         Ok(Done::with(Undo::EndsWithProcess))
@@ -83,10 +88,13 @@ impl Model {
             return;
         }
         if left_root {
-            id.permitted = CapabilitySet::EMPTY;
             id.ambient = CapabilitySet::EMPTY;
         }
-        if left_root || before[1] == 0 && after[1] != 0 {
+        let cleared = left_root && !id.securebits.has(SecureBits::KEEP_CAPS);
+        if cleared {
+            id.permitted = CapabilitySet::EMPTY;
+        }
+        if cleared || before[1] == 0 && after[1] != 0 {
             id.caps = CapabilitySet::EMPTY;
         }
         if before[1] != 0 && after[1] == 0 {
@@ -130,10 +138,11 @@ impl Model {
                 .why(who)
                 .help("keep it in the bounding set, or cut that set behind the drop"));
         }
-        self.may_raise_ambient(keep, what)?;
-        self.identity.permitted = keep;
-        self.identity.caps = keep;
-        self.identity.inheritable = keep;
+        let id = &mut self.identity;
+        [id.permitted, id.caps, id.inheritable] = [keep; 3];
+        id.ambient = id.ambient.and(keep);
+        let raised = keep.without(id.ambient);
+        self.may_raise_ambient(raised, what)?;
         self.identity.ambient = keep;
         Ok(())
     }

@@ -27,7 +27,11 @@ impl Model {
         let at = self.files.parent(&self.identity, path).map_err(|e| e.of(&what))?;
         let Some(node) = self.files.get(&at) else {
             self.files.make_directory(&self.identity, &at, mode).map_err(|e| e.of(&what))?;
-            self.give(&at, owner, &what)?;
+            if let Err(error) = self.give(&at, owner, &what) {
+                // Taken away again, as far as that is allowed.
+                let _ = self.files.unlink(&self.identity, &at);
+                return Err(error);
+            }
             self.directories.push(Directory { asked: path.to_owned(), made: self.known(&at) });
             return Ok(Done::with(self.undo_of(&at, path, false)));
         };

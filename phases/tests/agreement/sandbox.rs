@@ -85,7 +85,8 @@ impl Watch<'_> {
             };
             self.roles.retain(|_, role| role != "runner");
             self.roles.insert(pid, "runner".to_owned());
-            seen.steps.push(Step { outcome, identity: observe::identity(pid), told });
+            let settings = observe::settings(pid);
+            seen.steps.push(Step { outcome, identity: observe::identity(pid), told, settings });
             if i + 1 < self.case.effects.len() {
                 self.go_on()?;
             }
