@@ -49,6 +49,8 @@ pub struct Model {
     pid_files: Vec<named::PidFile>,
     /// directories that a phase has made or found, and may remove
     directories: Vec<directories::Directory>,
+    /// of how many PID files and directories this process has handles
+    known: named::Known,
     /// files that are longer than any PID file, with their sizes
     long_files: BTreeMap<PathBuf, u64>,
     application: Option<application::Loaded>,
@@ -73,6 +75,7 @@ impl Model {
             made: Vec::new(),
             pid_files: Vec::new(),
             directories: Vec::new(),
+            known: named::Known::default(),
             long_files: snapshot.long_files.clone(),
             application: None,
             brings: None,
@@ -245,9 +248,7 @@ impl System for Model {
     fn wait_as_guard(&mut self) -> bool {
         let Some(guard) = self.processes.guard() else { return false };
         self.identity = guard.identity;
-        // It has handles of what was made before it was forked, and of no more.
-        self.pid_files.truncate(guard.pid_files);
-        self.directories.truncate(guard.directories);
+        self.known = guard.known;
         true
     }
 
