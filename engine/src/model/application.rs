@@ -20,6 +20,10 @@ pub(super) struct Loaded {
 
 impl Model {
     pub(super) fn load(&mut self, program: &Program) -> Result<Done, SystemError> {
+        let mut program = program.clone();
+        // The present root is the one that was meant.
+        program.root = program.root.filter(|root| *root != self.identity.root);
+        let program = &program;
         self.application =
             Some(Loaded { program: program.clone(), path: None, ready: false, started: false });
         let mut done = Done::with(Undo::EndsWithProcess);

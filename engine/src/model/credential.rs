@@ -20,7 +20,6 @@ impl Model {
         effective: bool,
         keep: CapabilitySet,
     ) -> Result<Done, SystemError> {
-        let ids_before = (self.identity.uid[1], self.identity.gid[1]);
         let left_root = uid.is_some_and(|uid| {
             self.identity.uid.contains(&0) && !wanted(self.identity.uid, uid, effective).contains(&0)
         });
@@ -48,6 +47,7 @@ impl Model {
                 if !self.has(Capability::Setgid) && !self.identity.gid.contains(&gid) {
                     return Err(self.denied(Capability::Setgid, format!("set{kind}gid {gid}")));
                 }
+                self.may_be_traced(ids[1] == self.identity.gid[1]);
                 self.identity.gid = ids;
             }
         }
@@ -58,13 +58,10 @@ impl Model {
                 if !self.has(Capability::Setuid) && !before.contains(&uid) {
                     return Err(self.denied(Capability::Setuid, format!("set{kind}uid {uid}")));
                 }
+                self.may_be_traced(after[1] == before[1]);
                 self.identity.uid = after;
                 self.capabilities_follow(before, after);
             }
-        }
-        // Its files below /proc are root's from here on (proc(5), prctl(2) PR_SET_DUMPABLE).
-        if ids_before != (self.identity.uid[1], self.identity.gid[1]) {
-            self.settings.dumpable = false;
         }
         // The host leaves none in any set, inheritable ones neither (CVE-2022-24769), whatever the securebits.
         if left_root || !keep.is_empty() {
@@ -77,6 +74,11 @@ impl Model {
         }
         self.verify()?;
         Ok(Done::with(Undo::EndsWithProcess))
+    }
+
+    /// With other effective ids its files below /proc are root's (proc(5), PR_SET_DUMPABLE in prctl(2)).
+    fn may_be_traced(&mut self, same: bool) {
+        self.settings.dumpable &= same;
     }
 
     /// capabilities(7), "Effect of user ID changes on capabilities"; with SECBIT_NO_SETUID_FIXUP there is
