@@ -7,7 +7,7 @@ use crate::python;
 use crate::sys::{lock::Holder, process};
 use engine::effect::Program;
 use engine::snapshot::{FileFact, FileKind, Listener, Lock, Machine, Mount, NoPython, Python, ReadOnly};
-use nix::unistd::Uid;
+use nix::unistd::{Gid, Uid};
 use rustix::fs::{AtFlags, CWD, FileType, StatVfsMountFlags, Statx, StatxFlags, statvfs, statx};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -49,18 +49,22 @@ impl This {
     }
 }
 
-/// Looks as that user, or else as root, if this process may be them.
+/// Looks as that user, or else as root, or as one of all the others, if this process may be them.
 fn as_another<T>(owner: u32, look: impl Fn() -> Option<T>) -> Option<T> {
-    let me = nix::unistd::geteuid();
+    const NOBODY: u32 = 65534;
+    let (me, my_group) = (nix::unistd::geteuid(), nix::unistd::getegid());
     let caps = rustix::thread::capabilities(None).ok()?;
     // Both go with a change of ids (prctl(2)).
     let (dumpable, signal) = (nix::sys::prctl::get_dumpable(), nix::sys::prctl::get_pdeathsig());
-    let found = [owner, 0].into_iter().find_map(|uid| {
+    let found = [owner, 0, NOBODY].into_iter().find_map(|uid| {
         // Of this thread and for files only; without CAP_SETUID nothing changes (setfsuid(2)). Back as root
         // it has every capability for files that is permitted: those that were in effect are put back.
+        let group = if uid == NOBODY { Gid::from_raw(NOBODY) } else { my_group };
+        nix::unistd::setfsgid(group);
         nix::unistd::setfsuid(Uid::from_raw(uid));
         let found = look();
         nix::unistd::setfsuid(me);
+        nix::unistd::setfsgid(my_group);
         let _ = rustix::thread::set_capabilities(None, caps);
         found
     });
