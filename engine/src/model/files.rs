@@ -296,10 +296,14 @@ impl Files {
 
     /// Gives a file away.
     pub(super) fn chown(&mut self, who: &Identity, at: &Path, owner: Owner) {
+        let user_bit = self.nodes.get(at).is_some_and(|node| !node.is_dir() && node.mode & 0o4000 != 0);
         self.without_set_ids(who, at);
+        // To take one bit is to set the mode, which needs to be in the new group for the other.
+        let loses_both = user_bit && !self.in_group(who, owner.gid) && !who.caps.has(Capability::Fsetid);
         if let Some(node) = self.nodes.get_mut(at) {
             node.uid = owner.uid;
             node.gid = owner.gid;
+            node.mode &= if loses_both { !0o2000 } else { !0 };
         }
     }
 }
