@@ -9,6 +9,7 @@ use engine::effect::{
 use engine::model::all_capabilities;
 use fastrand::Rng;
 use std::path::PathBuf;
+use std::sync::LazyLock;
 
 const USER: u32 = 1000;
 const OTHER: u32 = 1001;
@@ -427,6 +428,9 @@ impl Draw<'_> {
     }
 }
 
+/// Where nobody gets real-time priority, nobody asks for it.
+static REAL_TIME: LazyLock<bool> = LazyLock::new(super::kernel::real_time);
+
 /// Drawing settings.
 impl Draw<'_> {
     /// A set as a spec has it: a few, all, none, all but a few.
@@ -488,7 +492,10 @@ impl Draw<'_> {
             (2, Policy::Fifo(real)),
             (2, Policy::Rr(real)),
         ];
-        pick(self.rng, &policies)
+        match pick(self.rng, &policies) {
+            Policy::Fifo(_) | Policy::Rr(_) if !*REAL_TIME => Policy::Batch,
+            policy => policy,
+        }
     }
 
     fn setting(&mut self) -> Setting {

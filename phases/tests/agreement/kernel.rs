@@ -70,6 +70,19 @@ pub fn dumpable() -> Result<(), Errno> {
     prctl(libc::PR_SET_DUMPABLE, 1, 0).map(drop)
 }
 
+/// Whether somebody with CAP_SYS_NICE gets real-time priority here: a control group may have no such time.
+pub fn real_time() -> bool {
+    // SAFETY: a struct of plain numbers, for which all zeroes is a value.
+    let mut priority: libc::sched_param = unsafe { std::mem::zeroed() };
+    priority.sched_priority = 1;
+    let tried = fork_into(0, || {
+        // SAFETY: the kernel reads one structure of ours; 0 is this thread.
+        i32::from(unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO, &priority) } != 0)
+    });
+    let status = tried.and_then(|child| nix::sys::wait::waitpid(child, None));
+    matches!(status, Ok(nix::sys::wait::WaitStatus::Exited(_, 0)))
+}
+
 /// ioprio_get(2): the class in the highest bits, the level below.
 pub fn io_priority(pid: u32) -> i64 {
     const PROCESS: libc::c_int = 1;
