@@ -47,6 +47,8 @@ pub struct Model {
     /// files that were made, by handle
     made: Vec<named::Made>,
     pid_files: Vec<named::PidFile>,
+    /// of how many of them, the first ones, the process that acts has handles
+    known: usize,
     /// directories that a phase has made or found, and may remove
     directories: Vec<directories::Directory>,
     /// files that are longer than any PID file, with their sizes
@@ -72,6 +74,7 @@ impl Model {
             listening: Vec::new(),
             made: Vec::new(),
             pid_files: Vec::new(),
+            known: usize::MAX,
             directories: Vec::new(),
             long_files: snapshot.long_files.clone(),
             application: None,
@@ -246,7 +249,7 @@ impl System for Model {
         let Some(guard) = self.processes.guard() else { return false };
         self.identity = guard.identity;
         // It has handles of what was made before it was forked, and of no more.
-        self.pid_files.truncate(guard.pid_files);
+        self.known = guard.pid_files;
         self.directories.truncate(guard.directories);
         true
     }

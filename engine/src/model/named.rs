@@ -178,7 +178,9 @@ impl Model {
 
     /// By its handle, if this run has made it; another is left alone.
     pub(super) fn remove_pid_file(&mut self, path: &Path) -> Result<Done, SystemError> {
-        if let Some(made) = self.pid_files.iter().rev().find(|p| p.asked == path).map(|p| p.made.clone()) {
+        if let Some(made) =
+            self.pid_files.iter().take(self.known).rev().find(|p| p.asked == path).map(|p| p.made.clone())
+        {
             self.take_away(&made, &format!("remove PID file {}", path.display()))?;
         }
         Ok(Done::with(Undo::Never))

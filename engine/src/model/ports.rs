@@ -5,9 +5,7 @@ use super::{EACCES, Model};
 use crate::effect::{Capability, Done, Effect, Handle, Socket, SystemError, Undo};
 use crate::snapshot::{FileKind, Listener, Snapshot, network, occupant, overlap};
 use std::collections::BTreeMap;
-use std::ffi::OsStr;
 use std::net::SocketAddr;
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 const EADDRINUSE: i32 = 98;
@@ -39,11 +37,16 @@ impl Network {
     }
 }
 
+fn ends_with_a_slash(path: &Path) -> bool {
+    path.as_os_str().as_encoded_bytes().ends_with(b"/")
+}
+
 /// Without the slashes behind it.
 fn bare(path: &Path) -> PathBuf {
-    let bytes = path.as_os_str().as_bytes();
-    let end = bytes.iter().rposition(|b| *b != b'/').map_or(bytes.len().min(1), |last| last + 1);
-    PathBuf::from(OsStr::from_bytes(&bytes[..end]))
+    match (path.parent(), path.file_name()) {
+        (Some(dir), Some(name)) if ends_with_a_slash(path) => dir.join(name),
+        _ => path.to_owned(),
+    }
 }
 
 impl Network {
@@ -106,7 +109,7 @@ impl Model {
         match occupant(&self.network.ports, self.network.v6_only, socket) {
             Some(there) => Err(SystemError::errno(EADDRINUSE, what)
                 .why(format!("{} is bound by something else on this machine", there.socket(address.port())))
-                .help("see who has it: `ss -ltnup`; or choose another address")),
+                .help("see who has it: `ss -lntup`; or choose another address")),
             None => Ok(()),
         }
     }
@@ -132,7 +135,7 @@ impl Model {
                 .help("choose a shorter path"));
         }
         let at = found.map_err(refused)?;
-        if path.as_os_str().as_bytes().ends_with(b"/") && self.files.get(&at).is_none() {
+        if ends_with_a_slash(path) && self.files.get(&at).is_none() {
             let why = format!("{} is no name of a file", path.display());
             return Err(SystemError::errno(ENOENT, &what).why(why));
         }
