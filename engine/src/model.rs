@@ -47,10 +47,10 @@ pub struct Model {
     /// files that were made, by handle
     made: Vec<named::Made>,
     pid_files: Vec<named::PidFile>,
-    /// of how many of them, the first ones, the process that acts has handles
-    known: usize,
     /// directories that a phase has made or found, and may remove
     directories: Vec<directories::Directory>,
+    /// of how many PID files and directories this process has handles
+    known: named::Known,
     /// files that are longer than any PID file, with their sizes
     long_files: BTreeMap<PathBuf, u64>,
     application: Option<application::Loaded>,
@@ -74,8 +74,8 @@ impl Model {
             listening: Vec::new(),
             made: Vec::new(),
             pid_files: Vec::new(),
-            known: usize::MAX,
             directories: Vec::new(),
+            known: named::Known::default(),
             long_files: snapshot.long_files.clone(),
             application: None,
             brings: None,
@@ -248,9 +248,7 @@ impl System for Model {
     fn wait_as_guard(&mut self) -> bool {
         let Some(guard) = self.processes.guard() else { return false };
         self.identity = guard.identity;
-        // It has handles of what was made before it was forked, and of no more.
-        self.known = guard.pid_files;
-        self.directories.truncate(guard.directories);
+        self.known = guard.known;
         true
     }
 

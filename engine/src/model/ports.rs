@@ -5,7 +5,9 @@ use super::{EACCES, Model};
 use crate::effect::{Capability, Done, Effect, Handle, Socket, SystemError, Undo};
 use crate::snapshot::{FileKind, Listener, Snapshot, network, occupant, overlap};
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::net::SocketAddr;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 const EADDRINUSE: i32 = 98;
@@ -37,16 +39,11 @@ impl Network {
     }
 }
 
-fn ends_with_a_slash(path: &Path) -> bool {
-    path.as_os_str().as_encoded_bytes().ends_with(b"/")
-}
-
 /// Without the slashes behind it.
 fn bare(path: &Path) -> PathBuf {
-    match (path.parent(), path.file_name()) {
-        (Some(dir), Some(name)) if ends_with_a_slash(path) => dir.join(name),
-        _ => path.to_owned(),
-    }
+    let bytes = path.as_os_str().as_bytes();
+    let end = bytes.iter().rposition(|b| *b != b'/').map_or(bytes.len().min(1), |last| last + 1);
+    PathBuf::from(OsStr::from_bytes(&bytes[..end]))
 }
 
 impl Network {
@@ -135,7 +132,7 @@ impl Model {
                 .help("choose a shorter path"));
         }
         let at = found.map_err(refused)?;
-        if ends_with_a_slash(path) && self.files.get(&at).is_none() {
+        if path.as_os_str().as_bytes().ends_with(b"/") && self.files.get(&at).is_none() {
             let why = format!("{} is no name of a file", path.display());
             return Err(SystemError::errno(ENOENT, &what).why(why));
         }

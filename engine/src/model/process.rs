@@ -1,6 +1,7 @@
 //! The processes of a start: who stays behind, who goes on, who is kept for the end.
 
 use super::Model;
+use super::named::Known;
 use crate::effect::{Capability, Done, Effect, Handle, Identity, SystemError, Undo};
 use crate::plan::Plan;
 use std::collections::BTreeSet;
@@ -60,10 +61,8 @@ pub(super) struct Processes {
 pub(super) struct Guard {
     /// who it is
     pub(super) identity: Identity,
-    /// of how many PID files it has handles
-    pub(super) pid_files: usize,
-    /// and of how many directories
-    pub(super) directories: usize,
+    /// it has handles of what was made before it was forked, and of no more
+    pub(super) known: Known,
 }
 
 /// A process besides the one that goes on.
@@ -209,11 +208,7 @@ impl Model {
     }
 
     pub(super) fn keep_guard(&mut self) -> Done {
-        self.processes.guard = Some(Guard {
-            identity: self.identity.clone(),
-            pid_files: self.pid_files.len(),
-            directories: self.directories.len(),
-        });
+        self.processes.guard = Some(Guard { identity: self.identity.clone(), known: self.known });
         self.ends(Role::Guard, "the guard")
     }
 
