@@ -25,9 +25,14 @@ impl Model {
     ) -> Result<Done, SystemError> {
         let what = format!("make directory {}", path.display());
         let at = self.files.parent(&self.identity, path).map_err(|e| e.of(&what))?;
+        self.files.may_be_named(&at).map_err(|e| e.of(&what))?;
         let Some(node) = self.files.get(&at) else {
             self.files.make_directory(&self.identity, &at, mode).map_err(|e| e.of(&what))?;
-            self.give(&at, owner, &what)?;
+            if let Err(error) = self.give(&at, owner, &what) {
+                // Taken away again, as far as that is allowed.
+                let _ = self.files.unlink(&self.identity, &at);
+                return Err(error);
+            }
             self.have_directory(path, &at);
             return Ok(Done::with(self.undo_of(&at, path, false)));
         };
