@@ -117,9 +117,9 @@ application is read.",
         story: "
 With `replace` no keeper stays: the process that went through the phases becomes
 the program by exec(2), with the same number, parent and identity. What stands
-behind serve was to be done by that process, which is another program by then and
-knows nothing of it. The PID file stays when the daemon ends, and is stale: its
-lock is gone, so that the next start replaces it.",
+behind serve was to be done by that process, which is another program by then
+and knows nothing of it. The PID file stays when the daemon ends, and is stale:
+its lock is gone, so that the next start replaces it.",
         spec: "
 rsd: 1
 name: demo
@@ -128,9 +128,9 @@ extends: twistd",
         starter: Anyone,
         failure: "no call fails: the file is still there when the program has
 ended.",
-        fix: "a guard, which is a process of its own and waits for the daemon's end
-whatever the daemon has become: the built-in `twistd-safe` has one. Or leave the
-phase out, where a stale file does no harm.",
+        fix: "a guard, which is a process of its own and waits for the daemon's
+end whatever the daemon has become: the built-in `twistd-safe` has one. Or leave
+the phase out, where a stale file does no harm.",
     },
     Page {
         code: "RSD0508",
@@ -146,7 +146,7 @@ name: demo
 options:
   logfile: { type: path }
 phases:
-  startLogger: { kind: start-logger, when: logfile, with: { path: \"${logfile}\" } }",
+  log: { kind: start-logger, when: logfile, with: { path: \"${logfile}\" } }",
         args: &["--spec", "spec.yaml"],
         starter: Anyone,
         failure: "no call fails, because none is made: there is no daemon.",

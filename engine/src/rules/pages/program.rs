@@ -40,7 +40,8 @@ rsd: 1
 name: demo
 phases:
   fork:  { kind: daemonize }
-  load:  { kind: load-application, with: { command: [sh, -c, 'echo hello'] } }
+  load:  { kind: load-application,
+           with: { command: [sh, -c, 'echo hello'] } }
   start: { kind: start-application, needs: [load, fork] }
   log:   { kind: start-logger, needs: [start], with: { path: demo.log } }
   serve: { kind: serve, needs: [log] }",
