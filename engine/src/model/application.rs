@@ -170,8 +170,11 @@ impl Model {
         let loaded = self.loaded(what)?;
         let Some(word) = loaded.program.command.first() else { return self.start_hosted(&loaded) };
         if loaded.started || !loaded.ready {
-            let why = if loaded.started { "it was started already" } else { "it was not loaded before" };
-            return Err(SystemError::new(format!("{what}: {why}")));
+            let (why, help) = match loaded.started {
+                true => ("it was started already", "start it in one phase only"),
+                false => ("it was not loaded before", "mend the phase that loads it"),
+            };
+            return Err(SystemError::new(format!("{what}: {why}")).help(help));
         }
         if let Some(path) = &loaded.path {
             let what = format!("execute {}", path.display());
@@ -205,7 +208,8 @@ impl Model {
         let loaded = self.loaded("serve")?;
         if !loaded.program.command.is_empty() {
             if !loaded.started {
-                return Err(SystemError::new("the program was not started before it was to serve"));
+                return Err(SystemError::new("the program was not started before it was to serve")
+                    .help("a phase that starts it must come before; `rsd kinds` lists them"));
             }
             if !self.program_ended() {
                 return Err(SystemError::errno(ECHILD, "serve")

@@ -106,6 +106,8 @@ impl Judge<'_> {
                 }
                 None => finding.help("make what is missing, or name another path"),
             },
+            (Some(20), _) => finding.help("name a path that leads through directories only"),
+            (Some(36), _) => finding.help("choose a shorter name"),
             (Some(1 | 13), Some(drop)) if !step.down => self
                 .put_after(finding, drop, i)
                 .sooner(&step.phase, &drop.phase)
