@@ -100,7 +100,8 @@ fn a_file_of_another_sort_is_not_removed() {
         world.file("notes", &text, 0o644);
         // Told before it is touched, and met where the check is not asked.
         for (options, code) in [(&[][..], 6), (&["--unchecked"], 1)] {
-            let out = world.rsd(&[&["run"], options, &["--pidfile", "notes", "--", "sleep", "1023"]].concat());
+            let out =
+                world.rsd(&[&["run"], options, &["--pidfile", "notes", "--", "sleep", "1023"]].concat());
             assert_eq!(out.code, code, "{out:#?}");
             assert!(out.err.contains("no PID file"), "{out:#?}");
         }
