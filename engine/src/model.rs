@@ -14,6 +14,7 @@ mod process;
 mod settings;
 
 pub use files::{Access, Files, Node};
+use process::Whose;
 pub use process::{CALLERS_SESSION, Ids, Role};
 pub use settings::OOM_SCORE;
 
@@ -37,6 +38,8 @@ const EINVAL: i32 = 22;
 pub struct Model {
     identity: Identity,
     settings: Settings,
+    /// how low its oom score may go without CAP_SYS_RESOURCE
+    oom_floor: i32,
     processes: process::Processes,
     files: Files,
     programs: BTreeMap<String, Option<PathBuf>>,
@@ -49,6 +52,8 @@ pub struct Model {
     pid_files: Vec<named::PidFile>,
     /// directories that a phase has made or found, and may remove
     directories: Vec<directories::Directory>,
+    /// of how many PID files and directories this process has handles
+    known: named::Known,
     /// files that are longer than any PID file, with their sizes
     long_files: BTreeMap<PathBuf, u64>,
     application: Option<application::Loaded>,
@@ -63,6 +68,7 @@ impl Model {
         Model {
             identity: snapshot.identity.clone(),
             settings: snapshot.settings.clone(),
+            oom_floor: snapshot.settings.oom_score.min(0),
             processes: process::Processes::new(&snapshot.identity),
             files: Files::new(snapshot),
             programs: snapshot.programs.clone(),
@@ -73,6 +79,7 @@ impl Model {
             made: Vec::new(),
             pid_files: Vec::new(),
             directories: Vec::new(),
+            known: named::Known::default(),
             long_files: snapshot.long_files.clone(),
             application: None,
             brings: None,
@@ -186,13 +193,17 @@ impl System for Model {
             Effect::Application(Application::Start(_)) => self.start_application(),
             Effect::RemovePidFile { path } => self.remove_pid_file(path),
             Effect::Remove { handle, path, only_if_empty } => {
-                self.as_whoever_made(*handle, |model| model.remove(*handle, path, *only_if_empty))
+                self.as_whoever_made(*handle, Whose::Files, |model| {
+                    model.remove(*handle, path, *only_if_empty)
+                })
             }
             Effect::Unbind { socket, .. } => {
                 self.listening.retain(|s| s != socket);
                 Ok(Done::with(Undo::Nothing))
             }
-            Effect::End { handle, name } => self.as_whoever_made(*handle, |model| model.end(*handle, name)),
+            Effect::End { handle, name } => {
+                self.as_whoever_made(*handle, Whose::Processes, |model| model.end(*handle, name))
+            }
         };
         done.map(Performed::Done)
     }
@@ -245,9 +256,7 @@ impl System for Model {
     fn wait_as_guard(&mut self) -> bool {
         let Some(guard) = self.processes.guard() else { return false };
         self.identity = guard.identity;
-        // It has handles of what was made before it was forked, and of no more.
-        self.pid_files.truncate(guard.pid_files);
-        self.directories.truncate(guard.directories);
+        self.known = guard.known;
         true
     }
 

@@ -20,6 +20,10 @@ pub(super) struct Loaded {
 
 impl Model {
     pub(super) fn load(&mut self, program: &Program) -> Result<Done, SystemError> {
+        let mut program = program.clone();
+        // The present root is the one that was meant.
+        program.root = program.root.filter(|root| *root != self.identity.root);
+        let program = &program;
         self.application =
             Some(Loaded { program: program.clone(), path: None, ready: false, started: false });
         let mut done = Done::with(Undo::EndsWithProcess);
@@ -147,6 +151,9 @@ impl Model {
             let what = format!("read the environment file {}", path.display());
             let at = self.files.resolve(&self.identity, path).map_err(|e| e.of(&what))?;
             self.files.may(&self.identity, &at, Access::Read).map_err(|e| e.of(&what))?;
+            if let Some(node) = self.files.get(&at).filter(|node| !node.is_file()) {
+                return Err(super::irregular(&at, node, &what));
+            }
         }
         Ok(Done::with(Undo::EndsWithProcess))
     }

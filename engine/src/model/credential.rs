@@ -20,7 +20,6 @@ impl Model {
         effective: bool,
         keep: CapabilitySet,
     ) -> Result<Done, SystemError> {
-        let ids_before = (self.identity.uid[1], self.identity.gid[1]);
         let left_root = uid.is_some_and(|uid| {
             self.identity.uid.contains(&0) && !wanted(self.identity.uid, uid, effective).contains(&0)
         });
@@ -48,6 +47,7 @@ impl Model {
                 if !self.has(Capability::Setgid) && !self.identity.gid.contains(&gid) {
                     return Err(self.denied(Capability::Setgid, format!("set{kind}gid {gid}")));
                 }
+                self.may_be_traced(ids[1] == self.identity.gid[1]);
                 self.identity.gid = ids;
             }
         }
@@ -58,20 +58,27 @@ impl Model {
                 if !self.has(Capability::Setuid) && !before.contains(&uid) {
                     return Err(self.denied(Capability::Setuid, format!("set{kind}uid {uid}")));
                 }
+                self.may_be_traced(after[1] == before[1]);
                 self.identity.uid = after;
                 self.capabilities_follow(before, after);
             }
         }
-        // Its files below /proc are root's from here on (proc(5), prctl(2) PR_SET_DUMPABLE).
-        if ids_before != (self.identity.uid[1], self.identity.gid[1]) {
-            self.settings.dumpable = false;
-        }
         // The host leaves none in any set, inheritable ones neither (CVE-2022-24769), whatever the securebits.
         if left_root || !keep.is_empty() {
-            self.keep(keep, permitted)?;
+            let kept = self.keep(keep, permitted);
+            if kept.is_err() && left_root {
+                let id = &mut self.identity;
+                [id.permitted, id.caps, id.inheritable, id.ambient] = [CapabilitySet::EMPTY; 4];
+            }
+            kept?;
         }
         self.verify()?;
         Ok(Done::with(Undo::EndsWithProcess))
+    }
+
+    /// With other effective ids its files below /proc are root's (proc(5), PR_SET_DUMPABLE in prctl(2)).
+    fn may_be_traced(&mut self, same: bool) {
+        self.settings.dumpable &= same;
     }
 
     /// capabilities(7), "Effect of user ID changes on capabilities"; with SECBIT_NO_SETUID_FIXUP there is
@@ -83,10 +90,13 @@ impl Model {
             return;
         }
         if left_root {
-            id.permitted = CapabilitySet::EMPTY;
             id.ambient = CapabilitySet::EMPTY;
         }
-        if left_root || before[1] == 0 && after[1] != 0 {
+        let cleared = left_root && !id.securebits.has(SecureBits::KEEP_CAPS);
+        if cleared {
+            id.permitted = CapabilitySet::EMPTY;
+        }
+        if cleared || before[1] == 0 && after[1] != 0 {
             id.caps = CapabilitySet::EMPTY;
         }
         if before[1] != 0 && after[1] == 0 {
@@ -130,10 +140,11 @@ impl Model {
                 .why(who)
                 .help("keep it in the bounding set, or cut that set behind the drop"));
         }
-        self.may_raise_ambient(keep, what)?;
-        self.identity.permitted = keep;
-        self.identity.caps = keep;
-        self.identity.inheritable = keep;
+        let id = &mut self.identity;
+        [id.permitted, id.caps, id.inheritable] = [keep; 3];
+        id.ambient = id.ambient.and(keep);
+        let raised = keep.without(id.ambient);
+        self.may_raise_ambient(raised, what)?;
         self.identity.ambient = keep;
         Ok(())
     }

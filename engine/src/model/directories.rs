@@ -25,10 +25,15 @@ impl Model {
     ) -> Result<Done, SystemError> {
         let what = format!("make directory {}", path.display());
         let at = self.files.parent(&self.identity, path).map_err(|e| e.of(&what))?;
+        self.files.may_be_named(&at).map_err(|e| e.of(&what))?;
         let Some(node) = self.files.get(&at) else {
             self.files.make_directory(&self.identity, &at, mode).map_err(|e| e.of(&what))?;
-            self.give(&at, owner, &what)?;
-            self.directories.push(Directory { asked: path.to_owned(), made: self.known(&at) });
+            if let Err(error) = self.give(&at, owner, &what) {
+                // Taken away again, as far as that is allowed.
+                let _ = self.files.unlink(&self.identity, &at);
+                return Err(error);
+            }
+            self.have_directory(path, &at);
             return Ok(Done::with(self.undo_of(&at, path, false)));
         };
         if node.is_symlink() {
@@ -50,13 +55,23 @@ impl Model {
                     at.display()
                 )));
         }
-        self.directories.push(Directory { asked: path.to_owned(), made: self.known(&at) });
+        self.have_directory(path, &at);
         Ok(Done::with(Undo::Nothing))
+    }
+
+    fn have_directory(&mut self, path: &Path, at: &Path) {
+        self.directories.push(Directory { asked: path.to_owned(), made: self.known_file(at) });
+        self.known.directories = self.directories.len();
     }
 
     /// By handle, as a PID file is removed.
     pub(super) fn remove_directory(&mut self, path: &Path) -> Result<Done, SystemError> {
-        if let Some(made) = self.directories.iter().rev().find(|d| d.asked == path).map(|d| d.made.clone()) {
+        if let Some(made) = self.directories[..self.known.directories]
+            .iter()
+            .rev()
+            .find(|d| d.asked == path)
+            .map(|d| d.made.clone())
+        {
             self.take_away(&made, &format!("remove directory {}", path.display()))?;
         }
         Ok(Done::with(Undo::Never))

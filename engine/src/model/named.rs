@@ -27,6 +27,13 @@ pub(super) struct PidFile {
     made: Made,
 }
 
+/// How many of the PID files and directories of the run a process has handles of: the first.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Known {
+    pub(super) pid_files: usize,
+    pub(super) directories: usize,
+}
+
 impl Model {
     /// PID files that were made and are still there: the path asked for.
     pub fn pid_files(&self) -> impl Iterator<Item = &Path> {
@@ -173,12 +180,18 @@ impl Model {
         let undo = self.undo_of(&at, path, false);
         let made = Made { birth: self.files.birth(&at), at };
         self.pid_files.push(PidFile { asked: path.to_owned(), made });
+        self.known.pid_files = self.pid_files.len();
         Ok(Done::with(undo))
     }
 
     /// By its handle, if this run has made it; another is left alone.
     pub(super) fn remove_pid_file(&mut self, path: &Path) -> Result<Done, SystemError> {
-        if let Some(made) = self.pid_files.iter().rev().find(|p| p.asked == path).map(|p| p.made.clone()) {
+        if let Some(made) = self.pid_files[..self.known.pid_files]
+            .iter()
+            .rev()
+            .find(|p| p.asked == path)
+            .map(|p| p.made.clone())
+        {
             self.take_away(&made, &format!("remove PID file {}", path.display()))?;
         }
         Ok(Done::with(Undo::Never))
@@ -213,7 +226,7 @@ impl Model {
     }
 
     /// What is known of a file at a resolved path.
-    pub(super) fn known(&self, at: &Path) -> Made {
+    pub(super) fn known_file(&self, at: &Path) -> Made {
         Made { at: at.to_owned(), birth: self.files.birth(at) }
     }
 

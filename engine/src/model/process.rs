@@ -1,6 +1,7 @@
 //! The processes of a start: who stays behind, who goes on, who is kept for the end.
 
 use super::Model;
+use super::named::Known;
 use crate::effect::{Capability, Done, Effect, Handle, Identity, SystemError, Undo};
 use crate::plan::Plan;
 use std::collections::BTreeSet;
@@ -60,10 +61,8 @@ pub(super) struct Processes {
 pub(super) struct Guard {
     /// who it is
     pub(super) identity: Identity,
-    /// of how many PID files it has handles
-    pub(super) pid_files: usize,
-    /// and of how many directories
-    pub(super) directories: usize,
+    /// it has handles of what was made before it was forked, and of no more
+    pub(super) known: Known,
 }
 
 /// A process besides the one that goes on.
@@ -73,6 +72,15 @@ struct Other {
     ids: Ids,
     /// who it is
     identity: Identity,
+}
+
+/// What is undone as the user that made it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Whose {
+    /// only the effective ids change: with its real id that user could signal this process
+    Files,
+    /// all ids, in a process forked for it: kill(2) looks at the real id, too
+    Processes,
 }
 
 /// The step that drops, and to whom.
@@ -209,11 +217,7 @@ impl Model {
     }
 
     pub(super) fn keep_guard(&mut self) -> Done {
-        self.processes.guard = Some(Guard {
-            identity: self.identity.clone(),
-            pid_files: self.pid_files.len(),
-            directories: self.directories.len(),
-        });
+        self.processes.guard = Some(Guard { identity: self.identity.clone(), known: self.known });
         self.ends(Role::Guard, "the guard")
     }
 
@@ -233,6 +237,7 @@ impl Model {
     pub(super) fn as_whoever_made<T>(
         &mut self,
         handle: Handle,
+        whose: Whose,
         act: impl FnOnce(&mut Self) -> Result<T, SystemError>,
     ) -> Result<T, SystemError> {
         let p = &self.processes;
@@ -243,13 +248,12 @@ impl Model {
             return act(self);
         }
         let before = self.identity.clone();
-        let done = self.become_user(&drop).and_then(|()| act(self));
+        let done = self.become_user(&drop, whose).and_then(|()| act(self));
         self.identity = before;
         done
     }
 
-    /// Only in effect: with its real id that user could signal this process.
-    fn become_user(&mut self, drop: &DropStep) -> Result<(), SystemError> {
+    fn become_user(&mut self, drop: &DropStep, whose: Whose) -> Result<(), SystemError> {
         let what = format!("become user {} for the undo", drop.uid);
         let before = self.identity.uid;
         if !self.has(Capability::Setgid) {
@@ -259,8 +263,10 @@ impl Model {
             return Err(self.denied(Capability::Setuid, what));
         }
         self.identity.groups = drop.groups.clone();
-        self.identity.gid[1] = drop.gid;
-        self.identity.uid[1] = drop.uid;
+        match whose {
+            Whose::Files => (self.identity.gid[1], self.identity.uid[1]) = (drop.gid, drop.uid),
+            Whose::Processes => (self.identity.gid, self.identity.uid) = ([drop.gid; 3], [drop.uid; 3]),
+        }
         self.capabilities_follow(before, self.identity.uid);
         Ok(())
     }

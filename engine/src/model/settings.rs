@@ -1,6 +1,6 @@
 //! What a process may change of its own settings: prctl(2), capabilities(7), setrlimit(2), sched(7).
 
-use super::{EACCES, EPERM, Model};
+use super::{EACCES, EINVAL, EPERM, Model};
 use crate::effect::{
     Capability, CapabilitySet, Done, IoPriority, Limits, Policy, Resource, SecureBits, Setting, SystemError,
     Undo,
@@ -82,12 +82,17 @@ impl Model {
         };
         self.identity.ambient = now.ambient.and(new_permitted).and(new_inheritable);
         let Some(ambient) = ambient else { return Ok(()) };
+        // Lowered first, then raised one by one.
         let raised = ambient.without(self.identity.ambient);
-        if let Some(first) = raised.without(new_permitted.and(new_inheritable)).iter().next() {
-            return Err(self.denied(first, what));
-        }
+        self.identity.ambient = self.identity.ambient.and(ambient);
         self.may_raise_ambient(raised, what)?;
-        self.identity.ambient = ambient;
+        for one in raised.iter() {
+            let bit = CapabilitySet(1 << one as u8);
+            if bit.and(new_permitted).and(new_inheritable).is_empty() {
+                return Err(self.denied(one, what));
+            }
+            self.identity.ambient.0 |= bit.0;
+        }
         Ok(())
     }
 
@@ -124,6 +129,11 @@ impl Model {
     }
 
     fn set_limit(&mut self, resource: Resource, new: Limits, what: &Setting) -> Result<(), SystemError> {
+        if new.soft > new.hard {
+            return Err(SystemError::errno(EINVAL, what)
+                .why("the soft limit is above the hard one")
+                .help("raise the hard limit, or lower the soft one"));
+        }
         if let Some(now) = self.settings.limits.get(&resource).copied()
             && new.hard > now.hard
             && !self.has(Capability::SysResource)
@@ -159,10 +169,10 @@ impl Model {
         if now == policy {
             return Ok(());
         }
-        let realtime = policy.priority() > 0
-            && u64::from(policy.priority()) > self.soft(Resource::Rtprio)
-            && !(now.priority() >= policy.priority()
-                && std::mem::discriminant(&now) == std::mem::discriminant(&policy));
+        let allowed = self.soft(Resource::Rtprio);
+        let another = std::mem::discriminant(&now) != std::mem::discriminant(&policy);
+        let raised = policy.priority() > now.priority() && u64::from(policy.priority()) > allowed;
+        let realtime = policy.priority() > 0 && (raised || another && allowed == 0);
         let leaves_idle = now == Policy::Idle
             && u64::try_from(20 - self.settings.nice).is_ok_and(|n| n > self.soft(Resource::Nice));
         if (realtime || leaves_idle) && !self.has(Capability::SysNice) {
@@ -177,19 +187,25 @@ impl Model {
         self.files.resolve(&self.identity, path).map_err(|e| {
             e.of(&what.to_string()).help("set it before the root is changed, or mount proc in the new root")
         })?;
-        if !self.settings.dumpable && !self.has(Capability::DacOverride) {
+        let own = self.settings.dumpable || self.identity.uid[1] == 0;
+        if !own && !self.has(Capability::DacOverride) {
             return Err(SystemError::errno(EACCES, what)
                 .why("a process that has changed its ids does not own its files below /proc (proc(5))")
                 .lacks(Capability::DacOverride)
                 .help("set it before the drop"));
         }
-        if score < self.settings.oom_score.min(0) && !self.has(Capability::SysResource) {
+        let privileged = self.has(Capability::SysResource);
+        if score < self.oom_floor && !privileged {
             let mut error = self.denied(Capability::SysResource, what);
             error.errno = Some(EACCES);
             error.message = SystemError::errno(EACCES, what).message;
             return Err(error);
         }
         self.settings.oom_score = score;
+        // Nobody else goes below what somebody with the capability has set (proc(5)).
+        if privileged {
+            self.oom_floor = score;
+        }
         Ok(())
     }
 }

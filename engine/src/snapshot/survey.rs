@@ -5,6 +5,7 @@ use super::{FileFact, FileKind, Listener, Lock, Mount, NoPython, Python, Snapsho
 use crate::effect::{Application, Effect, Program, Setting, Socket};
 use crate::plan::Plan;
 use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -13,6 +14,8 @@ use std::path::{Path, PathBuf};
 pub trait Machine {
     /// What lstat(2) says; with it the mount, where another begins there than in the directory above.
     fn file(&mut self, path: &Path) -> (Option<FileFact>, Option<Mount>);
+    /// Names in a directory, at most that many; none where it cannot be read.
+    fn names(&mut self, path: &Path, most: usize) -> Vec<OsString>;
     /// The program that a command names.
     fn program(&mut self, wanted: &Program) -> Option<PathBuf>;
     /// The interpreter that will host a Twisted application; `None` for the default.
@@ -176,7 +179,7 @@ impl Survey<'_, '_> {
         let mut ways =
             Ways { roots: BTreeSet::from([top.to_owned()]), stands: BTreeSet::from([cwd.clone()]) };
         let mut paths: BTreeSet<PathBuf> = BTreeSet::from([cwd]);
-        let (mut pid_files, mut sockets) = (BTreeSet::new(), BTreeSet::new());
+        let (mut pid_files, mut sockets, mut emptied) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
         for (_, effect) in plan.effects() {
             match effect {
                 // As seen in every root and from every directory so far, where links lead to.
@@ -197,6 +200,7 @@ impl Survey<'_, '_> {
                 Effect::OpenLog { path, .. } | Effect::MakeDirectory { path, .. } => {
                     paths.insert(path.clone());
                 }
+                Effect::RemoveDirectory { path } => drop(emptied.insert(path)),
                 Effect::Environment(environment) => paths.extend(environment.files.iter().cloned()),
                 Effect::Application(Application::Load(wanted)) => {
                     paths.extend(wanted.tac.clone());
@@ -226,6 +230,11 @@ impl Survey<'_, '_> {
                 self.socket(&at);
             }
         }
+        for path in &emptied {
+            for at in self.everywhere(&ways, path, false) {
+                self.contents(&at);
+            }
+        }
         for path in &sockets {
             self.everywhere(&ways, path, true);
             for at in self.everywhere(&ways, path, false) {
@@ -246,6 +255,15 @@ impl Survey<'_, '_> {
             }
         }
         found
+    }
+
+    /// What is in a directory that is removed only if it is empty: as much of it as a start may remove.
+    fn contents(&mut self, at: &Path) {
+        const MOST: usize = 16;
+        let Some(machine) = &mut self.machine else { return };
+        for name in machine.names(at, MOST) {
+            self.look(&at.join(name));
+        }
     }
 
     fn lock(&mut self, at: &Path) {

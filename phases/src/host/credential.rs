@@ -40,32 +40,41 @@ impl Host {
             wanted.sort_unstable();
             wanted.dedup();
         }
-        if let Some(wanted) = wanted.as_ref().filter(|w| **w != before.groups) {
-            let list: Vec<Gid> = wanted.iter().map(|g| Gid::from_raw(*g)).collect();
-            setgroups(&list).map_err(|e| denied(e, format!("setgroups {wanted:?}"), Capability::Setgid))?;
-        }
         let kind = if effective { "e" } else { "res" };
         let uids = uid.map_or(before.uid, |id| wanted_ids(before.uid, id, effective));
         let gids = gid.map_or(before.gid, |id| wanted_ids(before.gid, id, effective));
         let left_root = before.uid.contains(&0) && !uids.contains(&0);
-        if !keep.is_empty() && left_root {
+        let keeps = !keep.is_empty() && left_root && !before.securebits.has(SecureBits::KEEP_CAPS);
+        if keeps {
             settings::keep_capabilities(true).map_err(|e| failed(e, "keep capabilities over setresuid"))?;
         }
-        let others = |id: u32| if effective { SAME } else { id };
-        if let Some(id) = gid.filter(|_| before.gid != gids) {
-            let (gid, other) = (Gid::from_raw(id), Gid::from_raw(others(id)));
-            setresgid(other, gid, other)
-                .map_err(|e| denied(e, format!("set{kind}gid {id}"), Capability::Setgid))?;
+        let change = || {
+            if let Some(wanted) = wanted.as_ref().filter(|w| **w != before.groups) {
+                let list: Vec<Gid> = wanted.iter().map(|g| Gid::from_raw(*g)).collect();
+                setgroups(&list)
+                    .map_err(|e| denied(e, format!("setgroups {wanted:?}"), Capability::Setgid))?;
+            }
+            let others = |id: u32| if effective { SAME } else { id };
+            if let Some(id) = gid.filter(|_| before.gid != gids) {
+                let (gid, other) = (Gid::from_raw(id), Gid::from_raw(others(id)));
+                setresgid(other, gid, other)
+                    .map_err(|e| denied(e, format!("set{kind}gid {id}"), Capability::Setgid))?;
+            }
+            if let Some(id) = uid.filter(|_| before.uid != uids) {
+                let (uid, other) = (Uid::from_raw(id), Uid::from_raw(others(id)));
+                setresuid(other, uid, other)
+                    .map_err(|e| denied(e, format!("set{kind}uid {id}"), Capability::Setuid))?;
+            }
+            Ok(())
+        };
+        let changed = change();
+        if keeps {
+            settings::keep_capabilities(false).map_err(|e| failed(e, "keep capabilities no longer"))?;
         }
-        if let Some(id) = uid.filter(|_| before.uid != uids) {
-            let (uid, other) = (Uid::from_raw(id), Uid::from_raw(others(id)));
-            setresuid(other, uid, other)
-                .map_err(|e| denied(e, format!("set{kind}uid {id}"), Capability::Setuid))?;
-        }
-        // Inheritable ones would come back with a file that has them too (CVE-2022-24769), and with
-        // no-setuid-fixup nothing was given up at all.
-        let stays = !before.inheritable.is_empty() || before.securebits.has(SecureBits::NO_SETUID_FIXUP);
-        if !keep.is_empty() || left_root && stays {
+        changed?;
+        // The kernel leaves inheritable ones, which would come back with a file that has them too
+        // (CVE-2022-24769), and with some securebits all of them.
+        if !keep.is_empty() || left_root {
             self.keep_capabilities(keep, left_root)?;
         }
         self.verify(uids, gids, wanted.as_deref(), left_root.then_some(keep), before.gid)?;
@@ -73,20 +82,23 @@ impl Host {
     }
 
     /// These capabilities and no other, in every set but the bounding one. Behind setresuid, which clears
-    /// the ambient set (capabilities(7)).
+    /// the ambient set (capabilities(7)). Where they cannot be kept by somebody who has left root, none is.
     fn keep_capabilities(&mut self, keep: CapabilitySet, left_root: bool) -> Result<(), SystemError> {
         let names: Vec<_> = keep.iter().map(Capability::name).collect();
         let what = match names.is_empty() {
             true => "clear the capabilities".to_owned(),
             false => format!("keep {}", names.join(" ")),
         };
-        settings::set_capabilities(keep, keep, keep).map_err(|e| failed(e, &what))?;
-        let ambient = self.read_identity()?.ambient;
-        settings::set_ambient(ambient, keep).map_err(|e| failed(e, &what))?;
-        if left_root && !keep.is_empty() {
-            settings::keep_capabilities(false).map_err(|e| failed(e, what))?;
+        let kept =
+            settings::set_capabilities(keep, keep, keep).map_err(|e| failed(e, &what)).and_then(|()| {
+                let ambient = self.read_identity()?.ambient;
+                settings::set_ambient(ambient, keep).map_err(|e| failed(e, &what))
+            });
+        if kept.is_err() && left_root {
+            let none = CapabilitySet::EMPTY;
+            settings::set_capabilities(none, none, none).map_err(|e| failed(e, "clear the capabilities"))?;
         }
-        Ok(())
+        kept
     }
 
     /// Removes a name as the user that its handle came from, where that is not us.

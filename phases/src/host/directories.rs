@@ -10,6 +10,7 @@ use nix::sys::stat::{FileStat, Mode, fstatat, mkdirat};
 use nix::unistd::{Gid, Uid, UnlinkatFlags, fchownat, unlinkat};
 use std::ffi::OsString;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 impl Host {
@@ -95,7 +96,7 @@ impl Host {
             .collect();
         for path in &wanted.files {
             let what = || format!("read the environment file {}", path.display());
-            let text = std::fs::read_to_string(path).map_err(|e| io_failed(&e, what()))?;
+            let text = read_regular(path).map_err(|e| io_failed(&e, what()))?;
             let read = parse(&text).map_err(|line| {
                 SystemError::new(format!("{}: line {line} is no NAME=VALUE", what()))
                     .help("write one NAME=VALUE a line; `#` begins a comment")
@@ -105,6 +106,22 @@ impl Host {
         all.extend(wanted.set.iter().map(|(name, value)| (name.into(), value.into())));
         let count = environment::replace(all);
         Ok(Done::with(Undo::EndsWithProcess).note(format!("the program gets {count} variables")))
+    }
+}
+
+/// The text of a regular file; nothing else is waited for or read without an end.
+fn read_regular(path: &Path) -> std::io::Result<String> {
+    let irregular = |errno: Errno| Err(std::io::Error::from_raw_os_error(errno as i32));
+    let opened = std::fs::File::options().read(true).custom_flags(nix::libc::O_NONBLOCK).open(path);
+    let file = match opened {
+        // What a socket answers.
+        Err(e) if e.raw_os_error() == Some(nix::libc::ENXIO) => return irregular(Errno::EINVAL),
+        opened => opened?,
+    };
+    match file.metadata()?.file_type() {
+        kind if kind.is_dir() => irregular(Errno::EISDIR),
+        kind if !kind.is_file() => irregular(Errno::EINVAL),
+        _ => std::io::read_to_string(file),
     }
 }
 

@@ -47,7 +47,9 @@ impl Host {
                 read_back(settings::scheduler() == *policy, setting)?;
             }
             Setting::IoPriority(priority) => {
-                settings::set_io_priority(*priority).map_err(lacks(Capability::SysNice))?;
+                if settings::io_priority() != *priority {
+                    settings::set_io_priority(*priority).map_err(lacks(Capability::SysNice))?;
+                }
                 read_back(settings::io_priority() == *priority, setting)?;
             }
             Setting::OomScore(score) => std::fs::write(settings::OOM_SCORE, score.to_string())

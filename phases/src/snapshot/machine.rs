@@ -10,6 +10,7 @@ use engine::snapshot::{FileFact, FileKind, Listener, Lock, Machine, Mount, NoPyt
 use nix::unistd::Uid;
 use rustix::fs::{AtFlags, CWD, FileType, StatVfsMountFlags, Statx, StatxFlags, statvfs, statx};
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::net::IpAddr;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -82,6 +83,11 @@ impl Machine for This {
         let mount = if matches!(kind, FileKind::Symlink(_)) { None } else { self.mount(path, &found) };
         let mode = u32::from(found.stx_mode) & 0o7777;
         (Some(FileFact { kind, uid: found.stx_uid, gid: found.stx_gid, mode }), mount)
+    }
+
+    fn names(&mut self, path: &Path, most: usize) -> Vec<OsString> {
+        let entries = std::fs::read_dir(path).into_iter().flatten();
+        entries.filter_map(|entry| Some(entry.ok()?.file_name())).take(most).collect()
     }
 
     fn program(&mut self, wanted: &Program) -> Option<PathBuf> {

@@ -3,7 +3,8 @@
 
 use super::case::{Case, Entry, Start, What};
 use engine::effect::{
-    Application, Capability, CapabilitySet, Effect, Owner, Program, Rotation, Socket, Starting,
+    Application, Capability, CapabilitySet, Effect, Environment, IoPriority, Limits, Owner, Policy, Program,
+    Resource, Rotation, SecureBits, Setting, Socket, Starting,
 };
 use engine::model::all_capabilities;
 use fastrand::Rng;
@@ -247,6 +248,8 @@ const USEFUL: &[Capability] = &[
     Capability::Setpcap,
     Capability::NetBindService,
     Capability::SysChroot,
+    Capability::SysResource,
+    Capability::SysNice,
 ];
 
 fn some(rng: &mut Rng, of: u32) -> CapabilitySet {
@@ -424,6 +427,109 @@ impl Draw<'_> {
     }
 }
 
+/// Drawing settings.
+impl Draw<'_> {
+    /// A set as a spec has it: a few, all, none, all but a few.
+    fn set(&mut self) -> CapabilitySet {
+        match self.rng.u32(..6) {
+            0 => CapabilitySet::EMPTY,
+            1 => all_capabilities(),
+            2 => less(all_capabilities(), some(self.rng, 4)),
+            _ => some(self.rng, 3),
+        }
+    }
+
+    fn perhaps(&mut self) -> Option<CapabilitySet> {
+        self.rng.bool().then(|| self.set())
+    }
+
+    fn securebits(&mut self) -> SecureBits {
+        let few = |rng: &mut Rng| (0..8).filter(|_| rng.u32(..4) == 0).fold(0, |all, bit| all | 1 << bit);
+        SecureBits(match self.rng.u32(..4) {
+            0 => 0,
+            1 => SecureBits::KEEP_CAPS,
+            _ => few(self.rng),
+        })
+    }
+
+    /// Such as let the process itself live on.
+    fn limit(&mut self) -> Setting {
+        use Resource::*;
+        let resource = pick(
+            self.rng,
+            &[
+                (3, Nofile),
+                (2, Core),
+                (1, Memlock),
+                (1, Msgqueue),
+                (2, Resource::Nice),
+                (2, Rtprio),
+                (1, Locks),
+            ],
+        );
+        let numbers = match resource {
+            Nofile => [512, 600, 1024, 4096],
+            Resource::Nice => [0, 15, 25, 40],
+            Rtprio => [0, 5, 20, 99],
+            Core => [0, 1, 4096, Limits::NONE],
+            _ => [0, 4096, 65_536, Limits::NONE],
+        };
+        let mut one = || numbers[self.rng.usize(..numbers.len())];
+        let (soft, hard) = (one(), one());
+        Setting::Limit(resource, Limits { soft, hard })
+    }
+
+    fn policy(&mut self) -> Policy {
+        let real = pick(self.rng, &[(1, 1), (1, 5), (1, 10), (1, 50)]);
+        let policies = [
+            (3, Policy::Other),
+            (2, Policy::Batch),
+            (2, Policy::Idle),
+            (2, Policy::Fifo(real)),
+            (2, Policy::Rr(real)),
+        ];
+        pick(self.rng, &policies)
+    }
+
+    fn setting(&mut self) -> Setting {
+        match self.rng.u32(..20) {
+            0 | 1 => Setting::NoNewPrivileges,
+            2 | 3 => Setting::Bounding(self.set()),
+            4..7 => Setting::Capabilities {
+                permitted: self.perhaps(),
+                inheritable: self.perhaps(),
+                ambient: self.perhaps(),
+            },
+            7..10 => Setting::SecureBits(self.securebits()),
+            10..13 => self.limit(),
+            13 | 14 => Setting::Nice(pick(self.rng, &[(1, -20), (1, -5), (2, 0), (1, 5), (1, 10), (1, 19)])),
+            15 => Setting::Scheduler(self.policy()),
+            16 => Setting::IoPriority(pick(
+                self.rng,
+                &[
+                    (1, IoPriority::None),
+                    (1, IoPriority::Realtime(3)),
+                    (1, IoPriority::BestEffort(0)),
+                    (1, IoPriority::BestEffort(7)),
+                    (1, IoPriority::Idle),
+                ],
+            )),
+            17 | 18 => {
+                Setting::OomScore(pick(self.rng, &[(1, -1000), (1, -5), (2, 0), (1, 7), (1, 300), (1, 1000)]))
+            }
+            _ => Setting::Dumpable(self.rng.bool()),
+        }
+    }
+
+    fn environment(&mut self) -> Environment {
+        let keep = pick(self.rng, &[(1, vec![]), (1, vec!["PATH".to_owned()]), (1, vec!["*".to_owned()])]);
+        let files = (0..self.rng.usize(..3)).map(|_| self.path(VARIABLES)).collect();
+        Environment { keep, files, set: vec![("A".to_owned(), "b".to_owned())] }
+    }
+}
+
+const VARIABLES: &[&str] = &["/f", "/d/f", "/run/u", "/tmp/t.log", "/nowhere", "/l"];
+const MADE: &[&str] = &["/run/d", "/run/u", "/tmp/d", "/d/new", "/new", "/var/log", "/jail/run"];
 const PIDS: &[&str] = &["/run/t.pid", "/run/u/t.pid", "/tmp/t.pid", "/d/t.pid", "/t.pid"];
 const LOGS: &[&str] = &["/var/log/t.log", "/tmp/t.log", "/d/t.log", "/t.log", "/run/t.log"];
 const PLACES: &[&str] = &["/", "/d", "/jail", "/jail", "/jail/in", "/tmp", "/run", "/in", "/nowhere"];
@@ -465,6 +571,18 @@ const EFFECTS: &[Row<DrawEffect>] = &[
     (1, |_| Effect::Application(Application::PrivilegedStart)),
     (3, |_| Effect::Application(Application::Start(Starting::default()))),
     (3, |d| Effect::RemovePidFile { path: d.path(PIDS) }),
+    (10, |d| Effect::Process(d.setting())),
+    (1, |d| Effect::Environment(d.environment())),
+    (4, |d| Effect::MakeDirectory {
+        path: d.path(MADE),
+        owner: d.owner(),
+        mode: pick(
+            d.rng,
+            &[(4, 0o755), (2, 0o700), (1, 0o777), (1, 0o1777), (1, 0o2775), (1, 0o000), (1, 0o4750)],
+        ),
+        any_owner: d.rng.bool(),
+    }),
+    (2, |d| Effect::RemoveDirectory { path: d.path(MADE) }),
 ];
 
 fn effects(rng: &mut Rng, world: &[Entry]) -> Vec<Effect> {
@@ -486,9 +604,16 @@ fn effects(rng: &mut Rng, world: &[Entry]) -> Vec<Effect> {
                     _ => None,
                 })
             }
+            Effect::RemoveDirectory { .. } if draw.rng.u32(..4) > 0 => {
+                all.iter().rev().find_map(|e| match e {
+                    Effect::MakeDirectory { path, .. } => Some(path.clone()),
+                    _ => None,
+                })
+            }
             _ => None,
         };
         all.push(match (effect, again) {
+            (Effect::RemoveDirectory { .. }, Some(path)) => Effect::RemoveDirectory { path },
             (Effect::CheckPidFile { .. }, Some(path)) => Effect::CheckPidFile { path },
             (Effect::RemovePidFile { .. }, Some(path)) => Effect::RemovePidFile { path },
             (effect, _) => effect,

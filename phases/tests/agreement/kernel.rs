@@ -70,6 +70,13 @@ pub fn dumpable() -> Result<(), Errno> {
     prctl(libc::PR_SET_DUMPABLE, 1, 0).map(drop)
 }
 
+/// ioprio_get(2): the class in the highest bits, the level below.
+pub fn io_priority(pid: u32) -> i64 {
+    const PROCESS: libc::c_int = 1;
+    // SAFETY: plain numbers.
+    unsafe { libc::syscall(libc::SYS_ioprio_get, PROCESS, pid as libc::c_int) }
+}
+
 pub fn set_capabilities(
     effective: CapabilitySet,
     permitted: CapabilitySet,

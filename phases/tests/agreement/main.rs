@@ -71,11 +71,14 @@ fn main() {
 }
 
 /// A network namespace below one of our own gets small tables of connections: reading /proc/net/tcp walks
-/// all of a table. Where the kernel cannot do this it only takes longer.
+/// all of a table. Ours is such a one, too: lists without sockets are run in it. Where the kernel cannot do
+/// this it only takes longer.
 fn small_tables() {
-    if kernel::unshare(libc::CLONE_NEWNET).is_ok() {
-        let _ = std::fs::write("/proc/sys/net/ipv4/tcp_child_ehash_entries", "64");
-        let _ = std::fs::write("/proc/sys/net/ipv4/udp_child_hash_entries", "128");
+    for _ in 0..2 {
+        if kernel::unshare(libc::CLONE_NEWNET).is_ok() {
+            let _ = std::fs::write("/proc/sys/net/ipv4/tcp_child_ehash_entries", "64");
+            let _ = std::fs::write("/proc/sys/net/ipv4/udp_child_hash_entries", "128");
+        }
     }
 }
 
@@ -129,8 +132,8 @@ fn replay(file: &Path) -> bool {
 struct Tally {
     lists: u64,
     steps: u64,
-    /// the first list of each sort, and how many lists showed it
-    differ: BTreeMap<String, (u64, u64)>,
+    /// of each sort the first list, how many lists showed it, and what the first one showed
+    differ: BTreeMap<String, (u64, u64, String)>,
     broken: Vec<(u64, String)>,
 }
 
@@ -149,7 +152,7 @@ fn drawn() -> usize {
         "{} lists with {} steps (seed {seed}): {} differ in {} ways, {} could not be tried; {took:.1} s, {:.0} lists/s",
         tally.lists,
         tally.steps,
-        tally.differ.values().map(|(_, n)| n).sum::<u64>(),
+        tally.differ.values().map(|(_, n, _)| n).sum::<u64>(),
         tally.differ.len(),
         tally.broken.len(),
         tally.lists as f64 / took,
@@ -157,10 +160,10 @@ fn drawn() -> usize {
     for (number, why) in tally.broken.iter().take(SHOWN) {
         println!("list {number} could not be tried: {why}\n{}", draw::case(seed, *number).text());
     }
-    for (sort, (number, count)) in &tally.differ {
-        println!("  {count} lists: {sort} (list {number})");
+    for (sort, (number, count, seen)) in &tally.differ {
+        println!("  {count} lists: {sort} (list {number}): {seen}");
     }
-    for (sort, (number, count)) in tally.differ.iter().take(SHOWN) {
+    for (sort, (number, count, _)) in tally.differ.iter().take(SHOWN) {
         show(seed, *number, sort, *count);
     }
     tally.differ.len() + tally.broken.len()
@@ -176,7 +179,8 @@ fn work(seed: u64, numbers: Vec<u64>) -> Tally {
             Ok(found) => {
                 // What comes first may have made all the others.
                 if let Some(first) = found.first() {
-                    tally.differ.entry(first.sort.clone()).or_insert((number, 0)).1 += 1;
+                    let new = || (number, 0, first.to_string());
+                    tally.differ.entry(first.sort.clone()).or_insert_with(new).1 += 1;
                 }
             }
             Err(why) => tally.broken.push((number, why)),
@@ -207,14 +211,15 @@ fn share(seed: u64, first: u64, lists: u64, workers: u64) -> Tally {
         let mut text = Vec::new();
         std::io::Read::read_to_end(&mut pipe, &mut text).expect("what the worker says");
         assert_eq!(waitpid(child, None), Ok(WaitStatus::Exited(child, 0)), "a worker failed");
-        type Whole = (u64, u64, BTreeMap<String, (u64, u64)>, Vec<(u64, String)>);
+        type Whole = (u64, u64, BTreeMap<String, (u64, u64, String)>, Vec<(u64, String)>);
         let (lists, steps, differ, broken): Whole = serde_json::from_slice(&text).expect("a tally");
         tally.lists += lists;
         tally.steps += steps;
         tally.broken.extend(broken);
-        for (sort, (number, count)) in differ {
-            let entry = tally.differ.entry(sort).or_insert((number, 0));
-            *entry = (entry.0.min(number), entry.1 + count);
+        for (sort, (number, count, seen)) in differ {
+            let entry = tally.differ.entry(sort).or_insert((number, 0, seen));
+            entry.0 = entry.0.min(number);
+            entry.1 += count;
         }
     }
     tally

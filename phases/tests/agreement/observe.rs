@@ -1,5 +1,6 @@
 //! What can be seen of a world, by means that are not rsd's: lstat(2), /proc, and what was counted.
 
+use super::seen::Settings;
 use engine::effect::{CapabilitySet, Identity, SecureBits};
 use std::collections::BTreeMap;
 use std::fs;
@@ -61,6 +62,67 @@ pub fn identity(pid: u32) -> Option<Identity> {
         securebits: SecureBits::default(),
     })
 }
+
+/// Its settings that no identity shows, from /proc/PID and ioprio_get(2).
+pub fn settings(pid: u32) -> Settings {
+    let read = |name: &str| fs::read_to_string(format!("/proc/{pid}/{name}")).unwrap_or_default();
+    let stat = read("stat");
+    let back: Vec<&str> = stat.rsplit_once(')').map_or("", |(_, back)| back).split_whitespace().collect();
+    let field = |n: usize| back.get(n - 3).copied().unwrap_or_default();
+    let scheduler = match field(41) {
+        "0" => "other".to_owned(),
+        "1" => format!("fifo {}", field(40)),
+        "2" => format!("rr {}", field(40)),
+        "3" => "batch".to_owned(),
+        "5" => "idle".to_owned(),
+        other => other.to_owned(),
+    };
+    let io = super::kernel::io_priority(pid);
+    let io = match (io >> 13, io & 7) {
+        (0, _) => "none".to_owned(),
+        (1, level) => format!("realtime {level}"),
+        (2, level) => format!("best-effort {level}"),
+        (3, _) => "idle".to_owned(),
+        (class, level) => format!("{class} {level}"),
+    };
+    let owner = fs::metadata(format!("/proc/{pid}/status")).map_or(u32::MAX, |m| m.uid());
+    let mut all: Settings = [
+        ("nice", field(19).to_owned()),
+        ("scheduler", scheduler),
+        ("io priority", io),
+        ("oom score", read("oom_score_adj").trim().to_owned()),
+        ("owner of /proc/PID", owner.to_string()),
+    ]
+    .map(|(name, value)| (name.to_owned(), value))
+    .into();
+    for line in read("limits").lines() {
+        let Some((_, name)) = LIMITS.iter().find(|(text, _)| line.starts_with(text)) else { continue };
+        let mut numbers = line[26..].split_whitespace().map(|n| n.parse().unwrap_or(u64::MAX));
+        let (soft, hard) = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
+        all.insert(format!("limit {name}"), format!("{soft}:{hard}"));
+    }
+    all
+}
+
+/// As /proc/PID/limits calls them.
+const LIMITS: [(&str, &str); 16] = [
+    ("Max cpu time", "cpu"),
+    ("Max file size", "fsize"),
+    ("Max data size", "data"),
+    ("Max stack size", "stack"),
+    ("Max core file size", "core"),
+    ("Max resident set", "rss"),
+    ("Max processes", "nproc"),
+    ("Max open files", "nofile"),
+    ("Max locked memory", "memlock"),
+    ("Max address space", "as"),
+    ("Max file locks", "locks"),
+    ("Max pending signals", "sigpending"),
+    ("Max msgqueue size", "msgqueue"),
+    ("Max nice priority", "nice"),
+    ("Max realtime priority", "rtprio"),
+    ("Max realtime timeout", "rttime"),
+];
 
 /// A process, as /proc/PID/stat has it.
 #[derive(Clone, Debug)]

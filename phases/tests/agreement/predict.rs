@@ -2,7 +2,7 @@
 
 use super::case::Case;
 use super::observe::{EPHEMERAL, Tree, describe};
-use super::seen::{Outcome, Seen, State, Step};
+use super::seen::{Outcome, Seen, Settings, State, Step};
 use engine::effect::{Effect, Identity, News, Performed, SecureBits, Socket, System, Undo};
 use engine::model::{Ids, Model, Role};
 use engine::plan::Plan;
@@ -27,7 +27,8 @@ pub fn list(case: &Case, plan: &Plan, snapshot: &Snapshot, before: &Tree) -> See
         }
         let told = if effect.changes_identity() { model.identity().ok() } else { None };
         let identity = model.identity().ok().map(really);
-        seen.steps.push(Step { outcome: Outcome::of(&performed), identity, told });
+        let settings = settings(&model, &snapshot.settings);
+        seen.steps.push(Step { outcome: Outcome::of(&performed), identity, told, settings });
     }
     let state = |model: &Model| State {
         tree: tree(model, snapshot, before),
@@ -64,6 +65,26 @@ fn really(identity: Identity) -> Identity {
     };
     // Its securebits the kernel tells nobody but the process itself.
     Identity { cwd, securebits: SecureBits::default(), ..identity }
+}
+
+/// In the words of [`super::observe::settings`].
+fn settings(model: &Model, before: &engine::effect::Settings) -> Settings {
+    let now = model.settings();
+    let euid = model.clone().identity().map_or(0, |id| id.uid[1]);
+    let mut all: Settings = [
+        ("nice", now.nice.to_string()),
+        ("scheduler", now.scheduler.to_string()),
+        ("io priority", now.io.to_string()),
+        ("oom score", now.oom_score.to_string()),
+        ("owner of /proc/PID", if now.dumpable { euid } else { 0 }.to_string()),
+    ]
+    .map(|(name, value)| (name.to_owned(), value))
+    .into();
+    // The kernel shows no other than those that somebody has set or that were known.
+    for (resource, limits) in before.limits.iter().chain(&now.limits) {
+        all.insert(format!("limit {resource}"), format!("{}:{}", limits.soft, limits.hard));
+    }
+    all
 }
 
 fn tree(model: &Model, snapshot: &Snapshot, before: &Tree) -> Tree {

@@ -4,6 +4,7 @@ use super::observe::Tree;
 use engine::effect::{Done, Effect, Identity, Performed, SystemError, Undo};
 use engine::snapshot::Snapshot;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// What came of one effect.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,7 +63,12 @@ pub struct Step {
     pub identity: Option<Identity>,
     /// as the world itself tells it
     pub told: Option<Identity>,
+    /// its settings that no identity shows
+    pub settings: Settings,
 }
+
+/// Each setting in words: nice value, limits, who owns its files below /proc.
+pub type Settings = BTreeMap<String, String>;
 
 /// Everything at a moment.
 #[derive(Clone, Debug, Default, PartialEq)]
