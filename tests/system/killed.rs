@@ -262,11 +262,12 @@ fn a_guard_goes_with_a_failed_start() {
 }
 
 #[test]
-fn a_program_that_dies_at_once_is_told_by_status() {
-    test("killed::a_program_that_dies_at_once_is_told_by_status", Needs::Anyone, |world| {
+fn a_program_that_dies_after_the_start_is_told_by_status() {
+    test("killed::a_program_that_dies_after_the_start_is_told_by_status", Needs::Anyone, |world| {
         // Readiness is exec: what comes later is no failure of the start.
-        let out = world.rsd(&["run", "--", "false"]);
-        assert_eq!(out.code, 0, "{out:#?}");
+        let script = format!("until [ -e {} ]; do sleep 0.05; done; exit 1", world.text("die"));
+        world.fine(&["run", "--", "sh", "-c", &script]);
+        world.file("die", "", 0o644);
         eventually("it is down", || (world.rsd(&["status"]).code == 3).then_some(()));
         let timeline =
             eventually("it has its end", || Some(world.timeline(None)).filter(|t| t["outcome"] == "failed"));
