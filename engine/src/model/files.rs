@@ -225,7 +225,7 @@ impl Files {
 
     /// Makes a directory that must not exist.
     pub fn make_directory(&mut self, who: &Identity, at: &Path, mode: u32) -> Result<(), Refusal> {
-        self.create(who, at, mode)?;
+        self.create(who, at, mode & 0o1777)?;
         let hands_down = at.parent().and_then(|dir| self.get(dir)).map_or(0, |dir| dir.mode & 0o2000);
         if let Some(node) = self.nodes.get_mut(at) {
             node.kind = FileKind::Directory;
@@ -248,7 +248,8 @@ impl Files {
     /// Takes the set-id bits that a file loses: to a write of somebody without CAP_FSETID, and to every
     /// change of its owner (chown(2)).
     fn without_set_ids(&mut self, who: &Identity, at: &Path) {
-        let Some(node) = self.nodes.get(at) else { return };
+        // A directory keeps them.
+        let Some(node) = self.nodes.get(at).filter(|node| !node.is_dir()) else { return };
         let keeps_group = self.in_group(who, node.gid) || who.caps.has(Capability::Fsetid);
         let group = if node.mode & 0o010 != 0 || !keeps_group { 0o2000 } else { 0 };
         if let Some(node) = self.nodes.get_mut(at) {

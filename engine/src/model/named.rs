@@ -233,8 +233,12 @@ impl Model {
     /// A directory that is not empty stays.
     pub(super) fn take_away(&mut self, made: &Made, what: &str) -> Result<(), SystemError> {
         let same = self.look_in(&made.at, what)? && self.files.birth(&made.at) == made.birth;
-        if same && self.files.is_empty(&made.at) {
-            self.files.unlink(&self.identity, &made.at).map_err(|e| e.of(what))?;
+        if !same {
+            return Ok(());
+        }
+        self.files.may_unlink(&self.identity, &made.at).map_err(|e| e.of(what))?;
+        if self.files.is_empty(&made.at) {
+            self.files.forget(&made.at);
         }
         Ok(())
     }

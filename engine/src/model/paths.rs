@@ -168,7 +168,8 @@ impl Files {
                             Some(FileKind::Symlink(target))
                                 if follow != Follow::NotTheLast || !todo.is_empty() =>
                             {
-                                if todo.is_empty() {
+                                // A slash behind it changes nothing here.
+                                if todo.iter().all(|name| name.as_os_str().is_empty()) {
                                     self.may_follow(who, &here, &next)?;
                                 }
                                 links += 1;

@@ -260,7 +260,8 @@ impl Survey<'_, '_> {
     /// What is in a directory that is removed only if it is empty: as much of it as a start may remove.
     fn contents(&mut self, at: &Path) {
         const MOST: usize = 16;
-        let Some(machine) = &mut self.machine else { return };
+        let directory = self.snapshot.file(at).is_some_and(|f| f.kind == FileKind::Directory);
+        let Some(machine) = self.machine.as_mut().filter(|_| directory) else { return };
         for name in machine.names(at, MOST) {
             self.look(&at.join(name));
         }

@@ -7,7 +7,7 @@ use crate::python;
 use crate::sys::{lock::Holder, process};
 use engine::effect::Program;
 use engine::snapshot::{FileFact, FileKind, Listener, Lock, Machine, Mount, NoPython, Python, ReadOnly};
-use nix::unistd::Uid;
+use nix::unistd::{Gid, Uid};
 use rustix::fs::{AtFlags, CWD, FileType, StatVfsMountFlags, Statx, StatxFlags, statvfs, statx};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -45,16 +45,32 @@ impl This {
             return Some(fact);
         }
         let owner = path.ancestors().skip(1).find_map(|dir| std::fs::symlink_metadata(dir).ok())?.uid();
-        let me = nix::unistd::geteuid();
-        let caps = rustix::thread::capabilities(None).ok().filter(|_| me.is_root())?;
+        as_another(owner, || lstat(path))
+    }
+}
+
+/// Looks as that user, or else as root, or as one of all the others, if this process may be them.
+fn as_another<T>(owner: u32, look: impl Fn() -> Option<T>) -> Option<T> {
+    const NOBODY: u32 = 65534;
+    let (me, my_group) = (nix::unistd::geteuid(), nix::unistd::getegid());
+    let caps = rustix::thread::capabilities(None).ok()?;
+    // Both go with a change of ids (prctl(2)).
+    let (dumpable, signal) = (nix::sys::prctl::get_dumpable(), nix::sys::prctl::get_pdeathsig());
+    let found = [owner, 0, NOBODY].into_iter().find_map(|uid| {
         // Of this thread and for files only; without CAP_SETUID nothing changes (setfsuid(2)). Back as root
         // it has every capability for files that is permitted: those that were in effect are put back.
-        nix::unistd::setfsuid(Uid::from_raw(owner));
-        let found = lstat(path);
+        let group = if uid == NOBODY { Gid::from_raw(NOBODY) } else { my_group };
+        nix::unistd::setfsgid(group);
+        nix::unistd::setfsuid(Uid::from_raw(uid));
+        let found = look();
         nix::unistd::setfsuid(me);
+        nix::unistd::setfsgid(my_group);
         let _ = rustix::thread::set_capabilities(None, caps);
         found
-    }
+    });
+    let _ = dumpable.and_then(nix::sys::prctl::set_dumpable);
+    let _ = signal.and_then(nix::sys::prctl::set_pdeathsig);
+    found
 }
 
 /// A path as seen from the working directory, if that is on its way.
@@ -86,7 +102,9 @@ impl Machine for This {
     }
 
     fn names(&mut self, path: &Path, most: usize) -> Vec<OsString> {
-        let entries = std::fs::read_dir(path).into_iter().flatten();
+        let read = || std::fs::read_dir(path).ok();
+        let owner = || std::fs::symlink_metadata(path).map_or(0, |m| m.uid());
+        let entries = read().or_else(|| as_another(owner(), read)).into_iter().flatten();
         entries.filter_map(|entry| Some(entry.ok()?.file_name())).take(most).collect()
     }
 

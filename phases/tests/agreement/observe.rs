@@ -35,6 +35,13 @@ pub fn describe(kind: &str, uid: u32, gid: u32, mode: u32) -> String {
     format!("{kind} {uid}:{gid} {mode:04o}")
 }
 
+/// A directory that was removed under a process is told by the path that it had.
+pub fn there(path: &Path) -> PathBuf {
+    let bytes = path.as_os_str().as_bytes();
+    let bytes = bytes.strip_suffix(b" (deleted)").unwrap_or(bytes);
+    Path::new(std::ffi::OsStr::from_bytes(bytes)).to_owned()
+}
+
 /// Who a process is, from its /proc/PID/status; root and cwd are where they really are.
 pub fn identity(pid: u32) -> Option<Identity> {
     let text = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
@@ -55,8 +62,8 @@ pub fn identity(pid: u32) -> Option<Identity> {
         inheritable: set("CapInh")?,
         ambient: set("CapAmb")?,
         bounding: set("CapBnd")?,
-        root: fs::read_link(format!("/proc/{pid}/root")).ok()?,
-        cwd: fs::read_link(format!("/proc/{pid}/cwd")).ok()?,
+        root: there(&fs::read_link(format!("/proc/{pid}/root")).ok()?),
+        cwd: there(&fs::read_link(format!("/proc/{pid}/cwd")).ok()?),
         umask: u32::from_str_radix(field("Umask")?.trim(), 8).ok()?,
         no_new_privs: field("NoNewPrivs")?.trim() == "1",
         securebits: SecureBits::default(),

@@ -6,7 +6,7 @@ use super::compare::{self, Difference};
 use super::observe;
 use super::seen::{Message, Seen, State, Step};
 use super::{kernel, plan, predict, runner, world};
-use engine::effect::Effect;
+use engine::effect::{Effect, Identity};
 use engine::plan::Plan;
 use nix::sys::wait::waitpid;
 use nix::unistd::{ForkResult, Pid};
@@ -91,6 +91,11 @@ impl Watch<'_> {
             let Message::Step { pid, outcome, told } = self.hear_but_roles(&what)? else {
                 return Err(format!("{what}: another message came"));
             };
+            let told = told.map(|id| Identity {
+                root: observe::there(&id.root),
+                cwd: observe::there(&id.cwd),
+                ..id
+            });
             self.roles.retain(|_, role| role != "runner");
             self.roles.insert(pid, "runner".to_owned());
             let settings = observe::settings(pid);
