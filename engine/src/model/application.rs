@@ -197,7 +197,7 @@ impl Model {
         let serves = |s: &Socket| matches!(s, Socket::Tcp(_) | Socket::Unix(_));
         if !loaded.program.is_twisted() && !self.listening.iter().any(serves) {
             return Err(SystemError::new("start whoami: there is no address to serve")
-                .why("it serves TCP and unix sockets that a phase before it has bound, and there is none")
+                .why("no phase before it has bound a TCP or unix socket, and it serves nothing else")
                 .help("add --listen tcp:127.0.0.1:8707"));
         }
         Ok(Done::with(Undo::EndsWithProcess))
