@@ -2,7 +2,7 @@
 //!
 //! The engine never looks: a [`Machine`] answers (`phases::snapshot`), a test writes it down, or a file
 //! that was written elsewhere is read ([`mod@file`]). What has to be known of a machine for a plan to be
-//! judged is asked by [`mod@survey`] alone.
+//! judged is asked by `survey` alone.
 
 pub mod file;
 mod mounts;
