@@ -1,6 +1,6 @@
 //! What the model's findings mean: codes, places, what will happen, what to do.
 //!
-//! Every rule is one row of [`RULES`]; each family has a room of its own.
+//! Every rule is one row of `RULES`; each family has a room of its own.
 
 mod application;
 mod control;

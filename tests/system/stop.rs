@@ -297,6 +297,6 @@ fn stop_is_quick() {
         world.fine(&["run", "--", "sleep", "1029"]);
         let begin = Instant::now();
         world.fine(&["stop"]);
-        assert!(begin.elapsed() < Duration::from_secs(3));
+        assert!(begin.elapsed() < Duration::from_secs(8), "it need not be killed after ten seconds");
     });
 }
