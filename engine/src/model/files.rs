@@ -245,22 +245,20 @@ impl Files {
         self.births.remove(at);
     }
 
-    /// Takes the set-id bits that a file loses: to a write of somebody without CAP_FSETID, and to every
-    /// change of its owner (chown(2)).
-    fn without_set_ids(&mut self, who: &Identity, at: &Path) {
-        // A directory keeps them.
-        let Some(node) = self.nodes.get(at).filter(|node| !node.is_dir()) else { return };
+    /// The set-id bits that a file loses: to a write of somebody without CAP_FSETID, and to every change of
+    /// its owner (chown(2)). A directory keeps them.
+    pub(super) fn set_ids_lost(&self, who: &Identity, at: &Path) -> u32 {
+        let Some(node) = self.nodes.get(at).filter(|node| !node.is_dir()) else { return 0 };
         let keeps_group = self.in_group(who, node.gid) || who.caps.has(Capability::Fsetid);
         let group = if node.mode & 0o010 != 0 || !keeps_group { 0o2000 } else { 0 };
-        if let Some(node) = self.nodes.get_mut(at) {
-            node.mode &= !(0o4000 | group);
-        }
+        node.mode & (0o4000 | group)
     }
 
     /// Somebody has written to it.
     pub(super) fn written(&mut self, who: &Identity, at: &Path) {
-        if !who.caps.has(Capability::Fsetid) {
-            self.without_set_ids(who, at);
+        let lost = self.set_ids_lost(who, at);
+        if let Some(node) = self.nodes.get_mut(at).filter(|_| !who.caps.has(Capability::Fsetid)) {
+            node.mode &= !lost;
         }
     }
 
@@ -296,10 +294,15 @@ impl Files {
 
     /// Gives a file away.
     pub(super) fn chown(&mut self, who: &Identity, at: &Path, owner: Owner) {
-        self.without_set_ids(who, at);
+        let mut lost = self.set_ids_lost(who, at);
+        // To take one of them is to set the mode, which the other survives only in a group of one's own.
+        if lost != 0 && !self.in_group(who, owner.gid) && !who.caps.has(Capability::Fsetid) {
+            lost |= 0o2000;
+        }
         if let Some(node) = self.nodes.get_mut(at) {
             node.uid = owner.uid;
             node.gid = owner.gid;
+            node.mode &= !lost;
         }
     }
 }

@@ -88,6 +88,11 @@ impl Model {
                 self.denied(Capability::Chown, format!("{what}: give it to {}:{}", owner.uid, owner.gid))
             );
         }
+        // The kernel asks whether the mode may be changed, where set-id bits go with the owner.
+        if self.files.set_ids_lost(&self.identity, at) != 0 && !own && !self.has(Capability::Fowner) {
+            let what = format!("{what}: give it to {}:{}", owner.uid, owner.gid);
+            return Err(self.denied(Capability::Fowner, what));
+        }
         self.files.chown(&self.identity, at, owner);
         Ok(())
     }

@@ -118,7 +118,10 @@ impl Model {
         let long = path.as_os_str().len() > LONGEST_NAME;
         let place = self.files.place(&self.identity, path).map_err(refused)?;
         let found = self.files.name(&self.identity, &bare(path));
+        // A slash behind the name asks for a directory.
+        let slash = path.as_os_str().as_bytes().ends_with(b"/");
         if !long
+            && !slash
             && found.as_ref() == Ok(&place)
             && self.network.sockets.get(&place) == Some(&false)
             && self.files.may(&self.identity, &place, Access::Write).is_ok()
@@ -132,7 +135,7 @@ impl Model {
                 .help("choose a shorter path"));
         }
         let at = found.map_err(refused)?;
-        if path.as_os_str().as_bytes().ends_with(b"/") && self.files.get(&at).is_none() {
+        if slash && self.files.get(&at).is_none() {
             let why = format!("{} is no name of a file", path.display());
             return Err(SystemError::errno(ENOENT, &what).why(why));
         }

@@ -619,10 +619,11 @@ fn effects(rng: &mut Rng, world: &[Entry]) -> Vec<Effect> {
             (effect, _) => effect,
         });
     }
-    // Who serves a program that is another's child sees it end whenever that is.
+    // Who serves a program that is another's child, or another user's, sees it end whenever that is.
     let start = all.iter().position(|e| matches!(e, Effect::Application(Application::Start(_))));
-    let fork = all.iter().position(|e| *e == Effect::Daemonize);
-    if draw.rng.u32(..8) == 0 && !(start.is_some() && start < fork) {
+    let apart = |e: &Effect| matches!(e, Effect::Daemonize | Effect::SetCredential { .. });
+    let alone = start.is_none_or(|start| !all[start..].iter().any(apart));
+    if draw.rng.u32(..8) == 0 && alone {
         all.push(Effect::Serve);
     }
     all
