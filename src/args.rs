@@ -67,11 +67,15 @@ fn of_a_spec(name: &'static str, about: &'static str, spec: Option<&Spec>) -> Co
 fn run(spec: Option<&Spec>) -> Command {
     of_a_spec("run", "Start the daemon", spec).args([
         flag("unchecked", "Run what the check refuses (for a sandbox: a predicted failure can be seen)"),
-        flag("strict", "Give up and undo where the process is not what the check said at that step"),
+        strict(),
         value("journal", "FILE", "Write the journal there instead of the state directory"),
         // For the reason that is given when it is refused.
         snapshot().hide(true),
     ])
+}
+
+fn strict() -> Arg {
+    flag("strict", "Give up and undo where the process is not what the check said at that step")
 }
 
 fn check(spec: Option<&Spec>) -> Command {
@@ -115,6 +119,7 @@ fn restart(spec: Option<&Spec>) -> Command {
         [
             kill_after(),
             flag("unchecked", "Start what the check refuses"),
+            strict(),
             value("journal", "FILE", "Write the journal there instead of the state directory"),
         ],
     )

@@ -130,7 +130,7 @@ pub fn prepare_typed(argv: &[String], typed: &[String]) -> Result<Prepared, i32>
     if let Facts::Written(file) = &facts
         && let Some(finding) = snapshot_file::save(file, &prepared.snapshot)
     {
-        prepared.findings.push(finding);
+        prepared.findings.insert(0, finding);
         (prepared.plan, prepared.simulation) = (None, None);
     }
     Ok(prepared)

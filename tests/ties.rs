@@ -1,5 +1,5 @@
 //! RSD0310 against all orders, one by one: a plan that has none comes out the same in every order that it
-//! allows, and what it warns of is found in one of them.
+//! allows, or better by a finding that it has, and what it warns of is found in one of them.
 
 use engine::diagnostic::{At, Diagnostic, Place, Severity};
 use engine::effect::{Capability, CapabilitySet, Identity};
@@ -196,8 +196,9 @@ fn holds(text: &str, seen: &mut Seen) -> Result<(), TestCaseError> {
         prop_assert_eq!(&got, &names);
         let there = verdict(&findings);
         seen.orders += 1;
+        // An order that mends a finding is no tie: the finding speaks of it.
         if ties.is_empty() {
-            prop_assert_eq!(&here, &there, "in the order {:?} of\n{}", names, text);
+            prop_assert!(there.is_subset(&here), "{there:?} and not {here:?} in {names:?} of\n{text}");
         }
         let worse = there.iter().any(|f| f.0 > Severity::Note && !here.contains(f));
         let place = |phase: &String| names.iter().position(|n| n == phase);

@@ -1,6 +1,6 @@
 //! What the model's findings mean: codes, places, what will happen, what to do.
 //!
-//! Every rule is one row of [`RULES`]; each family has a room of its own.
+//! Every rule is one row of `RULES`; each family has a room of its own.
 
 mod application;
 mod control;
@@ -43,6 +43,7 @@ const RULES: &[(&[&str], Rule)] = &[
     (&["RSD0306"], |judge| judge.unguarded_down_phases()),
     (&["RSD0501"], |judge| judge.pid_file_of_a_process_that_exits()),
     (&["RSD0507"], |judge| judge.down_phases_of_a_replaced_process()),
+    (&["RSD0508"], |judge| judge.nothing_to_do()),
     (&["RSD0502"], |judge| judge.chroot_without_chdir()),
     (&["RSD0401"], |judge| judge.log_rotation()),
     (&["RSD0404"], |judge| judge.made_before_the_umask()),

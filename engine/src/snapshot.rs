@@ -1,8 +1,8 @@
 //! Facts of a machine, as data: users, groups, files, mounts, addresses, and who we are on it.
 //!
 //! The engine never looks: a [`Machine`] answers (`phases::snapshot`), a test writes it down, or a file
-//! that was written elsewhere is read ([`file`]). What has to be known of a machine for a plan to be
-//! judged is asked by [`survey`] alone.
+//! that was written elsewhere is read ([`mod@file`]). What has to be known of a machine for a plan to be
+//! judged is asked by `survey` alone.
 
 pub mod file;
 mod mounts;

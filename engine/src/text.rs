@@ -75,7 +75,7 @@ macro_rules! errnos {
 errnos! {
     1 "EPERM" "Operation not permitted", 2 "ENOENT" "No such file or directory", 3 "ESRCH" "No such process",
     4 "EINTR" "Interrupted system call", 5 "EIO" "Input/output error", 7 "E2BIG" "Argument list too long",
-    8 "ENOEXEC" "Exec format error", 9 "EBADF" "Bad file descriptor",
+    8 "ENOEXEC" "Exec format error", 9 "EBADF" "Bad file descriptor", 10 "ECHILD" "No child processes",
     11 "EAGAIN" "Resource temporarily unavailable", 12 "ENOMEM" "Cannot allocate memory",
     13 "EACCES" "Permission denied", 16 "EBUSY" "Device or resource busy", 17 "EEXIST" "File exists",
     18 "EXDEV" "Invalid cross-device link", 20 "ENOTDIR" "Not a directory", 21 "EISDIR" "Is a directory",

@@ -451,7 +451,7 @@ fn reap(kept: &Kept, all: bool) -> Result<Option<Ended>, SystemError> {
             }
             Err(e) => {
                 return Err(SystemError::errno(e as i32, format!("learn how {} ended", kept.name))
-                    .why("its status was taken by someone else, or SIGCHLD is ignored"));
+                    .why("it is the child of another process, its status was taken by someone else, or SIGCHLD is ignored"));
             }
         }
     };

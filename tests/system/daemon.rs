@@ -126,11 +126,8 @@ fn every_cell_is_clean() {
         for set in ["SigBlk", "SigIgn", "SigCgt"] {
             assert_eq!(seen.signals(set), [0; 0], "{set}");
         }
-        assert_eq!(
-            seen.descriptors().into_keys().collect::<Vec<_>>(),
-            [0, 1, 2, 3],
-            "the socket and no other"
-        );
+        // Its loader is not done with its libraries at once.
+        eventually("the socket and no other", || seen.descriptors().into_keys().eq(0..4).then_some(()));
         let mut environment = kernel::environment(program);
         environment.sort();
         let fixed = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";

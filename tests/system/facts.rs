@@ -373,7 +373,7 @@ fn odd_input_is_refused_in_words() {
         let cases: [(&[&str], i32, &str); 8] = [
             (&["--rundir", "round"], 6, "leads in a circle"),
             (&["--rundir", "round/below"], 6, "ELOOP"),
-            (&["--rundir", "new\nline"], 0, "no findings"),
+            (&["--rundir", "new\nline"], 0, "in order, 6 skipped: 1 note"),
             (&["--rundir", &deep], 6, "does not exist"),
             (&["--logfile", "new\nline/x.log"], 0, "RSD0404"),
             (&["--uid", "wrong"], 6, "that is no id"),

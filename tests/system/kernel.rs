@@ -54,8 +54,18 @@ pub fn running(line: &str) -> Vec<i32> {
     all().into_iter().filter(|p| command_line(*p) == line).collect()
 }
 
+/// Empty for a thread of the kernel, and for what is gone. In the middle of exec(2) a process has none, which passes.
 pub fn command_line(pid: i32) -> String {
-    let raw = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    let read = || fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    let mut raw = read();
+    for _ in 0..5_000 {
+        let executing = raw.is_empty() && find(pid).is_some_and(|p| p.stat[0] != "Z" && p.has_memory());
+        if !executing {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(1));
+        raw = read();
+    }
     String::from_utf8_lossy(&raw).trim_end_matches('\0').replace('\0', " ")
 }
 
@@ -71,6 +81,10 @@ pub fn link(pid: i32, name: &str) -> PathBuf {
 impl Process {
     pub fn field(&self, name: &str) -> &str {
         self.status.get(name).unwrap_or_else(|| panic!("no {name} in status")).as_str()
+    }
+
+    fn has_memory(&self) -> bool {
+        self.stat[20] != "0"
     }
 
     fn number(&self, at: usize) -> i32 {

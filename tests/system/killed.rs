@@ -39,7 +39,7 @@ fn the_daemon_is_killed() {
         let begin = Instant::now();
         kernel::kill(below(&child), Signal::SIGKILL);
         let (code, err) = ended(child);
-        assert!(begin.elapsed() < Duration::from_secs(3), "the launcher notices at once");
+        assert!(begin.elapsed() < Duration::from_secs(10), "the launcher notices by itself");
         assert_eq!(code, 1, "{err}");
         assert!(err.contains("gate failed") && err.contains("SIGKILL"), "{err}");
         assert!(err.contains("undone: remove") && err.contains("nothing is left behind"), "{err}");
@@ -91,7 +91,7 @@ fn the_launcher_is_told_to_end() {
             kernel::kill(child.id() as i32, signal);
             let begin = Instant::now();
             let (code, err) = ended(child);
-            assert!(begin.elapsed() < Duration::from_secs(3), "it need not wait for the retries");
+            assert!(begin.elapsed() < Duration::from_secs(10), "it need not wait for the retries");
             assert_eq!(code, 1, "{err}");
             assert!(err.contains(signal.as_str()), "{err}");
             assert!(signal == Signal::SIGTERM || !err.contains("SIGTERM"), "{err}");
@@ -168,7 +168,7 @@ fn in_the_foreground_term_undoes() {
 /// cannot be; what remains is a directory of a file system that does not answer. So the daemon is
 /// stopped instead, which hangs it as well.
 fn hangs(world: &World, foreground: bool) {
-    let spec = GATE.replace("        kind: chdir\n", "        kind: chdir\n        timeout: 300ms\n");
+    let spec = GATE.replace("        kind: chdir\n", "        kind: chdir\n        timeout: 1s\n");
     let spec = spec.replace("times: 1000, delay: 20ms", "times: 1000, delay: 100ms");
     world.file("slow.yaml", &spec, 0o644);
     let mut start = world.command(crate::sandbox::binary());
@@ -185,8 +185,12 @@ fn hangs(world: &World, foreground: bool) {
     start.args(if foreground { &["-n"][..] } else { &[] }).args(["--", "sleep", "1016"]);
     start.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::piped());
     let child = start.spawn().expect("start");
+    eventually("it comes to its gate", || {
+        let journal = std::fs::read_to_string(world.path("gate.jsonl")).ok()?;
+        journal.contains(r#""ev":"enter","phase":"gate""#).then_some(())
+    });
     // Some tries, each shorter than its limit: together they take longer, and that is no reason to kill.
-    std::thread::sleep(Duration::from_millis(900));
+    std::thread::sleep(Duration::from_millis(2_500));
     let runner = if foreground { child.id() as i32 } else { below(&child) };
     assert!(!kernel::gone(runner), "the limit is one of each try");
     // Stopped in the middle of a try: a busy moment is found by looking at the journal's last event.
@@ -201,7 +205,7 @@ fn hangs(world: &World, foreground: bool) {
             .next_back()
             .is_some_and(|l| l.contains(r#""ev":"enter","phase":"gate""#))
             // Stopped a moment before it had said how long it may take, nobody knows: tried again.
-            && (0..100).any(|_| {
+            && (0..300).any(|_| {
                 std::thread::sleep(Duration::from_millis(20));
                 kernel::gone(runner)
             })
@@ -210,7 +214,7 @@ fn hangs(world: &World, foreground: bool) {
         }
         kernel::kill(runner, Signal::SIGCONT);
         tries += 1;
-        if begin.elapsed() > Duration::from_secs(20) {
+        if begin.elapsed() > Duration::from_secs(60) {
             println!("no try was caught in the middle, of {tries}");
             kernel::kill(runner, Signal::SIGKILL);
             let _ = ended(child);
@@ -262,11 +266,12 @@ fn a_guard_goes_with_a_failed_start() {
 }
 
 #[test]
-fn a_program_that_dies_at_once_is_told_by_status() {
-    test("killed::a_program_that_dies_at_once_is_told_by_status", Needs::Anyone, |world| {
+fn a_program_that_dies_after_the_start_is_told_by_status() {
+    test("killed::a_program_that_dies_after_the_start_is_told_by_status", Needs::Anyone, |world| {
         // Readiness is exec: what comes later is no failure of the start.
-        let out = world.rsd(&["run", "--", "false"]);
-        assert_eq!(out.code, 0, "{out:#?}");
+        let script = format!("until [ -e {} ]; do sleep 0.05; done; exit 1", world.text("die"));
+        world.fine(&["run", "--", "sh", "-c", &script]);
+        world.file("die", "", 0o644);
         eventually("it is down", || (world.rsd(&["status"]).code == 3).then_some(()));
         let timeline =
             eventually("it has its end", || Some(world.timeline(None)).filter(|t| t["outcome"] == "failed"));

@@ -305,7 +305,7 @@ pub fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
         if let Some(found) = look() {
             return found;
         }
-        assert!(begin.elapsed() < Duration::from_secs(20), "it never came true: {what}");
+        assert!(begin.elapsed() < Duration::from_secs(60), "it never came true: {what}");
         std::thread::sleep(Duration::from_millis(3));
     }
 }

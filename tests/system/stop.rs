@@ -98,9 +98,13 @@ fn a_file_of_another_sort_is_not_removed() {
     test("stop::a_file_of_another_sort_is_not_removed", Needs::Anyone, |world| {
         let text = "precious ".repeat(20);
         world.file("notes", &text, 0o644);
-        let out = world.rsd(&["run", "--pidfile", "notes", "--", "sleep", "1023"]);
-        assert_eq!(out.code, 1, "{out:#?}");
-        assert!(out.err.contains("no PID file"), "{out:#?}");
+        // Told before it is touched, and met where the check is not asked.
+        for (options, code) in [(&[][..], 6), (&["--unchecked"], 1)] {
+            let out =
+                world.rsd(&[&["run"], options, &["--pidfile", "notes", "--", "sleep", "1023"]].concat());
+            assert_eq!(out.code, code, "{out:#?}");
+            assert!(out.err.contains("no PID file"), "{out:#?}");
+        }
         assert_eq!(fs::read_to_string(world.path("notes")).expect("still there"), text);
     });
 }
@@ -293,6 +297,6 @@ fn stop_is_quick() {
         world.fine(&["run", "--", "sleep", "1029"]);
         let begin = Instant::now();
         world.fine(&["stop"]);
-        assert!(begin.elapsed() < Duration::from_secs(3));
+        assert!(begin.elapsed() < Duration::from_secs(8), "it need not be killed after ten seconds");
     });
 }

@@ -15,7 +15,7 @@ from signals import NEVER
 CAUSE = "import time\nopen('/mnt/seen/cause', 'w').write(str(time.time()))\n"
 
 
-def ends(b, words, phase, says, codes=(1,), user=None, limit=1.0):
+def ends(b, words, phase, says, codes=(1,), user=None, limit=5.0):
     """The start fails at once, says phase and reason, and leaves nothing but a log."""
     out = b.twistd(*words, user=user)
     ended = time.time()
@@ -26,7 +26,7 @@ def ends(b, words, phase, says, codes=(1,), user=None, limit=1.0):
     assert since < limit, f"it took {since:.2f} s after the cause"
     assert re.search(rf"`?{phase}`?", out.err), f"the phase {phase} is not named: {out}"
     assert re.search(says, out.err), f"the reason is not said ({says}): {out}"
-    assert p.eventually(lambda: not p.others(), 1.0), f"processes are left: {p.others()}"
+    assert p.eventually(lambda: not p.others(), 5.0), f"processes are left: {p.others()}"
     left = {name for name in os.listdir(".") if name.endswith((".pid", ".sock", ".journal"))}
     assert not left, f"left behind: {left}"
     return out

@@ -252,7 +252,7 @@ class Place:
                 code = None
                 break
             ticks = spent
-            time.sleep(0.005)
+            time.sleep(0.01)
         texts = [Path(file.name).read_text(errors="backslashreplace") for file in process.files]
         out = Out([str(w) for w in process.words], code, *texts, time.monotonic() - process.begun)
         self.history.append(out)
@@ -280,7 +280,7 @@ class Place:
         return self.gone(pid)
 
     def gone(self, pid, limit=20.0):
-        return eventually(lambda: state(pid) in (None, "Z"), limit) and eventually(lambda: not others(), 3.0)
+        return eventually(lambda: state(pid) in (None, "Z"), limit) and eventually(lambda: not others(), 8.0)
 
     def seen(self, moment, limit=20.0):
         """What the probe saw at a moment of the start."""
@@ -304,7 +304,7 @@ def eventually(true, limit=20.0):
     while not true():
         if time.monotonic() > end:
             return False
-        time.sleep(0.005)
+        time.sleep(0.01)
     return True
 
 

@@ -170,8 +170,11 @@ impl Model {
         let loaded = self.loaded(what)?;
         let Some(word) = loaded.program.command.first() else { return self.start_hosted(&loaded) };
         if loaded.started || !loaded.ready {
-            let why = if loaded.started { "it was started already" } else { "it was not loaded before" };
-            return Err(SystemError::new(format!("{what}: {why}")));
+            let (why, help) = match loaded.started {
+                true => ("it was started already", "start it in one phase only"),
+                false => ("it was not loaded before", "mend the phase that loads it"),
+            };
+            return Err(SystemError::new(format!("{what}: {why}")).help(help));
         }
         if let Some(path) = &loaded.path {
             let what = format!("execute {}", path.display());
@@ -194,7 +197,7 @@ impl Model {
         let serves = |s: &Socket| matches!(s, Socket::Tcp(_) | Socket::Unix(_));
         if !loaded.program.is_twisted() && !self.listening.iter().any(serves) {
             return Err(SystemError::new("start whoami: there is no address to serve")
-                .why("it serves TCP and unix sockets that a phase before it has bound, and there is none")
+                .why("no phase before it has bound a TCP or unix socket, and it serves nothing else")
                 .help("add --listen tcp:127.0.0.1:8707"));
         }
         Ok(Done::with(Undo::EndsWithProcess))
@@ -205,7 +208,8 @@ impl Model {
         let loaded = self.loaded("serve")?;
         if !loaded.program.command.is_empty() {
             if !loaded.started {
-                return Err(SystemError::new("the program was not started before it was to serve"));
+                return Err(SystemError::new("the program was not started before it was to serve")
+                    .help("a phase that starts it must come before; `rsd kinds` lists them"));
             }
             if !self.program_ended() {
                 return Err(SystemError::errno(ECHILD, "serve")

@@ -106,7 +106,7 @@ impl Model {
         match occupant(&self.network.ports, self.network.v6_only, socket) {
             Some(there) => Err(SystemError::errno(EADDRINUSE, what)
                 .why(format!("{} is bound by something else on this machine", there.socket(address.port())))
-                .help("see who has it: `ss -ltnup`; or choose another address")),
+                .help("see who has it: `ss -lntup`; or choose another address")),
             None => Ok(()),
         }
     }

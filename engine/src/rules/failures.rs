@@ -8,6 +8,8 @@ use crate::spec::OnFailure;
 use crate::timeline::Failure;
 use std::path::Path;
 
+const ECHILD: i32 = 10;
+
 impl Judge<'_> {
     pub(super) fn failures(&self) -> Vec<Diagnostic> {
         let steps = self.plan.steps();
@@ -18,17 +20,24 @@ impl Judge<'_> {
             .iter()
             .filter_map(|(phase, failure)| Some((self.plan.find(phase)?, failure)))
             .collect();
-        // What starts the application fails again, for want of what an earlier step did not bring.
+        // What starts or serves the application fails again, for want of what an earlier step did not bring.
         let brings = |i: &usize| {
-            let brings =
-                |e: &Effect| matches!(e, Effect::Bind { .. } | Effect::Application(Application::Load(_)));
+            let brings = |e: &Effect| {
+                matches!(
+                    e,
+                    Effect::Bind { .. } | Effect::Application(Application::Load(_) | Application::Start(_))
+                )
+            };
             steps[*i].effects.iter().any(brings)
         };
         let first = failed.iter().map(|(i, _)| *i).find(brings);
         failed
             .iter()
             .filter(|(i, failure)| {
-                !(first.is_some_and(|first| first < *i) && failure.errno.is_none() && starts(&steps[*i]))
+                let again = first.is_some_and(|first| first < *i) && failure.errno.is_none();
+                // That its program is another's child is part of what RSD0520 says.
+                let told = failure.errno == Some(ECHILD) && !self.started_as_another().is_empty();
+                !((again || told) && starts(&steps[*i]))
             })
             .map(|(i, failure)| self.failure(*i, &steps[*i], failure))
             .collect()
@@ -97,6 +106,8 @@ impl Judge<'_> {
                 }
                 None => finding.help("make what is missing, or name another path"),
             },
+            (Some(20), _) => finding.help("name a path that leads through directories only"),
+            (Some(36), _) => finding.help("choose a shorter name"),
             (Some(1 | 13), Some(drop)) if !step.down => self
                 .put_after(finding, drop, i)
                 .sooner(&step.phase, &drop.phase)

@@ -104,10 +104,9 @@ impl Judge<'_> {
         if !there {
             return None;
         }
-        let finding = Diagnostic::error(
-            "RSD0604",
-            format!("`{}` will fail with EADDRINUSE: {socket} is in use on this machine", step.phase),
-        );
+        let reason = failure.why.clone().unwrap_or_else(|| format!("{socket} is in use on this machine"));
+        let finding =
+            Diagnostic::error("RSD0604", format!("`{}` will fail with EADDRINUSE: {reason}", step.phase));
         match self.running() {
             None => Some(finding),
             // It is most likely its own: what a start would meet is told by that finding.

@@ -8,6 +8,7 @@ mod names;
 mod network;
 mod privilege;
 mod process;
+mod program;
 mod settings;
 
 /// Who must start the example of a page for its finding to appear.
@@ -50,6 +51,7 @@ pub static PAGES: &[&[Page]] = &[
     files::PAGES,
     process::PAGES,
     settings::PROCESS,
+    program::PAGES,
     network::PAGES,
 ];
 

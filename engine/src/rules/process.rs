@@ -49,6 +49,25 @@ impl Judge<'_> {
             .collect()
     }
 
+    /// Every phase is skipped: a start would succeed, and there would be no daemon.
+    pub(super) fn nothing_to_do(&self) -> Vec<Diagnostic> {
+        let mut skipped = self.plan.steps().iter().filter_map(|s| Some((s, s.skipped.as_ref()?)));
+        let Some((first, why)) = skipped.next().filter(|_| self.steps().next().is_none()) else {
+            return Vec::new();
+        };
+        let message = match skipped.next() {
+            None => format!("nothing is done: the only phase, `{}`, is skipped", first.phase),
+            Some(_) => format!("nothing is done: all {} phases are skipped", self.plan.steps().len()),
+        };
+        vec![
+            Diagnostic::warning("RSD0508", message)
+                .at(first.at, format!("skipped: {why}"))
+                .phase(&first.phase)
+                .note("`rsd run` would end at once, with exit status 0, and leave no daemon")
+                .help("give the options that the conditions ask for; `rsd plan` says of each phase why it is skipped"),
+        ]
+    }
+
     /// The guard removes by handle, and has none of a file that was made after it was forked.
     pub(super) fn pid_file_unknown_to_the_guard(&self) -> Vec<Diagnostic> {
         let guard = self.steps().find(|(_, s)| s.effects.contains(&Effect::KeepGuard));

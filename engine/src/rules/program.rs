@@ -2,8 +2,16 @@
 
 use super::Judge;
 use crate::diagnostic::Diagnostic;
-use crate::effect::{Application, Effect};
+use crate::effect::{Application, CapabilitySet, Effect};
 use crate::plan::Step;
+
+fn capabilities(set: CapabilitySet) -> String {
+    match set.len() {
+        0 => "none".to_owned(),
+        1 => "1 capability".to_owned(),
+        n => format!("{n} capabilities"),
+    }
+}
 
 impl Judge<'_> {
     /// The step that starts a program (not an application that lives in the daemon's own process).
@@ -23,18 +31,19 @@ impl Judge<'_> {
             .into_iter()
             .filter(|(field, ..)| !matches!(*field, "permitted" | "inheritable" | "ambient" | "bounding"))
             .map(|(field, has, meant)| match field {
-                "caps" => ("capabilities", program.caps.len().to_string(), server.caps.len().to_string()),
-                _ => (field, has, meant),
-            })
-            .map(|(field, has, meant)| {
-                format!("the program keeps {field} {has}, and the daemon serves with {meant}")
+                "caps" => format!(
+                    "the program keeps {}, and the daemon serves with {}",
+                    capabilities(program.caps),
+                    capabilities(server.caps)
+                ),
+                _ => format!("the program keeps {field} {has}, and the daemon serves with {meant}"),
             })
             .collect();
         let later = |(i, _): &(usize, &Step)| *i > s;
         let forks = self.steps().filter(later).find(|(_, step)| step.effects.contains(&Effect::Daemonize));
         if let Some((_, daemonize)) = forks {
             notes.push(format!(
-                "it is a child of the launcher, which leaves behind `{}`: the daemon cannot wait for it or signal it",
+                "it is a child of the launcher, which leaves behind `{}`: the daemon cannot wait for it (ECHILD) or signal it",
                 daemonize.phase
             ));
         }

@@ -143,6 +143,8 @@ impl Search<'_, '_> {
         let worse = self.here.lacks(&there);
         let (make, would): (fn(&'static str, String) -> Diagnostic, String) = match worse {
             Some(said) => (Diagnostic::warning, said.to_owned()),
+            // What is found here already names what the other order would mend: no advice to keep it so.
+            None if self.here.is_mended_by(&there) => return None,
             None => (Diagnostic::note_finding, self.here.differs(&there)?),
         };
         let message = match worse {

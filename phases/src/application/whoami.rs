@@ -68,7 +68,7 @@ impl Application for Whoami {
         }
         if self.listeners.is_empty() {
             return Err(SystemError::new("start whoami: there is no address to serve")
-                .why("it serves TCP and unix sockets that a phase before it has bound, and there is none")
+                .why("no phase before it has bound a TCP or unix socket, and it serves nothing else")
                 .help("add --listen tcp:127.0.0.1:8707"));
         }
         Ok((None, notes))

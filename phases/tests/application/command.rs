@@ -321,14 +321,20 @@ pub fn switches(pid: Pid) -> u64 {
     text.lines().filter_map(count).sum()
 }
 
+/// Waits until a process sleeps and is not woken for a while: one that wakes while nothing happens never does.
+pub fn at_rest(pid: Pid) {
+    eventually("it sleeps while nothing happens", || {
+        let before = switches(pid);
+        std::thread::sleep(Duration::from_millis(500));
+        (switches(pid) == before).then_some(())
+    });
+}
+
 fn idle() -> Result<(), Skipped> {
     // its output is closed early: a pipe that hung up must not spin
     let daemon = run(sh("echo up; exec >/dev/null 2>&1; exec sleep 30"), true);
     daemon.until_logged("up\n");
-    std::thread::sleep(Duration::from_millis(200));
-    let before = switches(daemon.pid);
-    std::thread::sleep(Duration::from_millis(400));
-    assert_eq!(switches(daemon.pid), before);
+    at_rest(daemon.pid);
     daemon.signal(Signal::SIGTERM);
     assert!(daemon.end().contains("Signal(15)"));
     Ok(())

@@ -127,8 +127,8 @@ fn never() -> Result<(), Skipped> {
 }
 
 fn extended() -> Result<(), Skipped> {
-    let steps = ["say:EXTEND_TIMEOUT_USEC=15000000", "sleep:1500", "say:READY=1", "stay"];
-    let daemon = start(&steps, Ready::Notify, 1_000);
+    let steps = ["say:EXTEND_TIMEOUT_USEC=15000000", "sleep:4500", "say:READY=1", "stay"];
+    let daemon = start(&steps, Ready::Notify, 4_000);
     daemon.program();
     let report = stop(&daemon);
     assert!(report.contains("extended\n"), "{report}");

@@ -249,7 +249,7 @@ fn threads() -> Result<(), Skipped> {
     let daemon = Setup { before: Some(|_| sleep(Duration::from_secs(1))), ..setup }.start();
     let (ticks, _) = logged_ticks(&daemon);
     assert!(daemon.line("loaded").contains("the application started 1 thread: ticker"));
-    assert!(ticks > 30, "{ticks} in a second");
+    assert!(ticks > 5, "{ticks} in a second");
     Ok(())
 }
 
@@ -277,7 +277,7 @@ fn drops() -> Result<(), Skipped> {
     };
     let daemon = Setup { before: Some(before), ..setup }.start();
     let (ticks, rest) = logged_ticks(&daemon);
-    assert!(ticks > 30, "{ticks} in a second");
+    assert!(ticks > 5, "{ticks} in a second");
     assert_eq!(rest, "True 65534");
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! The built-in application, asked over real sockets.
 
-use super::command::switches;
+use super::command::at_rest;
 use super::world::{Daemon, Setup, become_nobody, root, tcp};
 use super::{Skipped, Test};
 use engine::effect::{Identity, Socket};
@@ -160,14 +160,11 @@ fn slow() -> Result<(), Skipped> {
     // silence is not: all places are taken by clients that say nothing, then served after them
     let silent: Vec<_> = (0..64).map(|_| TcpStream::connect(address).unwrap()).collect();
     assert_eq!(ask(address, "GET /").0, 200);
-    assert!((4..9).contains(&begun.elapsed().as_secs()), "{:?}", begun.elapsed());
+    assert!((4..60).contains(&begun.elapsed().as_secs()), "{:?}", begun.elapsed());
     for mut stream in silent {
         assert!(matches!(stream.read(&mut [0; 10]), Ok(0) | Err(_)));
     }
-    std::thread::sleep(Duration::from_millis(200));
-    let before = switches(daemon.pid);
-    std::thread::sleep(Duration::from_millis(300));
-    assert_eq!(switches(daemon.pid), before, "it wakes while nothing happens");
+    at_rest(daemon.pid);
     stop(&daemon);
     Ok(())
 }

@@ -274,8 +274,8 @@ name: demo
 extends: twistd",
         args: &["--spec", "spec.yaml", "--snapshot", "spec.yaml"],
         starter: Anyone,
-        failure: "a check that takes what it does not know for what is not there
-would refuse a good order, or call a bad one fine.",
+        failure: "a check that takes what it does not know for
+what is not there would refuse a good order, or call a bad one fine.",
         fix: "take it again on the machine it is of, with the same spec and
 options: `rsd check … --snapshot FILE`, where FILE does not exist yet.",
     },

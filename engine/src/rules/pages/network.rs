@@ -92,7 +92,7 @@ extends: twistd",
         args: &["--spec", "spec.yaml", "--pidfile=", "--logfile=", "--listen", "unix:/dev/null"],
         starter: Anyone,
         failure: "bind(2) answers EADDRINUSE.",
-        fix: "see who has it (`ss -ltnup`, `ss -lx`), and stop that, or choose
+        fix: "see who has it (`ss -lntup`, `ss -lx`), and stop that, or choose
 another address.",
     },
 ];

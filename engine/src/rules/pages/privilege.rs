@@ -200,8 +200,9 @@ Two phases touch the same state (the credential, the root, the umask, a file),
 one of them changes it, and no need, privilege or `order` says which is first:
 the place in the file decides. Both orders were played. A warning: the other
 one is wrong, so that whoever moves a line breaks the daemon. A note: both
-work, and something comes out otherwise. Every order that the plan allows is
-tried this way, up to a bound; where it is reached, this code says so.",
+work, and something comes out otherwise that no other finding speaks of. Every
+order that the plan allows is tried this way, up to a bound; where it is
+reached, this code says so.",
         spec: "
 rsd: 1
 name: demo
@@ -233,7 +234,8 @@ true, and it is what an operator gives to a container or a service.",
 rsd: 1
 name: demo
 phases:
-  drop: { kind: switch-user, privilege: [cap_setuid], with: { uid: nobody } }",
+  drop: { kind: switch-user, privilege: [cap_setuid],
+          with: { uid: nobody } }",
         args: &["--spec", "spec.yaml"],
         starter: Root,
         failure: "started with the capabilities on the list and no other,
@@ -273,14 +275,16 @@ rsd: 1
 name: demo
 phases:
   load:  { kind: load-application,
-           with: { command: [sh, -c, 'cat secret; grep CapEff /proc/self/status'] } }
-  drop:  { kind: switch-user, needs: [load], with: { uid: nobody, gid: root } }
+           with: { command: [sh, -c,
+             'cat secret; grep CapEff /proc/self/status'] } }
+  drop:  { kind: switch-user, needs: [load],
+           with: { uid: nobody, gid: root } }
   start: { kind: start-application, needs: [drop] }
   serve: { kind: serve, needs: [start] }",
         args: &["--spec", "spec.yaml"],
         starter: Root,
-        failure: "no call fails. Files of mode 0640 that belong to root:root can
-be read by the daemon.",
+        failure: "no call fails. The daemon can read files of mode 0640
+that belong to root:root.",
         fix: "start as root, so that the drop takes all of them; name a group of
 the daemon's own.",
     },

@@ -115,6 +115,16 @@ impl Outcome {
         other.said.get(new).map(String::as_str)
     }
 
+    /// The other order has fewer findings and no other ones, and what runs in it runs as it does here.
+    pub fn is_mended_by(&self, other: &Outcome) -> bool {
+        let fewer = other.worse.len() + other.notes.len() < self.worse.len() + self.notes.len();
+        fewer
+            && other.worse.iter().all(|found| self.worse.contains(found))
+            && other.notes.iter().all(|found| self.notes.contains(found))
+            && self.server(other).is_none()
+            && self.run(other).is_none()
+    }
+
     /// What would come out otherwise in the other order; `None` where both come out the same.
     pub fn differs(&self, other: &Outcome) -> Option<String> {
         self.file(other)

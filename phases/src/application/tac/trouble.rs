@@ -137,7 +137,7 @@ fn advice(trouble: &Trouble, place: &Place) -> Option<String> {
     let class = trouble.class.as_str();
     if trouble.address.is_some() {
         return match trouble.errno {
-            Some(libc::EADDRINUSE) => Some("see who has it: `ss -ltnup`; or choose another address".to_owned()),
+            Some(libc::EADDRINUSE) => Some("see who has it: `ss -lntup`; or choose another address".to_owned()),
             Some(libc::EACCES) => Some(
                 "ports below 1024 need root or cap_net_bind_service: bind in privilegedStartService, or choose a port from 1024 up"
                     .to_owned(),
