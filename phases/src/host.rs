@@ -29,7 +29,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions};
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 /// What this process is in the run.
@@ -100,12 +100,25 @@ pub struct DropStep {
     groups: Vec<u32>,
 }
 
+/// A path without `.` and `..`, as the names in it say.
+fn plain(path: &Path) -> PathBuf {
+    path.components().fold(PathBuf::new(), |mut plain, part| {
+        match part {
+            Component::ParentDir => drop(plain.pop()),
+            Component::CurDir => {}
+            part => plain.push(part),
+        }
+        plain
+    })
+}
+
 impl DropStep {
     fn of(plan: &Plan) -> Option<DropStep> {
         let step = plan.steps().iter().position(|s| s.drop && s.skipped.is_none())?;
         plan.steps()[step].effects.iter().find_map(|e| match e {
-            // With the effective ids alone it can be root whenever it likes: there is nothing to distrust.
-            Effect::SetCredential { uid: Some(uid), gid, groups, effective: false, .. } => {
+            // With the effective ids alone it can be root whenever it likes, and root is no other than it was:
+            // there is nothing to distrust.
+            Effect::SetCredential { uid: Some(uid @ 1..), gid, groups, effective: false, .. } => {
                 let gid = gid.unwrap_or(*uid);
                 Some(DropStep { step, uid: *uid, gid, groups: groups.clone().unwrap_or_else(|| vec![gid]) })
             }
@@ -292,7 +305,7 @@ impl Host {
         self.root_inode = identity::root_inode().map_err(|e| failed(e, "look at the new root directory"))?;
         let inside = inside.strip_prefix("/").unwrap_or(&inside);
         match outside {
-            Some(outside) => self.root = outside.components().collect(),
+            Some(outside) => self.root = plain(&outside),
             None if inside.as_os_str().is_empty() => {}
             None => self.root.push(inside),
         }

@@ -96,7 +96,7 @@ impl DropStep {
     fn of(plan: &Plan) -> Option<DropStep> {
         let step = plan.steps().iter().position(|s| s.drop && s.skipped.is_none())?;
         plan.steps()[step].effects.iter().find_map(|e| match e {
-            Effect::SetCredential { uid: Some(uid), gid, groups, effective: false, .. } => {
+            Effect::SetCredential { uid: Some(uid @ 1..), gid, groups, effective: false, .. } => {
                 let gid = gid.unwrap_or(*uid);
                 Some(DropStep { step, uid: *uid, gid, groups: groups.clone().unwrap_or_else(|| vec![gid]) })
             }

@@ -44,23 +44,29 @@ impl This {
         if let Some(fact) = from_here(path).and_then(|here| self.file(&here).0) {
             return Some(fact);
         }
-        let owner = path.ancestors().skip(1).find_map(|dir| std::fs::symlink_metadata(dir).ok())?.uid();
-        as_another(owner, || lstat(path))
+        let owner = path.ancestors().skip(1).find_map(|dir| std::fs::symlink_metadata(dir).ok())?;
+        as_another(&owner, || lstat(path))
     }
 }
 
-/// Looks as that user, or else as root, or as one of all the others, if this process may be them.
-fn as_another<T>(owner: u32, look: impl Fn() -> Option<T>) -> Option<T> {
+/// Looks as the owner of a directory, as one of its group, as root, as one of all the others: whoever of them
+/// this process may be.
+fn as_another<T>(directory: &std::fs::Metadata, look: impl Fn() -> Option<T>) -> Option<T> {
     const NOBODY: u32 = 65534;
     let (me, my_group) = (nix::unistd::geteuid(), nix::unistd::getegid());
     let caps = rustix::thread::capabilities(None).ok()?;
     // Both go with a change of ids (prctl(2)).
     let (dumpable, signal) = (nix::sys::prctl::get_dumpable(), nix::sys::prctl::get_pdeathsig());
-    let found = [owner, 0, NOBODY].into_iter().find_map(|uid| {
+    let others = [
+        (directory.uid(), my_group.as_raw()),
+        (me.as_raw(), directory.gid()),
+        (0, my_group.as_raw()),
+        (NOBODY, NOBODY),
+    ];
+    let found = others.into_iter().find_map(|(uid, gid)| {
         // Of this thread and for files only; without CAP_SETUID nothing changes (setfsuid(2)). Back as root
         // it has every capability for files that is permitted: those that were in effect are put back.
-        let group = if uid == NOBODY { Gid::from_raw(NOBODY) } else { my_group };
-        nix::unistd::setfsgid(group);
+        nix::unistd::setfsgid(Gid::from_raw(gid));
         nix::unistd::setfsuid(Uid::from_raw(uid));
         let found = look();
         nix::unistd::setfsuid(me);
@@ -103,8 +109,8 @@ impl Machine for This {
 
     fn names(&mut self, path: &Path, most: usize) -> Vec<OsString> {
         let read = || std::fs::read_dir(path).ok();
-        let owner = || std::fs::symlink_metadata(path).map_or(0, |m| m.uid());
-        let entries = read().or_else(|| as_another(owner(), read)).into_iter().flatten();
+        let another = || as_another(&std::fs::symlink_metadata(path).ok()?, read);
+        let entries = read().or_else(another).into_iter().flatten();
         entries.filter_map(|entry| Some(entry.ok()?.file_name())).take(most).collect()
     }
 

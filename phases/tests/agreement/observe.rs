@@ -2,6 +2,7 @@
 
 use super::seen::Settings;
 use engine::effect::{CapabilitySet, Identity, SecureBits};
+use engine::snapshot::{FileFact, FileKind};
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
@@ -33,6 +34,19 @@ pub fn tree() -> Tree {
 
 pub fn describe(kind: &str, uid: u32, gid: u32, mode: u32) -> String {
     format!("{kind} {uid}:{gid} {mode:04o}")
+}
+
+/// The file that [`describe`] has told of.
+pub fn undescribe(text: &str) -> Option<FileFact> {
+    let mut words = text.rsplitn(3, ' ');
+    let mode = u32::from_str_radix(words.next()?, 8).ok()?;
+    let (uid, gid) = words.next()?.split_once(':')?;
+    let kind = match words.next()? {
+        "file" => FileKind::File,
+        "directory" => FileKind::Directory,
+        kind => kind.strip_prefix("link to ").map_or(FileKind::Other, |to| FileKind::Symlink(to.into())),
+    };
+    Some(FileFact { kind, uid: uid.parse().ok()?, gid: gid.parse().ok()?, mode })
 }
 
 /// A directory that was removed under a process is told by the path that it had.

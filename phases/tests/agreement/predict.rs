@@ -1,7 +1,7 @@
 //! The same list on the `Model`, put into the same form.
 
 use super::case::Case;
-use super::observe::{EPHEMERAL, Tree, describe};
+use super::observe::{EPHEMERAL, Tree, describe, undescribe};
 use super::seen::{Outcome, Seen, Settings, State, Step};
 use engine::effect::{Effect, Identity, News, Performed, SecureBits, Socket, System, Undo};
 use engine::model::{Ids, Model, Role};
@@ -12,7 +12,8 @@ use std::path::{Path, PathBuf};
 
 /// What the model says; of files that the snapshot does not know, that they stay as they were.
 pub fn list(case: &Case, plan: &Plan, snapshot: &Snapshot, before: &Tree) -> Seen {
-    let mut model = Model::new(snapshot);
+    let whole = &completed(case, snapshot, before);
+    let mut model = Model::new(whole);
     let mut seen = Seen::default();
     if let Err(error) = model.open(plan) {
         panic!("the model does not open: {error}");
@@ -31,7 +32,7 @@ pub fn list(case: &Case, plan: &Plan, snapshot: &Snapshot, before: &Tree) -> See
         seen.steps.push(Step { outcome: Outcome::of(&performed), identity, told, settings });
     }
     let state = |model: &Model| State {
-        tree: tree(model, snapshot, before),
+        tree: tree(model, whole, before),
         listening: listening(model),
         processes: processes(&model.processes()),
     };
@@ -65,6 +66,22 @@ fn really(identity: Identity) -> Identity {
     };
     // Its securebits the kernel tells nobody but the process itself.
     Identity { cwd, securebits: SecureBits::default(), ..identity }
+}
+
+/// What is in a directory that nobody who this process can be may list is told to the model, where it matters
+/// whether one is empty.
+fn completed(case: &Case, snapshot: &Snapshot, before: &Tree) -> Snapshot {
+    let mut whole = snapshot.clone();
+    if !case.effects.iter().any(|e| matches!(e, Effect::RemoveDirectory { .. })) {
+        return whole;
+    }
+    for (path, described) in before {
+        let known = |path: &Path| snapshot.file(path).is_some();
+        if !known(path) && path.parent().is_some_and(known) {
+            whole.files.insert(path.clone(), undescribe(described));
+        }
+    }
+    whole
 }
 
 /// In the words of [`super::observe::settings`].
