@@ -2,7 +2,7 @@
 //! namespaces of its own, and compared in all that can be seen.
 //!
 //! `cargo test -p rsd-phases --test agreement` replays `cases/*.json` and then draws 1,000 lists.
-//! `RSD_AGREE_LISTS=100000` draws more, `RSD_AGREE_SEED=7` others, `RSD_AGREE_WORKERS=2` side by side,
+//! `RSD_AGREE_LISTS=100000` draws more, `RSD_AGREE_SEED=7` others, `RSD_AGREE_WORKERS=4` side by side,
 //! `RSD_AGREE_FIRST=500` begins at another number (the lists of a seed are numbered),
 //! `RSD_AGREE_KEEP=DIR` writes what differs there, shrunk: a file that is put into `cases/` is replayed
 //! from then on. It has its own harness, because what forks must have one thread.
@@ -141,7 +141,8 @@ struct Tally {
 fn drawn() -> usize {
     let (lists, seed) = (number("RSD_AGREE_LISTS", LISTS), number("RSD_AGREE_SEED", SEED));
     let first = number("RSD_AGREE_FIRST", 0);
-    let workers = number("RSD_AGREE_WORKERS", 1).max(1);
+    let cores = std::thread::available_parallelism().map_or(1, |n| n.get() as u64);
+    let workers = number("RSD_AGREE_WORKERS", cores.min(2)).max(1);
     let begin = Instant::now();
     let tally = match workers {
         1 => work(seed, (first..first + lists).collect()),
