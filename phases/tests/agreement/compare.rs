@@ -81,6 +81,15 @@ impl Found {
     }
 }
 
+/// Whether all is as it was foreseen for the moment after the undo.
+pub fn same_after(model: Option<&State>, host: &State) -> bool {
+    let mut found = Found(Vec::new());
+    if let Some(model) = model {
+        found.states(AFTER, model, host);
+    }
+    found.0.is_empty()
+}
+
 /// Every difference, in the order of what happened.
 pub fn both(case: &Case, model: &Seen, host: &Seen) -> Vec<Difference> {
     let mut found = Found(Vec::new());
