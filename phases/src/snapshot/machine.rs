@@ -79,10 +79,14 @@ fn as_another<T>(directory: &std::fs::Metadata, look: impl Fn() -> Option<T>) ->
     found
 }
 
-/// A path as seen from the working directory, if that is on its way.
+/// A path as seen from the working directory, if one of them is on the way of the other.
 fn from_here(path: &Path) -> Option<PathBuf> {
-    let inside = path.strip_prefix(std::env::current_dir().ok()?).ok()?;
-    Some(Path::new(".").join(inside))
+    let cwd = std::env::current_dir().ok()?;
+    match (path.strip_prefix(&cwd), cwd.strip_prefix(path)) {
+        (Ok(inside), _) => Some(Path::new(".").join(inside)),
+        (_, Ok(below)) => Some(below.components().map(|_| "..").collect()),
+        _ => None,
+    }
 }
 
 impl Machine for This {

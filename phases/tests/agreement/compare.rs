@@ -5,6 +5,7 @@ use super::observe::Tree;
 use super::seen::{Outcome, Seen, State};
 use engine::effect::Identity;
 use serde::{Deserialize, Serialize};
+use std::path::Path;
 
 /// One disagreement.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -114,7 +115,12 @@ pub fn both(case: &Case, model: &Seen, host: &Seen) -> Vec<Difference> {
         let sort = format!("identity after {kind}:");
         found.identities(&sort, &place, model.identity.as_ref(), host.identity.as_ref());
         let (sort, place) = (format!("told after {kind}:"), format!("{place}, as it says itself"));
-        found.identities(&sort, &place, model.told.as_ref(), host.told.as_ref());
+        // Where it stands in a directory that was removed, it has no path any more.
+        let theirs = host.told.clone().map(|id| match (&model.told, id.cwd == Path::new("(deleted)")) {
+            (Some(ours), true) => Identity { cwd: ours.cwd.clone(), ..id },
+            _ => id,
+        });
+        found.identities(&sort, &place, model.told.as_ref(), theirs.as_ref());
         for (name, value) in &model.settings {
             let theirs = host.settings.get(name).map_or("nothing", |v| v);
             found.compare(&format!("{name} after {kind}"), &format!("{place} {name}"), value, theirs);
