@@ -73,7 +73,7 @@ pub fn prepare_typed(argv: &[String], typed: &[String]) -> Result<Prepared, i32>
     let matches = args::of_spec(argv, &spec)?;
     let line = Line::new(typed, &mut sources);
     let given = line.given(&matches, &spec);
-    let facts = match Facts::of(&matches) {
+    let facts = match Facts::of(&matches, argv.get(1).map_or("", String::as_str)) {
         Ok(facts) => facts,
         Err(finding) => {
             findings.push(*finding);

@@ -23,11 +23,11 @@ pub enum Facts {
 }
 
 impl Facts {
-    /// Reads the file that the command line names, if it names one and there is one.
-    pub fn of(matches: &ArgMatches) -> Result<Facts, Box<Diagnostic>> {
+    /// `command` is that of the command line. Reads the file that it names, if it names one and there is one.
+    pub fn of(matches: &ArgMatches, command: &str) -> Result<Facts, Box<Diagnostic>> {
         let Ok(Some(file)) = matches.try_get_one::<String>("snapshot") else { return Ok(Facts::Here) };
-        if matches.try_contains_id("journal").is_ok() {
-            let finding = Diagnostic::error("RSD0115", "`run` takes no facts from a file")
+        if matches!(command, "run" | "restart") {
+            let finding = Diagnostic::error("RSD0115", format!("`{command}` takes no facts from a file"))
                 .in_file("<command line>")
                 .note("it changes the machine it is started on, and facts of another machine, or of another time, prove nothing about that")
                 .help("leave --snapshot away; `rsd check --snapshot FILE` judges by such facts");

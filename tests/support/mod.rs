@@ -145,7 +145,9 @@ impl World {
 /// The program under test: a copy for the user who may not enter the build directory.
 fn program(who: Who) -> &'static Path {
     static COPY: OnceLock<PathBuf> = OnceLock::new();
-    let built = Path::new(env!("CARGO_BIN_EXE_rsd"));
+    static GIVEN: OnceLock<Option<PathBuf>> = OnceLock::new();
+    let given = GIVEN.get_or_init(|| std::env::var_os("RSD_TEST_BIN").map(PathBuf::from));
+    let built = given.as_deref().unwrap_or(Path::new(env!("CARGO_BIN_EXE_rsd")));
     let closed = |dir: &Path| fs::metadata(dir).is_ok_and(|m| m.mode() & 0o001 == 0);
     if who == Who::Me || !built.ancestors().any(closed) {
         return built;
