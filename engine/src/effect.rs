@@ -6,6 +6,8 @@
 
 mod environment;
 mod identity;
+mod mount;
+mod namespace;
 mod setting;
 mod standing;
 mod start;
@@ -13,6 +15,8 @@ mod touches;
 
 pub use environment::{Environment, matches as environment_matches};
 pub use identity::{Capability, CapabilitySet, Identity, Ids};
+pub use mount::{Cover, Mounting};
+pub use namespace::{Namespace, NamespaceSet};
 pub use setting::{IoPriority, Limits, Policy, Resource, SecureBits, Setting, Settings, Unit};
 pub use standing::Standing;
 pub use start::{Ready, Rotation, Starting, Watchdog};
@@ -237,6 +241,24 @@ pub enum Effect {
         /// what it is, for people
         name: String,
     },
+    /// unshare(2): namespaces of its own for this process and all that it starts. In a new mount namespace
+    /// nothing that is mounted reaches the machine; in a new network namespace the loopback device is up.
+    Unshare {
+        /// which
+        namespaces: NamespaceSet,
+    },
+    /// Mounts in a mount namespace of its own: first what they show is taken as it is, then each is put in its
+    /// place, in this order. The working directory is entered again by its name.
+    Mount {
+        /// parents before what is below them
+        mounts: Vec<Mounting>,
+    },
+    /// pivot_root(2): a directory becomes the root of the mount namespace of its own, and the working
+    /// directory; nothing of the old one is left in it.
+    PivotRoot {
+        /// the new root
+        path: PathBuf,
+    },
 }
 
 impl Effect {
@@ -247,7 +269,10 @@ impl Effect {
             | Effect::Chdir { .. }
             | Effect::Umask { .. }
             | Effect::Daemonize
-            | Effect::SetCredential { .. } => true,
+            | Effect::SetCredential { .. }
+            | Effect::Unshare { .. }
+            | Effect::Mount { .. }
+            | Effect::PivotRoot { .. } => true,
             Effect::Process(setting) => setting.changes_identity(),
             _ => false,
         }
@@ -325,6 +350,12 @@ impl fmt::Display for Effect {
             Effect::Remove { path, .. } => write!(f, "remove {}", path.display()),
             Effect::Unbind { socket, .. } => write!(f, "close {socket}"),
             Effect::End { name, .. } => write!(f, "end {name}"),
+            Effect::Unshare { namespaces } => {
+                let s = if namespaces.iter().count() == 1 { "" } else { "s" };
+                write!(f, "{namespaces} namespace{s} of its own")
+            }
+            Effect::Mount { mounts } => f.write_str(&mount::line(mounts)),
+            Effect::PivotRoot { path } => write!(f, "pivot_root {}", path.display()),
         }
     }
 }

@@ -6,6 +6,7 @@ mod daemonize;
 mod directories;
 mod guard;
 mod holder;
+mod mounts;
 pub mod pid_file;
 pub mod protocol;
 mod settings;
@@ -14,8 +15,8 @@ use crate::application::{self, Application as Hosted, Around, Listening, ReadTim
 use crate::log::{Log, Shared};
 use crate::sys::{channel::Channel, failed, identity, io_failed, process};
 use engine::effect::{
-    Application, CapabilitySet, Done, Effect, ErrorKind, Facts, Handle, Identity, News, Performed, Program,
-    Rotation, Standing, Starting, System, SystemError, Undo, Undoer, Verdict,
+    Application, CapabilitySet, Done, Effect, ErrorKind, Facts, Handle, Identity, NamespaceSet, News, Performed,
+    Program, Rotation, Standing, Starting, System, SystemError, Undo, Undoer, Verdict,
 };
 use engine::plan::Plan;
 use engine::timeline::{Divergence, Event, What};
@@ -53,6 +54,8 @@ pub struct Host {
     journal: Option<Arc<File>>,
     root: PathBuf,
     root_inode: identity::Inode,
+    /// those that it has left the starter's for
+    namespaces: NamespaceSet,
     bounding: CapabilitySet,
     /// code of others ran in this process since the bounding set was read
     others_ran: bool,
@@ -148,6 +151,7 @@ impl Host {
             journal,
             root: PathBuf::from("/"),
             root_inode: identity::root_inode().map_err(|e| failed(e, "look at the root directory"))?,
+            namespaces: NamespaceSet::EMPTY,
             bounding: start.bounding,
             others_ran: false,
             held: BTreeMap::new(),
@@ -222,7 +226,9 @@ impl Host {
     }
 
     fn read_identity(&self) -> Result<Identity, SystemError> {
-        identity::read(&self.root, self.root_inode, self.bounding).map_err(|e| failed(e, "read the identity"))
+        let read = identity::read(&self.root, self.root_inode, self.bounding)
+            .map_err(|e| failed(e, "read the identity"))?;
+        Ok(Identity { namespaces: self.namespaces, ..read })
     }
 
     fn open_log(
@@ -288,12 +294,23 @@ impl Host {
         }
     }
 
-    fn chroot(&mut self, path: &Path) -> Result<Done, SystemError> {
+    /// What a new root will be called.
+    fn root_named(&self, path: &Path) -> PathBuf {
         // Where it really is: what a link on the way says leads elsewhere from in there.
         let inside = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
         // From a directory that the present root does not reach it leads there, not below that root.
         let cwd = if path.is_relative() { identity::cwd() } else { PathBuf::new() };
         let outside = cwd.strip_prefix("(unreachable)").ok().map(|cwd| Path::new("/").join(cwd).join(path));
+        let inside = inside.strip_prefix("/").unwrap_or(&inside);
+        match outside {
+            Some(outside) => plain(&outside),
+            None if inside.as_os_str().is_empty() => self.root.clone(),
+            None => self.root.join(inside),
+        }
+    }
+
+    fn chroot(&mut self, path: &Path) -> Result<Done, SystemError> {
+        let root = self.root_named(path);
         nix::unistd::chroot(path).map_err(|e| {
             let error = failed(e, format!("chroot {}", path.display()));
             if e == nix::errno::Errno::EPERM {
@@ -303,12 +320,7 @@ impl Host {
             }
         })?;
         self.root_inode = identity::root_inode().map_err(|e| failed(e, "look at the new root directory"))?;
-        let inside = inside.strip_prefix("/").unwrap_or(&inside);
-        match outside {
-            Some(outside) => self.root = plain(&outside),
-            None if inside.as_os_str().is_empty() => {}
-            None => self.root.push(inside),
-        }
+        self.root = root;
         Ok(Done::with(Undo::EndsWithProcess))
     }
 
@@ -571,6 +583,9 @@ impl System for Host {
                 Ok(Done::with(Undo::Nothing))
             }
             Effect::End { handle, name } => self.end(*handle, name),
+            Effect::Unshare { namespaces } => self.unshare(*namespaces),
+            Effect::Mount { mounts } => self.mount(mounts),
+            Effect::PivotRoot { path } => self.pivot_root(path),
         };
         done.map(Performed::Done)
     }

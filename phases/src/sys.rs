@@ -5,6 +5,7 @@ pub mod child;
 pub mod environment;
 pub mod identity;
 pub mod lock;
+pub mod mounts;
 pub mod namespace;
 pub mod process;
 pub mod settings;

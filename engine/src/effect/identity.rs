@@ -1,6 +1,6 @@
 //! Who a process is: ids, groups, capabilities, and where its paths lead.
 
-use super::SecureBits;
+use super::{NamespaceSet, SecureBits};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::path::PathBuf;
@@ -42,6 +42,9 @@ pub struct Identity {
     /// how uid 0 and changes of user ids act on capabilities
     #[serde(default)]
     pub securebits: SecureBits,
+    /// namespaces of its own: others than the run was started in
+    #[serde(default, skip_serializing_if = "NamespaceSet::is_empty")]
+    pub namespaces: NamespaceSet,
 }
 
 impl Identity {
@@ -70,7 +73,8 @@ impl Identity {
             root,
             cwd,
             no_new_privs,
-            securebits
+            securebits,
+            namespaces
         );
         if self.umask != other.umask {
             found.push(("umask", format!("{:03o}", self.umask), format!("{:03o}", other.umask)));

@@ -38,6 +38,10 @@ pub enum State<'a> {
     Path(&'a Path),
     /// an address
     Address(&'a Socket),
+    /// what is mounted where
+    Mounts,
+    /// network, IPC and the other namespaces
+    Namespaces,
 }
 
 impl fmt::Display for State<'_> {
@@ -56,6 +60,8 @@ impl fmt::Display for State<'_> {
             State::Application => f.write_str("the application"),
             State::Path(path) => write!(f, "{}", path.display()),
             State::Address(socket) => write!(f, "{socket}"),
+            State::Mounts => f.write_str("the mounts"),
+            State::Namespaces => f.write_str("the namespaces"),
         }
     }
 }
@@ -70,14 +76,14 @@ pub enum Touch {
 }
 
 use State::{
-    Application as App, Capabilities, Credential, Cwd, Environment, Output, Process, Root, Settings, Sockets,
-    Umask,
+    Application as App, Capabilities, Credential, Cwd, Environment, Mounts, Namespaces, Output, Process, Root,
+    Settings, Sockets, Umask,
 };
 use Touch::{Reads, Writes};
 
 /// What decides where a path leads and who may follow it.
 fn follows<'a>(path: &'a Path, touch: &mut dyn FnMut(State<'a>, Touch)) {
-    for state in [Credential, Capabilities, Root] {
+    for state in [Credential, Capabilities, Root, Mounts] {
         touch(state, Reads);
     }
     if path.is_relative() {
@@ -95,6 +101,8 @@ fn opaque<'a>(touch: &mut dyn FnMut(State<'a>, Touch)) {
     {
         touch(state, Reads);
     }
+    touch(Mounts, Reads);
+    touch(Namespaces, Reads);
 }
 
 impl Effect {
@@ -136,6 +144,7 @@ impl Effect {
             }
             Effect::Bind { socket } => {
                 touch(Capabilities, Reads);
+                touch(Namespaces, Reads);
                 touch(State::Address(socket), Writes);
                 touch(Sockets, Writes);
                 if let Socket::Unix(path) = socket {
@@ -174,7 +183,9 @@ impl Effect {
                 touch(State::Path(path), Writes);
             }
             Effect::KeepGuard => {
-                for state in [Credential, Capabilities, Root, Cwd, Umask, Process, Settings] {
+                for state in
+                    [Credential, Capabilities, Root, Cwd, Umask, Process, Settings, Mounts, Namespaces]
+                {
                     touch(state, Reads);
                 }
             }
@@ -189,6 +200,35 @@ impl Effect {
                 touch(Sockets, Writes);
             }
             Effect::End { .. } => {}
+            Effect::Unshare { namespaces } => {
+                touch(Capabilities, Reads);
+                touch(Namespaces, Writes);
+                if namespaces.has(super::Namespace::Mount) {
+                    touch(Root, Reads);
+                    touch(Mounts, Writes);
+                }
+            }
+            Effect::Mount { mounts } => {
+                for mounting in mounts {
+                    follows(&mounting.at, touch);
+                    touch(State::Path(&mounting.at), Reads);
+                    if let Some(source) = mounting.source() {
+                        follows(source, touch);
+                        touch(State::Path(source), Reads);
+                    }
+                }
+                touch(Mounts, Writes);
+                touch(Root, Writes);
+                // It is entered again by its name.
+                touch(Cwd, Writes);
+            }
+            Effect::PivotRoot { path } => {
+                follows(path, touch);
+                touch(State::Path(path), Reads);
+                touch(Mounts, Writes);
+                touch(Root, Writes);
+                touch(Cwd, Writes);
+            }
         }
     }
 }
@@ -196,6 +236,7 @@ impl Effect {
 /// A program is looked up; an application is run as far as it is read.
 fn load<'a>(program: &'a Program, touch: &mut dyn FnMut(State<'a>, Touch)) {
     touch(App, Writes);
+    touch(Mounts, Reads);
     // A bare name is looked up on PATH.
     if program.command.first().is_some_and(|word| !word.contains('/')) {
         touch(Environment, Reads);
@@ -245,7 +286,8 @@ mod tests {
     fn a_program_is_only_looked_up_and_an_application_is_run() {
         let load = |program| touched(&Effect::Application(Application::Load(program)));
         let program = |word: &str| Program { command: vec![word.into()], ..Program::default() };
-        assert_eq!(load(program("/bin/true")), [("the application".to_owned(), Writes)]);
+        let only = [("the application".to_owned(), Writes), ("the mounts".to_owned(), Reads)];
+        assert_eq!(load(program("/bin/true")), only);
         assert!(load(program("true")).contains(&("the environment".to_owned(), Reads)));
         let tac = Program { tac: Some("/a.tac".into()), ..Program::default() };
         assert!(load(tac).contains(&("the umask".to_owned(), Reads)));

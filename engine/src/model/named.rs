@@ -13,10 +13,12 @@ const ENXIO: i32 = 6;
 /// A file that was made by this run, and what it is known by afterwards.
 #[derive(Clone, Debug)]
 pub(super) struct Made {
-    /// where it really is
+    /// where it is kept
     at: PathBuf,
     /// another file of that name is not it
     birth: u64,
+    /// the place that was read-only when its directory was opened: it stays so for that handle
+    sealed: Option<PathBuf>,
 }
 
 /// A PID file of this run: it is locked as long as the daemon lives.
@@ -38,7 +40,7 @@ impl Model {
     /// PID files that were made and are still there: the path asked for.
     pub fn pid_files(&self) -> impl Iterator<Item = &Path> {
         let there = |p: &&PidFile| {
-            self.files.birth(&p.made.at) == p.made.birth && self.files.get(&p.made.at).is_some()
+            self.files.birth_kept(&p.made.at) == p.made.birth && self.files.get_kept(&p.made.at).is_some()
         };
         self.pid_files.iter().filter(there).map(|p| p.asked.as_path())
     }
@@ -99,7 +101,8 @@ impl Model {
 
     /// What takes back that a file was made.
     pub(super) fn undo_of(&mut self, at: &Path, path: &Path, only_if_empty: bool) -> Undo {
-        self.made.push(Made { at: at.to_owned(), birth: self.files.birth(at) });
+        let made = self.known_file(at);
+        self.made.push(made);
         let handle = Handle(self.made.len() as u32 - 1);
         self.made_by_runner(handle);
         Undo::Effect(Box::new(Effect::Remove { handle, path: path.to_owned(), only_if_empty }))
@@ -133,11 +136,11 @@ impl Model {
         }
         match &node.kind {
             FileKind::File => {}
-            FileKind::Other if self.network.is_socket(at) => return Err(refused(Some(ENXIO))),
+            FileKind::Other if self.network.is_socket(&self.files.view.kept(at)) => return Err(refused(Some(ENXIO))),
             _ => return Err(refused(None)),
         }
-        let birth = self.files.birth(at);
-        if self.pid_files.iter().any(|p| p.made.at == at && p.made.birth == birth) {
+        let (birth, kept) = (self.files.birth(at), self.files.view.kept(at));
+        if self.pid_files.iter().any(|p| p.made.at == *kept && p.made.birth == birth) {
             return Err(SystemError::new(format!(
                 "already running: this very start holds the lock of {}",
                 at.display()
@@ -153,7 +156,8 @@ impl Model {
             return Ok(());
         }
         self.believable(at, Access::ReadWrite, what)?;
-        if let Some(size) = self.long_files.get(at).filter(|_| self.files.birth(at) == 0) {
+        let kept = self.files.view.kept(at);
+        if let Some(size) = self.long_files.get(&*kept).filter(|_| self.files.birth(at) == 0) {
             return Err(SystemError::new(format!(
                 "{what}: {} has {size} bytes, so it is no PID file",
                 at.display()
@@ -183,7 +187,7 @@ impl Model {
             return Err(error);
         }
         let undo = self.undo_of(&at, path, false);
-        let made = Made { birth: self.files.birth(&at), at };
+        let made = self.known_file(&at);
         self.pid_files.push(PidFile { asked: path.to_owned(), made });
         self.known.pid_files = self.pid_files.len();
         Ok(Done::with(undo))
@@ -232,7 +236,11 @@ impl Model {
 
     /// What is known of a file at a resolved path.
     pub(super) fn known_file(&self, at: &Path) -> Made {
-        Made { at: at.to_owned(), birth: self.files.birth(at) }
+        Made {
+            at: self.files.view.kept(at).into_owned(),
+            birth: self.files.birth(at),
+            sealed: self.files.view.read_only(at).map(Path::to_owned),
+        }
     }
 
     /// A directory that is not empty stays.
@@ -240,6 +248,9 @@ impl Model {
         let same = self.look_in(&made.at, what)? && self.files.birth(&made.at) == made.birth;
         if !same {
             return Ok(());
+        }
+        if let Some(place) = &made.sealed {
+            return Err(super::mounts::sealed(place).of(what));
         }
         self.files.may_unlink(&self.identity, &made.at).map_err(|e| e.of(what))?;
         if self.files.is_empty(&made.at) {

@@ -11,6 +11,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 const EADDRINUSE: i32 = 98;
+const EADDRNOTAVAIL: i32 = 99;
 const EEXIST: i32 = 17;
 /// Longest path of a Unix socket in bytes, without the NUL behind it.
 const LONGEST_NAME: usize = 107;
@@ -25,6 +26,8 @@ pub(super) struct Network {
     sockets: BTreeMap<PathBuf, bool>,
     /// capabilities of this user namespace count for the network
     ours: bool,
+    /// a namespace of its own: what was bound before this many sockets is in another
+    own: Option<usize>,
 }
 
 impl Network {
@@ -35,7 +38,33 @@ impl Network {
             v6_only: snapshot.v6_only,
             sockets: snapshot.sockets.clone(),
             ours: snapshot.restrictions.namespace.as_ref().is_none_or(|ns| ns.network),
+            own: None,
         }
+    }
+
+    /// A network namespace of its own, once so many sockets were bound: nobody else is in it.
+    pub(super) fn renew(&mut self, bound: usize) {
+        let sockets = std::mem::take(&mut self.sockets);
+        let v6_only = Some(false);
+        *self = Network {
+            unprivileged_port: 1024,
+            v6_only,
+            sockets,
+            ours: true,
+            own: Some(bound),
+            ..Network::default()
+        };
+    }
+
+    /// Whether there is such an address: a new namespace has those of its loopback device.
+    fn has(&self, socket: &Socket, address: SocketAddr) -> Result<(), SystemError> {
+        let ip = address.ip();
+        if self.own.is_none() || ip.is_loopback() || ip.is_unspecified() || ip.is_multicast() {
+            return Ok(());
+        }
+        Err(SystemError::errno(EADDRNOTAVAIL, format!("bind {socket}"))
+            .why("the network namespace of its own has no addresses but those of its loopback device")
+            .help("bind it before the phase that leaves the network"))
     }
 }
 
@@ -47,6 +76,7 @@ fn bare(path: &Path) -> PathBuf {
 }
 
 impl Network {
+    /// Of a file that is kept there.
     pub(super) fn is_socket(&self, at: &Path) -> bool {
         self.sockets.contains_key(at)
     }
@@ -72,7 +102,11 @@ impl Model {
 
     fn bind_port(&self, socket: &Socket, address: SocketAddr) -> Result<(), SystemError> {
         if address.port() == 0 {
-            return Ok(());
+            return self.network.has(socket, address);
+        }
+        // The kernel looks for an IPv4 address first, and for the privilege of a port first with IPv6.
+        if address.is_ipv4() {
+            self.network.has(socket, address)?;
         }
         let what = format!("bind {socket}");
         let held = self.has(Capability::NetBindService);
@@ -89,9 +123,11 @@ impl Model {
                 )),
             });
         }
+        self.network.has(socket, address)?;
         let v6_only = self.network.v6_only.unwrap_or(false);
+        let here = self.listening.get(self.network.own.unwrap_or(0)..).unwrap_or_default();
         let own =
-            self.listening.iter().find(|other| match (network::internet(other), network::internet(socket)) {
+            here.iter().find(|other| match (network::internet(other), network::internet(socket)) {
                 (Some((p, a)), Some((q, b))) => {
                     p == q && a.port() == b.port() && overlap((a.ip(), v6_only), (b.ip(), v6_only))
                 }
@@ -123,11 +159,11 @@ impl Model {
         if !long
             && !slash
             && found.as_ref() == Ok(&place)
-            && self.network.sockets.get(&place) == Some(&false)
+            && self.network.sockets.get(&*self.files.view.kept(&place)) == Some(&false)
             && self.files.may(&self.identity, &place, Access::Write).is_ok()
         {
             self.files.unlink(&self.identity, &place).map_err(refused)?;
-            self.network.sockets.remove(&place);
+            self.network.sockets.remove(&*self.files.view.kept(&place));
         }
         if long {
             return Err(SystemError::new(what)
@@ -145,7 +181,7 @@ impl Model {
                 _ => refusal.of(&what),
             }
         })?;
-        self.network.sockets.insert(at.clone(), true);
+        self.network.sockets.insert(self.files.view.kept(&at).into_owned(), true);
         Ok(at)
     }
 
@@ -155,7 +191,7 @@ impl Model {
             return error.why("this very start has bound it already");
         }
         let kind = match self.files.get(at).map(|node| &node.kind) {
-            _ if self.network.sockets.get(at) == Some(&true) => "a socket that somebody listens behind",
+            _ if self.network.sockets.get(&*self.files.view.kept(at)) == Some(&true) => "a socket that somebody listens behind",
             Some(FileKind::File) => "a file",
             Some(FileKind::Directory) => "a directory",
             Some(FileKind::Symlink(_)) => "a symbolic link",

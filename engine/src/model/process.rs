@@ -2,6 +2,7 @@
 
 use super::Model;
 use super::named::Known;
+use super::view::View;
 use crate::effect::{Capability, Done, Effect, Handle, Identity, SystemError, Undo};
 use crate::plan::Plan;
 use std::collections::BTreeSet;
@@ -46,6 +47,8 @@ pub(super) struct Processes {
     guard: Option<Guard>,
     /// as whom the start is undone: the launcher, or in the foreground the child that was forked for it
     undoer: Identity,
+    /// what is mounted where for that one
+    undoer_view: View,
     next: u32,
     step: usize,
     drop: Option<DropStep>,
@@ -63,6 +66,8 @@ pub(super) struct Guard {
     pub(super) identity: Identity,
     /// it has handles of what was made before it was forked, and of no more
     pub(super) known: Known,
+    /// what is mounted where for it
+    pub(super) view: View,
 }
 
 /// A process besides the one that goes on.
@@ -112,6 +117,7 @@ impl Processes {
             others: Vec::new(),
             guard: None,
             undoer: start.clone(),
+            undoer_view: View::default(),
             next: FIRST + 1,
             step: 0,
             drop: None,
@@ -175,6 +181,10 @@ impl Processes {
         self.undoer.clone()
     }
 
+    pub(super) fn view_of_the_undoer(&self) -> View {
+        self.undoer_view.clone()
+    }
+
     /// From here on the guard is the one that goes on.
     pub(super) fn guard(&mut self) -> Option<Guard> {
         let guard = self.position(Role::Guard).map(|at| self.others.remove(at))?;
@@ -212,12 +222,17 @@ impl Model {
         self.processes.others.push(Other { role: Role::Launcher, ids: launcher, identity });
         self.processes.runner = Ids { pid, ppid: launcher.pid, sid: session };
         self.processes.undoer = self.identity.clone();
+        self.processes.undoer_view = self.files.view.clone();
         self.processes.held = true;
         Done::with(Undo::EndsWithProcess)
     }
 
     pub(super) fn keep_guard(&mut self) -> Done {
-        self.processes.guard = Some(Guard { identity: self.identity.clone(), known: self.known });
+        self.processes.guard = Some(Guard {
+            identity: self.identity.clone(),
+            known: self.known,
+            view: self.files.view.clone(),
+        });
         self.ends(Role::Guard, "the guard")
     }
 

@@ -124,7 +124,7 @@ fn directory(effect: &Effect) -> Option<&Path> {
         Effect::OpenLog { path, .. }
         | Effect::CreatePidFile { path, .. }
         | Effect::Bind { socket: Socket::Unix(path) } => path.parent(),
-        Effect::Chdir { path } | Effect::Chroot { path } => Some(path),
+        Effect::Chdir { path } | Effect::Chroot { path } | Effect::PivotRoot { path } => Some(path),
         _ => None,
     }
 }

@@ -2,7 +2,7 @@
 //! that was taken elsewhere, by the same code.
 
 use super::{FileFact, FileKind, Listener, Lock, Mount, NoPython, Python, Snapshot, parts};
-use crate::effect::{Application, Effect, Program, Setting, Socket};
+use crate::effect::{Application, Cover, Effect, Program, Setting, Socket};
 use crate::plan::Plan;
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -99,6 +99,8 @@ pub fn survey(
 struct Ways {
     roots: BTreeSet<PathBuf>,
     stands: BTreeSet<PathBuf>,
+    /// what will be mounted elsewhere: the place, and where it comes from
+    binds: Vec<(PathBuf, PathBuf)>,
 }
 
 struct Survey<'a, 'm> {
@@ -177,13 +179,17 @@ impl Survey<'_, '_> {
         let top = Path::new("/");
         let cwd = self.snapshot.cwd.clone();
         let mut ways =
-            Ways { roots: BTreeSet::from([top.to_owned()]), stands: BTreeSet::from([cwd.clone()]) };
+            Ways {
+            roots: BTreeSet::from([top.to_owned()]),
+            stands: BTreeSet::from([cwd.clone()]),
+            binds: Vec::new(),
+        };
         let mut paths: BTreeSet<PathBuf> = BTreeSet::from([cwd]);
         let (mut pid_files, mut sockets, mut emptied) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
         for (_, effect) in plan.effects() {
             match effect {
                 // As seen in every root and from every directory so far, where links lead to.
-                Effect::Chroot { path } => {
+                Effect::Chroot { path } | Effect::PivotRoot { path } => {
                     let seen = self.everywhere(&ways, path, true);
                     ways.roots.extend(seen);
                 }
@@ -201,6 +207,20 @@ impl Survey<'_, '_> {
                     paths.insert(path.clone());
                 }
                 Effect::RemoveDirectory { path } => drop(emptied.insert(path)),
+                Effect::Mount { mounts } => {
+                    paths.extend(mounts.iter().map(|m| m.at.clone()));
+                    for mounting in mounts {
+                        let Cover::Bind { from, .. } = &mounting.cover else { continue };
+                        paths.insert(from.clone());
+                        let places = self.everywhere(&ways, from, true);
+                        let at = self.everywhere(&ways, &mounting.at, true);
+                        let named = std::iter::once(mounting.at.clone()).chain(at);
+                        let pairs: Vec<_> = named
+                            .flat_map(|at| places.iter().map(move |from| (at.clone(), from.clone())))
+                            .collect();
+                        ways.binds.extend(pairs);
+                    }
+                }
                 Effect::Environment(environment) => paths.extend(environment.files.iter().cloned()),
                 Effect::Application(Application::Load(wanted)) => {
                     paths.extend(wanted.tac.clone());
@@ -251,6 +271,13 @@ impl Survey<'_, '_> {
                 true => found.extend(self.walk(root, root, path, follow_last)),
                 false => {
                     found.extend(ways.stands.iter().filter_map(|dir| self.walk(root, dir, path, follow_last)))
+                }
+            }
+            let whole = root.join(path.strip_prefix("/").unwrap_or(path));
+            for (at, from) in &ways.binds {
+                if let Ok(rest) = whole.strip_prefix(at) {
+                    let top = Path::new("/");
+                    found.extend(self.walk(top, from, rest, follow_last));
                 }
             }
         }

@@ -56,6 +56,10 @@ impl Divergence {
                 "code that ran in this phase has changed the securebits; a later change of the user may keep or \
                  lose capabilities otherwise than was checked"
             }
+            "namespaces" => {
+                "code that ran in this phase has called unshare(2) or setns(2); files, ports or names that later \
+                 phases use are others than was checked"
+            }
             "state" => {
                 "the machine has changed since the check, or the check is wrong here, and then it is worth a report"
             }

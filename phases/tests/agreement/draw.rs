@@ -3,8 +3,8 @@
 
 use super::case::{Case, Entry, Start, What};
 use engine::effect::{
-    Application, Capability, CapabilitySet, Effect, Environment, IoPriority, Limits, Owner, Policy, Program,
-    Resource, Rotation, SecureBits, Setting, Socket, Starting,
+    Application, Capability, CapabilitySet, Cover, Effect, Environment, IoPriority, Limits, Mounting, Namespace,
+    NamespaceSet, Owner, Policy, Program, Resource, Rotation, SecureBits, Setting, Socket, Starting,
 };
 use engine::model::all_capabilities;
 use fastrand::Rng;
@@ -528,6 +528,34 @@ impl Draw<'_> {
         }
     }
 
+    fn mountings(&mut self) -> Vec<Mounting> {
+        let count = self.rng.usize(1..=3);
+        let mut all: Vec<Mounting> = Vec::new();
+        for _ in 0..count {
+            let at = match self.rng.u32(..8) {
+                0 => all.first().map_or("/d/at".into(), |m: &Mounting| m.at.join("at")),
+                _ => self.path(PLACES),
+            };
+            let mode = pick(self.rng, &[(3, 0o755), (3, 0o1777), (1, 0o700), (1, 0o555), (1, 0)]);
+            let cover = match self.rng.u32(..10) {
+                0..3 => Cover::ReadOnly,
+                3 => Cover::ReadWrite,
+                4..6 => Cover::Inaccessible,
+                6..8 => Cover::Temporary { mode, size: pick(self.rng, &[(1, None), (1, Some(65_536))]) },
+                8 if self.rng.bool() => Cover::Link { to: TARGETS[self.rng.usize(..TARGETS.len())].into() },
+                _ => Cover::Bind { from: self.path(PLACES), read_only: self.rng.bool() },
+            };
+            all.push(Mounting { at, cover, optional: self.rng.u32(..4) == 0 });
+        }
+        all
+    }
+
+    fn namespaces(&mut self) -> NamespaceSet {
+        use Namespace::{Ipc, Mount, Network, Uts};
+        let sets: &[Row<&[Namespace]>] = &[(4, &[Mount]), (1, &[Network]), (1, &[Mount, Ipc, Uts]), (1, &[])];
+        pick(self.rng, sets).iter().copied().collect()
+    }
+
     fn environment(&mut self) -> Environment {
         let keep = pick(self.rng, &[(1, vec![]), (1, vec!["PATH".to_owned()]), (1, vec!["*".to_owned()])]);
         let files = (0..self.rng.usize(..3)).map(|_| self.path(VARIABLES)).collect();
@@ -590,6 +618,9 @@ const EFFECTS: &[Row<DrawEffect>] = &[
         any_owner: d.rng.bool(),
     }),
     (2, |d| Effect::RemoveDirectory { path: d.path(MADE) }),
+    (2, |d| Effect::Unshare { namespaces: d.namespaces() }),
+    (5, |d| Effect::Mount { mounts: d.mountings() }),
+    (2, |d| Effect::PivotRoot { path: d.path(PLACES) }),
 ];
 
 fn effects(rng: &mut Rng, world: &[Entry]) -> Vec<Effect> {
@@ -602,6 +633,12 @@ fn effects(rng: &mut Rng, world: &[Entry]) -> Vec<Effect> {
         let once = matches!(effect, Effect::Daemonize | Effect::KeepGuard);
         if once && all.contains(&effect) {
             continue;
+        }
+        // As every kind does it that mounts; without it nothing can be mounted.
+        let own: NamespaceSet = [Namespace::Mount].into_iter().collect();
+        let mounts = matches!(effect, Effect::Mount { .. } | Effect::PivotRoot { .. });
+        if mounts && draw.rng.u32(..8) > 0 {
+            all.push(Effect::Unshare { namespaces: own });
         }
         // What was made is what later effects are about.
         let again = match &effect {

@@ -56,6 +56,10 @@ impl Outcome {
                         settings.push(setting.to_string());
                         settings.sort_unstable();
                     }
+                    Effect::Unshare { .. } | Effect::Mount { .. } | Effect::PivotRoot { .. } => {
+                        settings.push(effect.to_string());
+                        settings.sort_unstable();
+                    }
                     Effect::CreatePidFile { .. } | Effect::KeepGuard => {
                         processes.insert(step.phase.clone(), step.process);
                     }
