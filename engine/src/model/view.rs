@@ -3,7 +3,7 @@
 //! A path as it is seen leads to a file that is kept somewhere: where nothing of its own is mounted both are
 //! the same. Handles know where a file is kept, and are not led elsewhere by what is mounted later.
 
-use super::files::{Files, Node};
+use super::files::Files;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
