@@ -121,6 +121,9 @@ fn go(prepared: &Prepared, approved: &Approved, manner: &Manner) -> i32 {
     let strict = prepared.matches.get_flag("strict");
     let how = How { predicted, strict, whole: false, header, replan: Some(&replan) };
     let report = engine::run::run(approved, &mut host, &mut engine::run::traced, &how);
+    if matches!(report.ending, Ending::Completed | Ending::Failed) {
+        host.let_go();
+    }
     let code = conclude(&Said {
         name: &prepared.name,
         run: shown.as_deref(),

@@ -12,7 +12,7 @@ mod settings;
 
 use crate::application::{self, Application as Hosted, Around, Listening, ReadTimeline};
 use crate::log::{Log, Shared};
-use crate::sys::{channel::Channel, failed, identity, io_failed, process};
+use crate::sys::{channel::Channel, failed, identity, io_failed, lock, process};
 use engine::effect::{
     Application, CapabilitySet, Done, Effect, ErrorKind, Facts, Handle, Identity, News, Performed, Program,
     Rotation, Standing, Starting, System, SystemError, Undo, Undoer, Verdict,
@@ -195,6 +195,15 @@ impl Host {
     /// the foreground, and a daemon that has a launcher, leave that to the other.
     pub fn speaks(&self) -> bool {
         self.speaks
+    }
+
+    /// The daemon is over: whatever else it has forked and left, its PID file's lock is nobody's.
+    ///
+    /// For the daemon alone: a launcher may share the lock with it.
+    pub fn let_go(&mut self) {
+        for lock in self.pid_files.iter().filter_map(|p| p.lock.as_ref()) {
+            let _ = lock::let_go(lock);
+        }
     }
 
     /// Takes the signals that wait: those that ask to stop, and those to pass on once it serves.

@@ -11,6 +11,7 @@ mod diverge;
 mod facts;
 mod failure;
 mod foreground;
+mod fork;
 mod jail;
 mod journal;
 mod kernel;

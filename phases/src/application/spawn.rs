@@ -233,6 +233,10 @@ impl<'a> Child<'a> {
             // Behind every change of user, which would clear it (prctl(2)).
             set_pdeathsig(self.orphaned).map_err(at(Stage::Parent))?;
         }
+        if self.in_place.is_none() {
+            // exec(2) would close it too, but lets the keeper see that before the lock is free.
+            lock::let_go_in_fork();
+        }
         if self.in_place.is_none() && getppid() != parent {
             // it died before the line above: nobody will tell us
             return Err((Stage::Parent, Errno::ESRCH));
