@@ -12,6 +12,7 @@ mod settings;
 
 use crate::application::{self, Application as Hosted, Around, Listening, ReadTimeline};
 use crate::log::{Log, Shared};
+use crate::notify::Manager;
 use crate::sys::{channel::Channel, failed, identity, io_failed, lock, process};
 use engine::effect::{
     Application, CapabilitySet, Done, Effect, ErrorKind, Facts, Handle, Identity, News, Performed, Program,
@@ -86,6 +87,8 @@ pub struct Host {
     replace: bool,
     /// names of the phases, by step
     phases: Vec<String>,
+    /// who started this process, and wants to be told
+    manager: Manager,
 }
 
 /// Tells people at once where the machine is not as predicted.
@@ -171,6 +174,7 @@ impl Host {
             distrusted: BTreeSet::new(),
             replace: false,
             phases: Vec::new(),
+            manager: Manager::default(),
         })
     }
 
@@ -179,6 +183,17 @@ impl Host {
     pub fn showing(mut self, show: Show) -> Host {
         self.show = Some(show);
         self
+    }
+
+    /// The same, which tells the service manager that started it.
+    pub fn managed_by(mut self, manager: Manager) -> Host {
+        self.manager = manager;
+        self
+    }
+
+    /// The service manager that started this process.
+    pub fn manager(&self) -> &Manager {
+        &self.manager
     }
 
     /// When the daemon was ready, on CLOCK_MONOTONIC, in the process that waited for it. The daemon said so.
@@ -363,14 +378,19 @@ impl Host {
             journal: self.journal.as_deref(),
             identity: &identity,
             foreground: !matches!(self.role, Role::Runner { holder: None, .. }),
+            manager: &self.manager,
             drop_ahead: self.drop.as_ref().is_some_and(|drop| drop.step > self.step),
             on_signal: &mut |signal, then| {
+                if matches!(signal, "SIGTERM" | "SIGINT") {
+                    self.manager.stopping();
+                }
                 say(What::Signal { signal: signal.to_owned(), then: then.to_owned() });
             },
             on_status: &mut |text| say(What::Status { text: text.to_owned() }),
             on_extend: &mut |until| {
                 // The holder of the undo has a clock of its own.
                 self.tell_step(self.step, Some(until.saturating_sub(process::monotonic())));
+                self.manager.extend(until.saturating_sub(process::monotonic()) / 1_000);
                 extended = Some(until);
             },
         };
@@ -427,6 +447,7 @@ impl Host {
             .filter_map(|p| Some(std::os::fd::AsRawFd::as_raw_fd(p.lock.as_ref()?)))
             .collect();
         self.tell_replacing();
+        self.manager.replaced();
         let error = match self.hosted("become the program", |h, around| Ok(h.replace(around, &keep))) {
             Ok(error) | Err(error) => error,
         };

@@ -2,6 +2,7 @@
 
 use super::protocol::Held;
 use super::{Host, Role, say};
+use crate::notify::Manager;
 use crate::sys::gate::{Gate, Passed};
 use crate::sys::{failed, process};
 use engine::effect::{Done, Effect, Performed, System, SystemError, Undo};
@@ -79,6 +80,7 @@ impl Host {
         self.listening.clear();
         self.close_log();
         self.application = None;
+        self.manager = Manager::default();
         for pid_file in &mut self.pid_files {
             pid_file.lock = None;
         }
