@@ -43,7 +43,7 @@ enum Role {
     /// it runs the phases, and another holds the undo: our child (foreground) or the launcher
     Runner { channel: Channel, holder: Option<Pid> },
     /// it keeps the starting credential for the end
-    Guard { daemon: OwnedFd, launcher: OwnedFd },
+    Guard { daemon: OwnedFd, launcher: OwnedFd, last: Option<OwnedFd> },
 }
 
 /// The machine, as this process can change it.
@@ -89,7 +89,12 @@ pub struct Host {
     phases: Vec<String>,
     /// who started this process, and wants to be told
     manager: Manager,
+    /// as the first process of a PID namespace: closing the first tells the guard, whose handle the second is
+    last_words: Option<(OwnedFd, OwnedFd)>,
 }
+
+/// How long the first process of a PID namespace waits for its guard at the end.
+const GUARD_MS: i32 = 5_000;
 
 /// Tells people at once where the machine is not as predicted.
 pub type Show = Box<dyn Fn(&Divergence)>;
@@ -175,6 +180,7 @@ impl Host {
             replace: false,
             phases: Vec::new(),
             manager: Manager::default(),
+            last_words: None,
         })
     }
 
@@ -218,6 +224,10 @@ impl Host {
     pub fn let_go(&mut self) {
         for lock in self.pid_files.iter().filter_map(|p| p.lock.as_ref()) {
             let _ = lock::let_go(lock);
+        }
+        if let Some((alive, guard)) = self.last_words.take() {
+            drop(alive);
+            let _ = process::wait_readable([guard.as_fd()], GUARD_MS);
         }
     }
 

@@ -273,23 +273,27 @@ fn runit_keeps_it() {
         let rsd = binary().display().to_string();
         let run = format!(
             "#!/bin/sh\nexec {rsd} run -n --spec daemon --user svc --pidfile /mnt/work/runit.pid --logfile \
-             /mnt/work/log/runit -- /bin/sh -c 'trap \"exit 7\" TERM; while :; do sleep 0.1; done'\n"
+             /mnt/work/log/runit -- /bin/sh -c 'trap \"exit 7\" TERM; echo armed; while :; do sleep 0.1; done'\n"
         );
         world.file("service/run", &run, 0o755);
         world.file("service/finish", "#!/bin/sh\necho \"$1 $2\" >>/mnt/work/ended\n", 0o755);
         let mut runsv = world.command("runsv").arg(&service).spawn().expect("start runsv");
         let service = service.display().to_string();
         let sv = |what: &str| done(world.command("sv").args(["-w", "60", what, &service]));
-        eventually("it runs", || world.path("runit.pid").exists().then_some(()));
+        let armed = |times: usize| {
+            eventually("the program runs", || {
+                let text = fs::read_to_string(world.path("log/runit")).ok()?;
+                (text.matches("armed").count() == times).then_some(())
+            })
+        };
+        armed(1);
         eventually("runit knows", || sv("status").out.starts_with("run:").then_some(()));
         let first = world.pid("runit.pid");
         assert!(sv("status").out.contains(&format!("(pid {first})")), "runit has another process");
         assert_eq!(sv("restart").code, 0);
-        let second = eventually("another one runs", || {
-            let text = fs::read_to_string(world.path("runit.pid")).ok()?;
-            text.trim().parse::<i32>().ok().filter(|pid| *pid != first)
-        });
-        assert!(kernel::all().contains(&second));
+        armed(2);
+        let second = world.pid("runit.pid");
+        assert!(second != first && kernel::all().contains(&second), "{first} and {second}");
         assert_eq!(sv("down").code, 0);
         assert_eq!(fs::read_to_string(world.path("ended")).expect("what runit was told"), "7 0\n7 0\n");
         eventually("the PID file goes", || (!world.path("runit.pid").exists()).then_some(()));
@@ -328,5 +332,6 @@ fn the_first_process_of_a_container() {
         });
         sh("kill", &["-TERM", &first.to_string()]);
         assert_eq!(container.wait().expect("the container ends").code(), Some(5));
+        assert!(!world.path("c.pid").exists(), "the guard was ended before it had removed the PID file");
     });
 }

@@ -22,11 +22,21 @@ impl Host {
         // The daemon goes on only when the guard has let go: a daemon that ends a moment later would
         // leave its lock in here, and the next start would be told that it still runs.
         let gate = Gate::new().map_err(|e| failed(e, "make the guard's pipe"))?;
+        // With the first process of a PID namespace the kernel ends all others, so this one must be over
+        // before: it is told by a pipe. The worst that a daemon can do with it is to lose its PID file early.
+        let last = match me.as_raw() {
+            1 => Some(
+                nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC)
+                    .map_err(|e| failed(e, "make the guard's pipe"))?,
+            ),
+            _ => None,
+        };
         match self.fork().map_err(|e| failed(e, "fork the guard"))? {
             ForkResult::Child => {
                 drop(alive);
+                let last = last.map(|(reader, _)| reader);
                 self.let_go_of_the_daemons_things();
-                self.role = Role::Guard { daemon, launcher };
+                self.role = Role::Guard { daemon, launcher, last };
                 self.close_all_but_ours(&gate);
                 if process::standard_descriptors_to(&self.null).is_err() {
                     // An error from here would be taken for one of the daemon, which goes on.
@@ -48,6 +58,10 @@ impl Host {
                     let _ = process::signal(&pidfd, Signal::SIGKILL);
                     let _ = nix::sys::wait::waitpid(child, None);
                     return Err(error);
+                }
+                if let Some((_, writer)) = last {
+                    let guard = process::pidfd(child).map_err(|e| failed(e, "open a handle of the guard"))?;
+                    self.last_words = Some((writer, guard));
                 }
                 let handle = self.keep(Held::Process { pid: child.as_raw(), pidfd, alive: Some(alive) });
                 let undo = Effect::End { handle, name: "the guard".to_owned() };
@@ -92,8 +106,9 @@ impl Host {
     fn close_all_but_ours(&self, gate: &Gate) {
         let mut ours = vec![self.signals.as_fd(), self.null.as_fd()];
         ours.extend(gate.descriptors());
-        if let Role::Guard { daemon, launcher } = &self.role {
+        if let Role::Guard { daemon, launcher, last } = &self.role {
             ours.extend([daemon.as_fd(), launcher.as_fd()]);
+            ours.extend(last.as_ref().map(|last| last.as_fd()));
         }
         ours.extend(self.journal.as_ref().map(|journal| journal.as_fd()));
         for held in self.held.values() {
@@ -110,7 +125,7 @@ impl Host {
     }
 
     pub(super) fn wait_for_the_end(&mut self) -> bool {
-        let Role::Guard { daemon, launcher } = &self.role else { return false };
+        let Role::Guard { daemon, launcher, last } = &self.role else { return false };
         // As long as the start may fail, TERM from the one that holds the undo dismisses the guard.
         // Afterwards nothing but the daemon's end counts, not even TERM to everybody at shutdown.
         loop {
@@ -124,7 +139,11 @@ impl Host {
                 }
             }
         }
-        while !matches!(process::wait_readable([daemon.as_fd()], -1), Ok([true]) | Err(_)) {}
+        let last = last.as_ref().map_or(daemon.as_fd(), |last| last.as_fd());
+        while !matches!(
+            process::wait_readable([daemon.as_fd(), last], -1),
+            Ok([true, _] | [_, true]) | Err(_)
+        ) {}
         true
     }
 }
