@@ -132,9 +132,9 @@ fn word(effect: &Effect) -> Option<String> {
         Effect::Umask { mask } => format!("{mask:03o}"),
         Effect::Daemonize => "fork×2".to_owned(),
         Effect::Process(setting) => return setting.word(),
-        Effect::MakeDirectory { path, .. } | Effect::RemoveDirectory { path } | Effect::PivotRoot { path } => {
-            path.display().to_string()
-        }
+        Effect::MakeDirectory { path, .. }
+        | Effect::RemoveDirectory { path }
+        | Effect::PivotRoot { path } => path.display().to_string(),
         Effect::Unshare { namespaces } => namespaces.to_string(),
         Effect::Mount { mounts } => {
             let places: Vec<String> = mounts.iter().map(|m| m.at.display().to_string()).collect();

@@ -16,8 +16,8 @@ use crate::log::{Log, Shared};
 use crate::notify::Manager;
 use crate::sys::{channel::Channel, failed, identity, io_failed, lock, process};
 use engine::effect::{
-    Application, CapabilitySet, Done, Effect, ErrorKind, Facts, Handle, Identity, NamespaceSet, News, Performed,
-    Program, Rotation, Standing, Starting, System, SystemError, Undo, Undoer, Verdict,
+    Application, CapabilitySet, Done, Effect, ErrorKind, Facts, Handle, Identity, NamespaceSet, News,
+    Performed, Program, Rotation, Standing, Starting, System, SystemError, Undo, Undoer, Verdict,
 };
 use engine::plan::Plan;
 use engine::timeline::{Divergence, Event, What};

@@ -112,7 +112,8 @@ fn places_of_its_own() {
         assert!(Path::new("/tmp/of-the-machine").exists() && !Path::new("/tmp/probe").exists());
         assert!(world.path("empty/full").exists() && world.path("state/probe").exists());
         // By the handles of their directories, which belong to the mounts of before.
-        nix::sys::signal::kill(nix::unistd::Pid::from_raw(keeper), nix::sys::signal::Signal::SIGUSR1).expect("it");
+        nix::sys::signal::kill(nix::unistd::Pid::from_raw(keeper), nix::sys::signal::Signal::SIGUSR1)
+            .expect("it");
         eventually("the log is rotated", || world.path("log/d.log.1").exists().then_some(()));
         let timeline = world.timeline(None);
         let spans = timeline["spans"].as_array().expect("spans");
@@ -152,7 +153,8 @@ fn a_network_of_its_own_and_a_socket_of_the_machines() {
     let name = "mounts::a_network_of_its_own_and_a_socket_of_the_machines";
     test(name, Needs::Root, |world| {
         let pid_file = format!("--pidfile={}", world.text("d.pid"));
-        let line = ["--spec", "daemon", "--user=svc", &pid_file, "--logfile=", "--private-network", "--private-ipc"];
+        let line =
+            ["--spec", "daemon", "--user=svc", &pid_file, "--logfile=", "--private-network", "--private-ipc"];
         let checked = world.rsd(&[&["check", "--deny", "warnings"], &line[..]].concat());
         assert!(checked.code == 0 && checked.out.contains("no findings"), "{checked:?}");
         world.fine(&[&["run"], &line[..]].concat());
@@ -164,7 +166,8 @@ fn a_network_of_its_own_and_a_socket_of_the_machines() {
             assert_eq!(namespace(pid, same), namespace(own(), same), "{same}");
         }
         let devices = fs::read_to_string(format!("/proc/{pid}/net/dev")).expect("its devices");
-        let names: Vec<&str> = devices.lines().skip(2).filter_map(|l| Some(l.split_once(':')?.0.trim())).collect();
+        let names: Vec<&str> =
+            devices.lines().skip(2).filter_map(|l| Some(l.split_once(':')?.0.trim())).collect();
         assert_eq!(names, ["lo"]);
         let listening = |file: &str| fs::read_to_string(file).expect("sockets").contains(":2203 ");
         assert!(listening("/proc/self/net/tcp") && !listening(&format!("/proc/{pid}/net/tcp")));
@@ -172,7 +175,10 @@ fn a_network_of_its_own_and_a_socket_of_the_machines() {
         let mut client = std::net::TcpStream::connect("127.0.0.1:8707").expect("it is reachable");
         let mut answer = String::new();
         use std::io::{Read, Write};
-        client.write_all(b"GET / HTTP/1.0\r\n\r\n").and_then(|()| client.read_to_string(&mut answer)).expect("it");
+        client
+            .write_all(b"GET / HTTP/1.0\r\n\r\n")
+            .and_then(|()| client.read_to_string(&mut answer))
+            .expect("it");
         assert!(answer.contains("4000"), "{answer}");
         let loopback = done(world.command("nsenter").args([
             &format!("--net=/proc/{pid}/ns/net"),
@@ -233,9 +239,8 @@ fn a_root_without_a_way_back() {
             let all: Vec<&str> = all.iter().map(String::as_str).collect();
             world.fine(&all);
             let log = world.path("log/d.log");
-            let said = eventually("it tried", || {
-                fs::read_to_string(&log).ok().filter(|t| t.contains("side\n"))
-            });
+            let said =
+                eventually("it tried", || fs::read_to_string(&log).ok().filter(|t| t.contains("side\n")));
             fs::remove_file(log).expect("the log");
             let _ = fs::remove_dir(world.path("jail/work/below"));
             said
@@ -269,11 +274,19 @@ fn a_start_that_fails_among_its_mounts_leaves_nothing() {
     let name = "mounts::a_start_that_fails_among_its_mounts_leaves_nothing";
     test(name, Needs::Root, |world| {
         let state = world.text("state");
-        let (pid_file, temporary) = (format!("--pidfile={}", world.text("d.pid")), "--read-only=/mnt/nowhere");
+        let (pid_file, temporary) =
+            (format!("--pidfile={}", world.text("d.pid")), "--read-only=/mnt/nowhere");
         for foreground in ["", "--nodaemon"] {
             let (before, listing) = (mounts(), world.listing());
-            let mut line =
-                vec!["run", "--unchecked", "--spec=daemon", &pid_file, "--logfile=", "--private-tmp", temporary];
+            let mut line = vec![
+                "run",
+                "--unchecked",
+                "--spec=daemon",
+                &pid_file,
+                "--logfile=",
+                "--private-tmp",
+                temporary,
+            ];
             line.extend(["--state-directory", &state]);
             line.extend((!foreground.is_empty()).then_some(foreground));
             line.extend(["--", "sleep", "1064"]);

@@ -96,8 +96,7 @@ impl Serialize for NamespaceSet {
 impl<'de> Deserialize<'de> for NamespaceSet {
     fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
         let one = |name: &String| {
-            Namespace::by_name(name)
-                .ok_or_else(|| serde::de::Error::custom(format!("no namespace `{name}`")))
+            Namespace::by_name(name).ok_or_else(|| serde::de::Error::custom(format!("no namespace `{name}`")))
         };
         Vec::<String>::deserialize(d)?.iter().map(one).collect()
     }

@@ -76,8 +76,8 @@ pub enum Touch {
 }
 
 use State::{
-    Application as App, Capabilities, Credential, Cwd, Environment, Mounts, Namespaces, Output, Process, Root,
-    Settings, Sockets, Umask,
+    Application as App, Capabilities, Credential, Cwd, Environment, Mounts, Namespaces, Output, Process,
+    Root, Settings, Sockets, Umask,
 };
 use Touch::{Reads, Writes};
 

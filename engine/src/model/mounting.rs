@@ -40,7 +40,8 @@ impl Model {
                 skipped[n] = true;
             }
             if skipped[n] {
-                done = done.note(format!("{} is not there", mounting.source().unwrap_or(&mounting.at).display()));
+                done = done
+                    .note(format!("{} is not there", mounting.source().unwrap_or(&mounting.at).display()));
             }
         }
         self.enter_again();
@@ -68,13 +69,11 @@ impl Model {
         let found = self.files.resolve(&self.identity, &mounting.at);
         let at = match found {
             Ok(at) => at,
-            Err(e) if e.errno() == ENOENT => {
-                match (&tree, fresh) {
-                    (Some((directory, _)), true) => self.make_place(&mounting.at, *directory).map_err(refused)?,
-                    _ if mounting.optional => return Ok(false),
-                    _ => return Err(refused(e)),
-                }
-            }
+            Err(e) if e.errno() == ENOENT => match (&tree, fresh) {
+                (Some((directory, _)), true) => self.make_place(&mounting.at, *directory).map_err(refused)?,
+                _ if mounting.optional => return Ok(false),
+                _ => return Err(refused(e)),
+            },
             Err(e) => return Err(refused(e)),
         };
         let directory = self.files.get(&at).is_some_and(Node::is_dir);

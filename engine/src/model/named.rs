@@ -136,7 +136,9 @@ impl Model {
         }
         match &node.kind {
             FileKind::File => {}
-            FileKind::Other if self.network.is_socket(&self.files.view.kept(at)) => return Err(refused(Some(ENXIO))),
+            FileKind::Other if self.network.is_socket(&self.files.view.kept(at)) => {
+                return Err(refused(Some(ENXIO)));
+            }
             _ => return Err(refused(None)),
         }
         let (birth, kept) = (self.files.birth(at), self.files.view.kept(at));

@@ -29,7 +29,10 @@ impl Model {
             return Ok(());
         }
         Err(SystemError::errno(EINVAL, what)
-            .why(format!("nothing is mounted on the root directory {}, which chroot(2) has set", root.display()))
+            .why(format!(
+                "nothing is mounted on the root directory {}, which chroot(2) has set",
+                root.display()
+            ))
             .help("put it before the phase that changes the root"))
     }
 

@@ -126,13 +126,12 @@ impl Model {
         self.network.has(socket, address)?;
         let v6_only = self.network.v6_only.unwrap_or(false);
         let here = self.listening.get(self.network.own.unwrap_or(0)..).unwrap_or_default();
-        let own =
-            here.iter().find(|other| match (network::internet(other), network::internet(socket)) {
-                (Some((p, a)), Some((q, b))) => {
-                    p == q && a.port() == b.port() && overlap((a.ip(), v6_only), (b.ip(), v6_only))
-                }
-                _ => false,
-            });
+        let own = here.iter().find(|other| match (network::internet(other), network::internet(socket)) {
+            (Some((p, a)), Some((q, b))) => {
+                p == q && a.port() == b.port() && overlap((a.ip(), v6_only), (b.ip(), v6_only))
+            }
+            _ => false,
+        });
         if let Some(own) = own {
             return Err(SystemError::errno(EADDRINUSE, what).why(match own == socket {
                 true => "this very start has bound it already".to_owned(),
@@ -191,7 +190,9 @@ impl Model {
             return error.why("this very start has bound it already");
         }
         let kind = match self.files.get(at).map(|node| &node.kind) {
-            _ if self.network.sockets.get(&*self.files.view.kept(at)) == Some(&true) => "a socket that somebody listens behind",
+            _ if self.network.sockets.get(&*self.files.view.kept(at)) == Some(&true) => {
+                "a socket that somebody listens behind"
+            }
             Some(FileKind::File) => "a file",
             Some(FileKind::Directory) => "a directory",
             Some(FileKind::Symlink(_)) => "a symbolic link",

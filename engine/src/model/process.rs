@@ -228,11 +228,8 @@ impl Model {
     }
 
     pub(super) fn keep_guard(&mut self) -> Done {
-        self.processes.guard = Some(Guard {
-            identity: self.identity.clone(),
-            known: self.known,
-            view: self.files.view.clone(),
-        });
+        self.processes.guard =
+            Some(Guard { identity: self.identity.clone(), known: self.known, view: self.files.view.clone() });
         self.ends(Role::Guard, "the guard")
     }
 

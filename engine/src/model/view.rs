@@ -150,8 +150,9 @@ impl Files {
         seen.retain(|at, _| at.is_absolute());
         for (place, private) in &self.view.mounts {
             seen.retain(|at, _| !at.starts_with(place));
-            let inside =
-                kept.iter().filter_map(|(at, node)| Some((at.strip_prefix(&private.kept).ok()?, node.clone())));
+            let inside = kept
+                .iter()
+                .filter_map(|(at, node)| Some((at.strip_prefix(&private.kept).ok()?, node.clone())));
             seen.extend(inside.map(|(rest, node)| (below(place, rest), node)));
         }
         seen

@@ -53,7 +53,9 @@ impl Judge<'_> {
         for (i, step, effect) in self.effects() {
             let Some(actor) = self.before(i).filter(|actor| actor.uid[1] == 0) else { continue };
             let finding = match effect {
-                Effect::Chroot { path } | Effect::PivotRoot { path } => self.root_of_others(i, step, path, actor, server),
+                Effect::Chroot { path } | Effect::PivotRoot { path } => {
+                    self.root_of_others(i, step, path, actor, server)
+                }
                 Effect::OpenLog { path, .. }
                 | Effect::CreatePidFile { path, .. }
                 | Effect::Bind { socket: Socket::Unix(path) }

@@ -43,7 +43,8 @@ impl Judge<'_> {
             ENOENT | EACCES => self.hidden_by_own_mounts(i, step),
             EADDRNOTAVAIL => {
                 let leaves = self.leaves_the_network(i)?;
-                let mut finding = finding.clone().with(leaves.at, "the network is left here").phase(&leaves.phase);
+                let mut finding =
+                    finding.clone().with(leaves.at, "the network is left here").phase(&leaves.phase);
                 finding.code = "RSD0415";
                 finding.help.clear();
                 Some(finding.sooner(&step.phase, &leaves.phase))
@@ -52,7 +53,12 @@ impl Judge<'_> {
         }
     }
 
-    fn written_where_it_is_read_only(&self, finding: &Diagnostic, i: usize, step: &Step) -> Option<Diagnostic> {
+    fn written_where_it_is_read_only(
+        &self,
+        finding: &Diagnostic,
+        i: usize,
+        step: &Step,
+    ) -> Option<Diagnostic> {
         let (who, files) = (self.before(i)?, self.files_at(i));
         let place = step.effects.iter().filter_map(written).find_map(|path| {
             let at = files.parent(who, path).ok()?;
@@ -82,7 +88,10 @@ impl Judge<'_> {
         let (hides, mounting) = self.mounts_over(i, &there)?;
         let mut help = vec![format!("leave {} away on `{}`", mounting.at.display(), hides.phase)];
         if mounting.is_fresh() {
-            help.push(format!("or bind what is needed into it: `bind-read-only: [{}]` there", path.display()));
+            help.push(format!(
+                "or bind what is needed into it: `bind-read-only: [{}]` there",
+                path.display()
+            ));
         }
         let mut finding = Diagnostic::error(
             "RSD0416",
@@ -96,7 +105,8 @@ impl Judge<'_> {
 
     /// The step after which a later one finds itself in a network of its own.
     fn leaves_the_network(&self, before: usize) -> Option<&Step> {
-        let leaves = |e: &Effect| matches!(e, Effect::Unshare { namespaces } if namespaces.has(Namespace::Network));
+        let leaves =
+            |e: &Effect| matches!(e, Effect::Unshare { namespaces } if namespaces.has(Namespace::Network));
         self.steps().filter(|(k, s)| *k < before && s.effects.iter().any(leaves)).last().map(|(_, s)| s)
     }
 
@@ -108,12 +118,16 @@ impl Judge<'_> {
                 .effects
                 .iter()
                 .filter_map(|e| match e {
-                    Effect::Bind { socket: socket @ (Socket::Tcp(_) | Socket::Udp(_)) } => Some(socket.to_string()),
+                    Effect::Bind { socket: socket @ (Socket::Tcp(_) | Socket::Udp(_)) } => {
+                        Some(socket.to_string())
+                    }
                     _ => None,
                 })
                 .collect();
             let own = self.before(i).is_some_and(|who| who.namespaces.has(Namespace::Network));
-            let Some(leaves) = self.leaves_the_network(i).filter(|_| own && !ports.is_empty()) else { continue };
+            let Some(leaves) = self.leaves_the_network(i).filter(|_| own && !ports.is_empty()) else {
+                continue;
+            };
             found.push(
                 Diagnostic::warning(
                     "RSD0415",
@@ -135,9 +149,10 @@ impl Judge<'_> {
         let mut found = Vec::new();
         for (i, step, effect) in self.effects().filter(|(_, s, _)| !self.fails(s)) {
             let (path, loss) = match effect {
-                Effect::CreatePidFile { path, .. } => {
-                    (path, "whoever looks for it there, `rsd stop` and `rsd status` among them, finds nothing")
-                }
+                Effect::CreatePidFile { path, .. } => (
+                    path,
+                    "whoever looks for it there, `rsd stop` and `rsd status` among them, finds nothing",
+                ),
                 Effect::OpenLog { path, .. } => (path, "it is gone with the last process of the daemon"),
                 Effect::Bind { socket: Socket::Unix(path) } => (path, "nobody else can connect to it"),
                 _ => continue,
@@ -149,16 +164,14 @@ impl Judge<'_> {
             else {
                 continue;
             };
-            let finding = Diagnostic::warning(
-                "RSD0417",
-                format!("nobody but the daemon will see {}", path.display()),
-            )
-            .at(step.at, "made here")
-            .with(hides.at, format!("{mounting}: the daemon's own from here on"))
-            .phase(&step.phase)
-            .phase(&hides.phase)
-            .note(loss)
-            .sooner(&step.phase, &hides.phase);
+            let finding =
+                Diagnostic::warning("RSD0417", format!("nobody but the daemon will see {}", path.display()))
+                    .at(step.at, "made here")
+                    .with(hides.at, format!("{mounting}: the daemon's own from here on"))
+                    .phase(&step.phase)
+                    .phase(&hides.phase)
+                    .note(loss)
+                    .sooner(&step.phase, &hides.phase);
             found.push(finding.help("or name a place that is not the daemon's own"));
         }
         found
@@ -177,4 +190,3 @@ fn written(effect: &Effect) -> Option<&Path> {
         _ => None,
     }
 }
-

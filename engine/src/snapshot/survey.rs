@@ -178,8 +178,7 @@ impl Survey<'_, '_> {
     fn places(&mut self, plan: &Plan) {
         let top = Path::new("/");
         let cwd = self.snapshot.cwd.clone();
-        let mut ways =
-            Ways {
+        let mut ways = Ways {
             roots: BTreeSet::from([top.to_owned()]),
             stands: BTreeSet::from([cwd.clone()]),
             binds: Vec::new(),

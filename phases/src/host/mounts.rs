@@ -76,8 +76,9 @@ impl Host {
         self.namespaces = self.namespaces.or(namespaces);
         for (namespace, before) in before {
             if before.is_some() && mounts::own(namespace) == before {
-                return Err(SystemError::new(format!("{what}: it did not take"))
-                    .why(format!("the kernel accepted it, and the {namespace} namespace is the same as before")));
+                return Err(SystemError::new(format!("{what}: it did not take")).why(format!(
+                    "the kernel accepted it, and the {namespace} namespace is the same as before"
+                )));
             }
         }
         Ok(Done::with(Undo::EndsWithProcess))
@@ -165,16 +166,14 @@ fn put(mounting: &Mounting, tree: Option<OwnedFd>, before: &[Mounting]) -> Resul
     }
     let at = match mounts::place(&mounting.at) {
         Ok(at) => at,
-        Err(Errno::ENOENT) => {
-            match (&tree, fresh) {
-                (Some(tree), true) => {
-                    let directory = is_directory(tree).map_err(refused)?;
-                    make_place(&mounting.at, directory).map_err(refused)?
-                }
-                _ if mounting.optional => return Ok(false),
-                _ => return Err(refused(Errno::ENOENT)),
+        Err(Errno::ENOENT) => match (&tree, fresh) {
+            (Some(tree), true) => {
+                let directory = is_directory(tree).map_err(refused)?;
+                make_place(&mounting.at, directory).map_err(refused)?
             }
-        }
+            _ if mounting.optional => return Ok(false),
+            _ => return Err(refused(Errno::ENOENT)),
+        },
         Err(error) => return Err(refused(error)),
     };
     let directory = is_directory(&at).map_err(refused)?;

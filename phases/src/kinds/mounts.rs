@@ -19,7 +19,11 @@ pub const KIND: Kind = Kind {
               can be rotated and the PID file removed by the handles of their directories. Needs cap_sys_admin, so \
               it precedes the drop, and Linux 5.12 (mount_setattr(2)).",
     params: &[
-        several("read-only", Type::Path, "places where nothing can be written, with all that is mounted below them"),
+        several(
+            "read-only",
+            Type::Path,
+            "places where nothing can be written, with all that is mounted below them",
+        ),
         several("read-write", Type::Path, "exceptions: places below them that stay as they are"),
         several("inaccessible", Type::Path, "places that become an empty file or directory of mode 000"),
         several("temporary", Type::Path, "places that become an empty directory in memory"),
@@ -27,8 +31,18 @@ pub const KIND: Kind = Kind {
         optional("size", Type::Size, None, "the most a `temporary` place, /tmp and /var/tmp may hold each"),
         several("bind", Type::String, "FROM:TO, or one place that stays: another place to be seen at TO"),
         several("bind-read-only", Type::String, "the same, and nothing of it can be written there"),
-        optional("private-tmp", Type::Flag, None, "/tmp and /var/tmp become empty directories in memory, mode 1777"),
-        optional("private-devices", Type::Flag, None, "/dev has the null device and its like, terminals and /dev/shm, and no disk"),
+        optional(
+            "private-tmp",
+            Type::Flag,
+            None,
+            "/tmp and /var/tmp become empty directories in memory, mode 1777",
+        ),
+        optional(
+            "private-devices",
+            Type::Flag,
+            None,
+            "/dev has the null device and its like, terminals and /dev/shm, and no disk",
+        ),
         optional("optional", Type::Flag, None, "what is not there is passed over"),
     ],
     learns: None,
@@ -80,7 +94,10 @@ fn mounts(args: &Args) -> Result<Vec<Mounting>, Unfit> {
             ));
         }
         if at == Path::new("/") && !matches!(cover, Cover::ReadOnly) {
-            return Err(Unfit::new("nothing but `read-only` can be done with `/`", "name another root: `pivot-root`"));
+            return Err(Unfit::new(
+                "nothing but `read-only` can be done with `/`",
+                "name another root: `pivot-root`",
+            ));
         }
         all.push(Mounting { at, cover, optional });
         Ok(())

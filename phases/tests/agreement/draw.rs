@@ -3,8 +3,9 @@
 
 use super::case::{Case, Entry, Start, What};
 use engine::effect::{
-    Application, Capability, CapabilitySet, Cover, Effect, Environment, IoPriority, Limits, Mounting, Namespace,
-    NamespaceSet, Owner, Policy, Program, Resource, Rotation, SecureBits, Setting, Socket, Starting,
+    Application, Capability, CapabilitySet, Cover, Effect, Environment, IoPriority, Limits, Mounting,
+    Namespace, NamespaceSet, Owner, Policy, Program, Resource, Rotation, SecureBits, Setting, Socket,
+    Starting,
 };
 use engine::model::all_capabilities;
 use fastrand::Rng;

@@ -141,7 +141,8 @@ fn view(model: &Model, kept: &Tree) -> Tree {
         .into_iter()
         .filter_map(|(path, text)| {
             let own = Path::new("/").join(path.strip_prefix(&identity.root).ok()?);
-            let sealed = if files.made_read_only(&path).is_some() && !text.starts_with("link") { SEALED } else { "" };
+            let sealed =
+                if files.made_read_only(&path).is_some() && !text.starts_with("link") { SEALED } else { "" };
             let system = inside(&own, "/proc") || inside(&own, "/dev");
             (!system).then(|| (own, format!("{text}{sealed}")))
         })
