@@ -1,18 +1,21 @@
 //! This machine, looked at for a plan. Nothing on it is changed, and nothing is waited for.
 
-use super::network;
+use super::{interpreter, network};
 use crate::application::program;
 use crate::host::pid_file;
 use crate::python;
 use crate::sys::{lock::Holder, process};
-use engine::effect::Program;
-use engine::snapshot::{FileFact, FileKind, Listener, Lock, Machine, Mount, NoPython, Python, ReadOnly};
+use engine::effect::{Program, Socket};
+use engine::snapshot::{
+    FileFact, FileKind, Interpreter, Listener, Lock, Machine, Mount, NoPython, Python, ReadOnly,
+};
 use nix::unistd::{Gid, Uid};
 use rustix::fs::{AtFlags, CWD, FileType, StatVfsMountFlags, Statx, StatxFlags, statvfs, statx};
 use rustix::process::getgroups;
 use rustix::thread::set_thread_groups;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::io::ErrorKind;
 use std::net::IpAddr;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -134,6 +137,21 @@ impl Machine for This {
 
     fn program(&mut self, wanted: &Program) -> Option<PathBuf> {
         program::find(wanted).ok().map(|found| found.path)
+    }
+
+    fn interpreter(&mut self, path: &Path) -> Option<Interpreter> {
+        match interpreter::of(path) {
+            Ok(needs) => needs,
+            Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+                let owner = path.ancestors().find_map(|p| std::fs::symlink_metadata(p).ok())?;
+                as_another(&owner, || interpreter::of(path).ok()).flatten()
+            }
+            Err(_) => None,
+        }
+    }
+
+    fn no_address(&mut self, socket: &Socket) -> Option<i32> {
+        network::refused(socket).map(|errno| errno as i32)
     }
 
     fn python(&mut self, name: Option<&str>) -> Result<Python, NoPython> {
