@@ -244,7 +244,7 @@ impl System for Model {
         match news {
             News::Ready => self.processes.ready(),
             // Whoever holds the undo goes on, as it was when it was left behind.
-            News::Failed { .. } => self.identity = self.processes.fail(),
+            News::Failed { .. } => self.identity = self.processes.fail(&self.identity),
         }
         Undoer::Me
     }
