@@ -106,7 +106,7 @@ fn every_border(scene: &Scene, number: usize, wrong: &mut Vec<String>) -> Vec<Ro
             }
         }
         rows.push(Row {
-            matrix: "fail",
+            matrix: "fail".to_owned(),
             what: format!("{}, {}", scene.spec, described(scene.way)),
             way: (*how).to_owned(),
             tried: ended.values().sum(),

@@ -12,6 +12,7 @@ mod borders;
 #[path = "../system/kernel.rs"]
 #[allow(dead_code)]
 mod kernel;
+mod page;
 mod rows;
 #[path = "../system/sandbox.rs"]
 #[allow(dead_code)]

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 /// One line of the table.
 pub struct Row {
     /// which matrix: `fail`, `kill` …
-    pub matrix: &'static str,
+    pub matrix: String,
     /// the spec or the case
     pub what: String,
     /// who and how
@@ -15,6 +15,21 @@ pub struct Row {
     pub tried: usize,
     /// how they ended, in words, with how many did
     pub ended: Vec<(String, usize)>,
+}
+
+impl Row {
+    /// A line as [`keep`] writes it.
+    pub fn read(line: &str) -> Option<Row> {
+        let mut fields = line.split('\t').map(str::to_owned);
+        let (matrix, what, way) = (fields.next()?, fields.next()?, fields.next()?);
+        let tried = fields.next()?.parse().ok()?;
+        let one = |text: &str| {
+            let (n, how) = text.split_once(' ')?;
+            Some((how.to_owned(), n.parse().ok()?))
+        };
+        let ended = fields.next()?.split("; ").map(one).collect::<Option<_>>()?;
+        Some(Row { matrix, what, way, tried, ended })
+    }
 }
 
 pub fn place() -> PathBuf {
