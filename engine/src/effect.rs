@@ -5,6 +5,7 @@
 //! rsd changes anything, so simulating, running, undoing and explaining are readings of one list.
 
 mod environment;
+mod fault;
 mod identity;
 mod setting;
 mod standing;
@@ -12,6 +13,7 @@ mod start;
 mod touches;
 
 pub use environment::{Environment, matches as environment_matches};
+pub use fault::{Fault, Manner};
 pub use identity::{Capability, CapabilitySet, Identity, Ids};
 pub use setting::{IoPriority, Limits, Policy, Resource, SecureBits, Setting, Settings, Unit};
 pub use standing::Standing;
@@ -253,6 +255,8 @@ pub enum Effect {
         /// what it is, for people
         name: String,
     },
+    /// Fail, as it was asked for. Nothing is changed by it.
+    Fail(Fault),
 }
 
 impl Effect {
@@ -341,6 +345,7 @@ impl fmt::Display for Effect {
             Effect::Remove { path, .. } => write!(f, "remove {}", path.display()),
             Effect::Unbind { socket, .. } => write!(f, "close {socket}"),
             Effect::End { name, .. } => write!(f, "end {name}"),
+            Effect::Fail(fault) => write!(f, "{fault}"),
         }
     }
 }

@@ -206,6 +206,7 @@ impl System for Model {
             Effect::End { handle, name } => {
                 self.as_whoever_made(*handle, Whose::Processes, |model| model.end(*handle, name))
             }
+            Effect::Fail(fault) => fault.answer(),
         };
         done.map(Performed::Done)
     }
