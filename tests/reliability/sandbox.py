@@ -32,10 +32,11 @@ def possible():
     return None if said.returncode == 0 else f"the kernel refuses new namespaces: {said.stderr.strip()}"
 
 
-def enter(keep=()):
+def enter(keep=(), descriptors=()):
     """Returns in the new place. In the old one it does not return: the exit code is the inner one's.
 
-    `keep` names directories of this machine, below those that are hidden, that the script still needs.
+    `keep` names directories of this machine, below those that are hidden, that the script still needs;
+    `descriptors` are open ones that it needs.
     """
     if os.environ.get(INSIDE) is None:
         why = possible()
@@ -46,7 +47,7 @@ def enter(keep=()):
             command += ["--kill-child=SIGKILL", "--propagation", "private", "--"]
             command += [sys.executable, "-B", *sys.argv]
             place = {INSIDE: kept, INSIDE + "_KEEP": os.pathsep.join(str(path) for path in keep)}
-            sys.exit(subprocess.run(command, env={**os.environ, **place}, close_fds=False).returncode)
+            sys.exit(subprocess.run(command, env={**os.environ, **place}, pass_fds=descriptors).returncode)
     if os.getpid() == 1:
         child = os.fork()
         while child:

@@ -247,11 +247,10 @@ def main():
         # The report is opened here, where the path means what it says.
         handle = os.environ.get("RSD_SOAK_REPORT")
         if arguments.report and handle is None:
-            fd = os.open(arguments.report, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
-            os.set_inheritable(fd, True)
-            os.environ["RSD_SOAK_REPORT"] = str(fd)
+            handle = os.open(arguments.report, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+            os.environ["RSD_SOAK_REPORT"] = str(handle)
         arguments.rsd = os.path.abspath(arguments.rsd)
-        sandbox.enter(keep=[ROOT, arguments.rsd])
+        sandbox.enter(keep=[ROOT, arguments.rsd], descriptors=[int(handle)] if handle else [])
         report = Soak(arguments.rsd).run(arguments.seconds or round(arguments.minutes * 60))
         if handle is not None:
             os.write(int(handle), json.dumps(report, indent=1).encode())

@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Debian's packages for the tests. Sourced. Debian starts a server when it installs it, unless
 # /usr/sbin/policy-rc.d says no.
 
