@@ -295,7 +295,8 @@ fn written_by_others(sources: &Sources) -> Vec<Diagnostic> {
     if !nix::unistd::geteuid().is_root() {
         return Vec::new();
     }
-    let files = sources.names().filter(|name| !name.starts_with(['<', '\0']) && !name.starts_with("builtin:"));
+    let files =
+        sources.names().filter(|name| !name.starts_with(['<', '\0']) && !name.starts_with("builtin:"));
     let refused = |name: &str| {
         let finding = |what: &str| {
             Diagnostic::error("RSD0116", format!("the spec {name} {what}")).in_file(name).help(
@@ -315,9 +316,7 @@ fn written_by_others(sources: &Sources) -> Vec<Diagnostic> {
                         .note(format!("{open}")),
                 )
             }
-            Err(error) => {
-                Some(finding(&format!("cannot be told to be root's alone: {error}")))
-            }
+            Err(error) => Some(finding(&format!("cannot be told to be root's alone: {error}"))),
         }
     };
     files.filter_map(refused).collect()

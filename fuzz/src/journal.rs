@@ -3,7 +3,7 @@
 use super::machine::number;
 use super::{harmless, is_json};
 use engine::timeline::history::History;
-use engine::timeline::{Reader, Timeline, glance, read};
+use engine::timeline::{Reader, SCHEMA, Timeline, What, glance, read};
 use engine::view::chrome::{self, ChromeOptions};
 use engine::view::diff::{self, Diff};
 use engine::view::follow::{Against, Follow};
@@ -36,7 +36,9 @@ pub fn holds(data: &[u8]) {
     }
     let (again, problems) = read(&written);
     assert_eq!(again, events, "events come back as they were");
-    assert!(problems.is_empty(), "what rsd writes it reads: {problems:?}");
+    if matches!(events.first().map(|e| &e.what), Some(What::Run { schema: SCHEMA, .. })) {
+        assert!(problems.is_empty(), "what rsd writes it reads: {problems:?}");
+    }
     let end = data.len().min(2_000);
     glance(&data[..end], &data[data.len() - end..]);
     forms(&timeline, &so_far, number(data));

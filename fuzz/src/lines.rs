@@ -21,7 +21,8 @@ pub fn mutate(data: &mut [u8], size: usize, most: usize, seed: u32) -> Option<us
             2 => lines.swap(at, other),
             3 => {
                 // the end of another line, behind what both have of a key
-                let cut = |line: &[u8]| line.iter().position(|b| *b == b':').map_or(line.len() / 2, |n| n + 1);
+                let cut =
+                    |line: &[u8]| line.iter().position(|b| *b == b':').map_or(line.len() / 2, |n| n + 1);
                 let tail = lines[other][cut(&lines[other])..].to_vec();
                 let cut = cut(&lines[at]);
                 lines[at].truncate(cut);

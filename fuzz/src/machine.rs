@@ -87,9 +87,10 @@ impl Machine for Paper {
         };
         let fact = match (name, chance % 13) {
             (b"", _) => return (fact(FileKind::Directory, 0, 0o755), Some(Mount::default())),
-            (b"etc" | b"usr" | b"var" | b"run" | b"bin" | b"dev" | b"proc" | b"lib" | b"self" | b"srv", _) => {
-                fact(FileKind::Directory, 0, 0o755)
-            }
+            (
+                b"etc" | b"usr" | b"var" | b"run" | b"bin" | b"dev" | b"proc" | b"lib" | b"self" | b"srv",
+                _,
+            ) => fact(FileKind::Directory, 0, 0o755),
             (b"tmp" | b"shm", _) => fact(FileKind::Directory, 0, 0o1777),
             (b"here", _) => fact(FileKind::Directory, 1000, 0o755),
             (_, 0 | 1) => None,
@@ -151,7 +152,11 @@ impl Machine for Paper {
     fn port(&mut self, port: u16) -> Vec<Listener> {
         let protocol = if port.is_multiple_of(2) { Protocol::Tcp } else { Protocol::Udp };
         let address = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
-        if port.is_multiple_of(10) { vec![Listener { protocol, address, v6_only: false }] } else { Vec::new() }
+        if port.is_multiple_of(10) {
+            vec![Listener { protocol, address, v6_only: false }]
+        } else {
+            Vec::new()
+        }
     }
 
     fn unprivileged_port(&mut self) -> u16 {

@@ -28,8 +28,7 @@ pub fn holds(data: &[u8]) {
 /// As a program would write it.
 fn printed(message: &Message) -> Vec<u8> {
     let mut lines: Vec<String> = Vec::new();
-    let flags =
-        [("READY", message.ready), ("RELOADING", message.reloading), ("STOPPING", message.stopping)];
+    let flags = [("READY", message.ready), ("RELOADING", message.reloading), ("STOPPING", message.stopping)];
     lines.extend(flags.iter().filter(|(_, set)| *set).map(|(name, _)| format!("{name}=1")));
     lines.extend(message.alive.then(|| "WATCHDOG=1".to_owned()));
     lines.extend(message.trigger.then(|| "WATCHDOG=trigger".to_owned()));

@@ -66,7 +66,8 @@ impl Line {
 pub fn holds(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     let mut fetch = |name: &str, _: Option<&str>| -> Result<(String, String), String> {
-        let builtin = BUILTIN.iter().find(|(n, _)| *n == name).map(|(n, text)| (format!("builtin:{n}"), *text));
+        let builtin =
+            BUILTIN.iter().find(|(n, _)| *n == name).map(|(n, text)| (format!("builtin:{n}"), *text));
         match builtin {
             Some((name, builtin)) => Ok((name, builtin.to_owned())),
             None if name == "spec.yaml" => Ok((name.to_owned(), text.to_owned())),

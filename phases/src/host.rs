@@ -12,7 +12,7 @@ mod settings;
 
 use crate::application::{self, Application as Hosted, Around, Listening, ReadTimeline};
 use crate::log::{Log, Shared};
-use crate::sys::{channel::Channel, failed, identity, io_failed, process};
+use crate::sys::{channel::Channel, failed, identity, io_failed, process, walk};
 use engine::effect::{
     Application, CapabilitySet, Done, Effect, ErrorKind, Facts, Handle, Identity, News, Performed, Program,
     Rotation, Standing, Starting, System, SystemError, Undo, Undoer, Verdict,
@@ -294,13 +294,11 @@ impl Host {
         // From a directory that the present root does not reach it leads there, not below that root.
         let cwd = if path.is_relative() { identity::cwd() } else { PathBuf::new() };
         let outside = cwd.strip_prefix("(unreachable)").ok().map(|cwd| Path::new("/").join(cwd).join(path));
-        nix::unistd::chroot(path).map_err(|e| {
-            let error = failed(e, format!("chroot {}", path.display()));
-            if e == nix::errno::Errno::EPERM {
-                error.lacks(engine::effect::Capability::SysChroot)
-            } else {
-                error
-            }
+        walk::chroot(path).map_err(|refused| match refused.errno() {
+            nix::errno::Errno::EPERM => refused
+                .about(format!("chroot {}", path.display()))
+                .lacks(engine::effect::Capability::SysChroot),
+            _ => refused.about(format!("chroot {}", path.display())),
         })?;
         self.root_inode = identity::root_inode().map_err(|e| failed(e, "look at the new root directory"))?;
         let inside = inside.strip_prefix("/").unwrap_or(&inside);
