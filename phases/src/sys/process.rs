@@ -5,7 +5,7 @@ use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::unistd::{ForkResult, Pid};
 use std::fs::File;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
@@ -155,11 +155,32 @@ pub fn handed_sockets() -> u32 {
     }
 }
 
-/// Closes every descriptor above 2 that the caller left open, but for that many from 3 up.
-pub fn close_inherited(but: u32) -> Result<(), Errno> {
-    // SAFETY: nothing of ours is open above 2 yet; close_range(2) takes plain numbers.
-    let result = unsafe { nix::libc::syscall(nix::libc::SYS_close_range, 3 + but, u32::MAX, 0u32) };
-    Errno::result(result).map(drop)
+/// Whether the caller left that descriptor open.
+pub fn is_open(fd: u32) -> bool {
+    // SAFETY: fcntl(2) with F_GETFD takes plain numbers.
+    i32::try_from(fd).is_ok_and(|fd| unsafe { nix::libc::fcntl(fd, nix::libc::F_GETFD) } != -1)
+}
+
+/// Closes every descriptor above 2 that the caller left open, but for that many from 3 up, and `keep`, which
+/// gets another number and is closed on exec.
+pub fn close_inherited(but: u32, keep: Option<u32>) -> Result<Option<OwnedFd>, Errno> {
+    let first = 3 + but;
+    let close = |from: u32, to: u32| {
+        // SAFETY: nothing of ours is open above 2 yet but the copy below, which is left out; close_range(2)
+        // takes plain numbers.
+        Errno::result(unsafe { nix::libc::syscall(nix::libc::SYS_close_range, from, to, 0u32) }).map(drop)
+    };
+    let Some(keep) = keep else { return close(first, u32::MAX).map(|()| None) };
+    // SAFETY: fcntl(2) with F_DUPFD_CLOEXEC takes plain numbers.
+    let copy = unsafe { nix::libc::fcntl(keep as i32, nix::libc::F_DUPFD_CLOEXEC, first) };
+    let copy = Errno::result(copy)?;
+    // SAFETY: the kernel has just made it for us alone.
+    let kept = unsafe { OwnedFd::from_raw_fd(copy) };
+    if copy as u32 > first {
+        close(first, copy as u32 - 1)?;
+    }
+    close(copy as u32 + 1, u32::MAX)?;
+    Ok(Some(kept))
 }
 
 /// Closes every descriptor above 2 but these, whoever has opened it.
