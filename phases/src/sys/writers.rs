@@ -107,6 +107,16 @@ fn handed(link: &Path, rest: &[PathBuf]) -> io::Result<Option<Metadata>> {
     Ok((!rest.is_empty() || !own).then_some(meta))
 }
 
+/// Whether another than root and this process may lead the way to the directory of `path` elsewhere. What
+/// cannot be looked at counts as if.
+pub fn on_the_way(path: &Path) -> bool {
+    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let found = of(dir);
+    // In a sticky directory what stands on the way keeps its place; the name is looked at by who makes it.
+    let keeps = |open: &Open| !open.theirs && open.mode & S_ISVTX != 0;
+    found.map_or(true, |found| found.is_some_and(|open| !keeps(&open)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
