@@ -92,7 +92,7 @@ fn end_all(line: &str) {
     for pid in kernel::running(line) {
         let keeper = find(pid).map_or(0, |p| p.parent());
         for pid in [keeper, pid].into_iter().filter(|pid| *pid > 1) {
-            kernel::kill(pid, Signal::SIGTERM);
+            let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), Signal::SIGTERM);
         }
     }
     eventually("the daemons are gone", || kernel::running(line).is_empty().then_some(()));
@@ -130,7 +130,7 @@ fn directories_that_are_swapped_lead_root_nowhere() {
             canary.sings(&format!("start {n}: {out:#?}"));
             up += usize::from(out.code == 0);
             for keeper in kernel::running("sleep 1401").iter().filter_map(|p| Some(find(*p)?.parent())) {
-                kernel::kill(keeper, Signal::SIGUSR1);
+                let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(keeper), Signal::SIGUSR1);
             }
             for command in ["reload", "status", "logs", "stop"] {
                 let out = world.rsd(&[&[command], named, &["--", "x"]].concat());
@@ -665,7 +665,10 @@ fn nothing_of_the_callers_environment_or_descriptors_comes_through() {
                         ["/", "/sys", "/etc/shadow", "/mnt/work/leak"].iter().any(|l| fd == Path::new(l));
                     assert!(!leaked || seen.uid() == 0, "{pid}: {}", fd.display());
                 }
-                assert!(seen.uid() == 0 || kernel::link(pid, "cwd") == Path::new("/"), "{pid} stays where the caller was");
+                assert!(
+                    seen.uid() == 0 || kernel::link(pid, "cwd") == Path::new("/"),
+                    "{pid} stays where the caller was"
+                );
             }
             crate::start::has_three_descriptors(program);
             world.fine(&[
@@ -689,31 +692,32 @@ fn nothing_of_the_callers_environment_or_descriptors_comes_through() {
 fn nothing_leads_out_of_a_jail() {
     diverging("attacks::nothing_leads_out_of_a_jail", Needs::Root, |world| {
         let jail = world.directory("jail", 0, 0o755);
-        world.directory("jail/logs", SVC, 0o755);
-        world.file(
-            "j.yaml",
-            "rsd: 1\nname: j\nextends: twistd\norder: [daemonize, openPIDFile, chroot, chdir]\n",
-            0o644,
-        );
+        for dir in ["usr", "proc", "logs"] {
+            world.directory(&format!("jail/{dir}"), 0, 0o755);
+        }
+        for (link, to) in [("bin", "usr/bin"), ("lib", "usr/lib"), ("lib64", "usr/lib64")] {
+            symlink(to, jail.join(link)).expect("a link");
+        }
+        sh("mount", &["--bind", "/usr", &world.text("jail/usr")]);
         let script = format!(
-            "exec 7</ 8</etc; cd /proc/self/fd/8; exec {} run --spec {1}/j.yaml --chroot {1}/jail --uid svc --pidfile {1}/j.pid -l {1}/jail/logs/j.log",
+            "exec 7</ 8</etc; cd /proc/self/fd/8; exec {} run --spec daemon --user svc --chroot {1}/jail --pidfile {1}/j.pid --logfile {1}/log/j.log -- sleep 1411",
             binary().display(),
             world.dir.display()
         );
         let out = done(world.command("bash").args(["-c", &script]));
         assert_eq!(out.code, 0, "{out:#?}");
-        let pid = world.pid("j.pid");
-        let mut all = kernel::children(pid);
-        all.push(pid);
-        for pid in all.into_iter().filter(|pid| process(*pid).uid() != 0) {
-            assert_eq!((kernel::link(pid, "root"), kernel::link(pid, "cwd")), (jail.clone(), jail.clone()));
-            for fd in process(pid).descriptors().into_values() {
-                let outside = fs::metadata(&fd).is_ok_and(|m| m.is_dir()) && !fd.starts_with(&jail);
-                assert!(!outside, "{pid} has {} open", fd.display());
-            }
+        let keeper = world.pid("j.pid");
+        let program = eventually("it sleeps", || kernel::running("sleep 1411").first().copied());
+        assert_eq!(
+            (kernel::link(program, "root"), kernel::link(program, "cwd")),
+            (jail.clone(), jail.clone())
+        );
+        crate::start::has_three_descriptors(program);
+        for fd in process(program).descriptors().into_values() {
+            assert!(!fs::metadata(&fd).is_ok_and(|m| m.is_dir()), "{} is open", fd.display());
         }
-        kernel::kill(pid, Signal::SIGTERM);
-        eventually("it is gone", || kernel::gone(pid).then_some(()));
+        kernel::kill(keeper, Signal::SIGTERM);
+        eventually("it is gone", || kernel::gone(keeper).then_some(()));
     });
 }
 

@@ -89,9 +89,7 @@ fn listen_at(path: &Path, socket: &Socket) -> Result<(OwnedFd, Name, bool), Syst
     let (dir, name) = pid_file::open_parent(path)?;
     let same = |a: FileStat, b: FileStat| (a.st_dev, a.st_ino) == (b.st_dev, b.st_ino);
     match (fstat(&before), fstat(&dir), look(&dir, &name)) {
-        (Ok(then), Ok(now), Ok(stat)) if same(then, now) => {
-            Ok((listener, Name { dir, name, stat }, stale))
-        }
+        (Ok(then), Ok(now), Ok(stat)) if same(then, now) => Ok((listener, Name { dir, name, stat }, stale)),
         (_, _, Err(error)) => Err(failed(error, format!("keep {}", path.display()))),
         _ => Err(moved(&what())),
     }
