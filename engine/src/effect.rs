@@ -5,6 +5,7 @@
 //! rsd changes anything, so simulating, running, undoing and explaining are readings of one list.
 
 mod environment;
+mod fault;
 mod identity;
 mod setting;
 mod standing;
@@ -12,6 +13,7 @@ mod start;
 mod touches;
 
 pub use environment::{Environment, matches as environment_matches};
+pub use fault::{Fault, Manner};
 pub use identity::{Capability, CapabilitySet, Identity, Ids};
 pub use setting::{IoPriority, Limits, Policy, Resource, SecureBits, Setting, Settings, Unit};
 pub use standing::Standing;
@@ -103,6 +105,22 @@ pub enum Socket {
     Udp(SocketAddr),
     /// a stream listener at a path
     Unix(PathBuf),
+}
+
+impl Socket {
+    /// The same address, with a port that the kernel chooses.
+    pub fn any_port(&self) -> Socket {
+        let any = |address: &SocketAddr| {
+            let mut any = *address;
+            any.set_port(0);
+            any
+        };
+        match self {
+            Socket::Tcp(address) => Socket::Tcp(any(address)),
+            Socket::Udp(address) => Socket::Udp(any(address)),
+            Socket::Unix(path) => Socket::Unix(path.clone()),
+        }
+    }
 }
 
 impl fmt::Display for Socket {
@@ -237,6 +255,8 @@ pub enum Effect {
         /// what it is, for people
         name: String,
     },
+    /// Fail, as it was asked for. Nothing is changed by it.
+    Fail(Fault),
 }
 
 impl Effect {
@@ -325,6 +345,7 @@ impl fmt::Display for Effect {
             Effect::Remove { path, .. } => write!(f, "remove {}", path.display()),
             Effect::Unbind { socket, .. } => write!(f, "close {socket}"),
             Effect::End { name, .. } => write!(f, "end {name}"),
+            Effect::Fail(fault) => write!(f, "{fault}"),
         }
     }
 }

@@ -1,9 +1,9 @@
 //! A machine on paper: it answers anything, and always the same.
 
-use engine::effect::{CapabilitySet, Identity, Program};
+use engine::effect::{CapabilitySet, Identity, Program, Socket};
 use engine::snapshot::{
-    FileFact, FileKind, Group, Listener, Lock, Machine, Mount, NoPython, Protocol, Python, ReadOnly,
-    Snapshot, User,
+    FileFact, FileKind, Group, Interpreter, Listener, Lock, Machine, Mount, NoPython, Protocol, Python,
+    ReadOnly, Snapshot, User,
 };
 use std::ffi::OsString;
 use std::net::{IpAddr, Ipv4Addr};
@@ -118,6 +118,19 @@ impl Machine for Paper {
             _ if word.starts_with('/') => Some(PathBuf::from(word)),
             _ => Some(Path::new("/usr/bin").join(word)),
         }
+    }
+
+    fn interpreter(&mut self, path: &Path) -> Option<Interpreter> {
+        match number(path.as_os_str().as_bytes()) % 5 {
+            0 => None,
+            1 => Some(Interpreter { path: path.to_owned(), script: true }),
+            2 => Some(Interpreter { path: path.with_extension("sh"), script: true }),
+            _ => Some(Interpreter { path: PathBuf::from("/lib64/ld-linux-x86-64.so.2"), script: false }),
+        }
+    }
+
+    fn no_address(&mut self, socket: &Socket) -> Option<i32> {
+        number(socket.to_string().as_bytes()).is_multiple_of(9).then_some(99)
     }
 
     fn python(&mut self, name: Option<&str>) -> Result<Python, NoPython> {

@@ -5,6 +5,7 @@ mod bind_as;
 mod credential;
 mod daemonize;
 mod directories;
+mod fail;
 mod guard;
 mod holder;
 pub mod pid_file;
@@ -31,7 +32,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions};
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// What this process is in the run.
@@ -107,18 +108,6 @@ pub struct DropStep {
     uid: u32,
     gid: u32,
     groups: Vec<u32>,
-}
-
-/// A path without `.` and `..`, as the names in it say.
-fn plain(path: &Path) -> PathBuf {
-    path.components().fold(PathBuf::new(), |mut plain, part| {
-        match part {
-            Component::ParentDir => drop(plain.pop()),
-            Component::CurDir => {}
-            part => plain.push(part),
-        }
-        plain
-    })
 }
 
 impl DropStep {
@@ -328,7 +317,11 @@ impl Host {
         let inside = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
         // From a directory that the present root does not reach it leads there, not below that root.
         let cwd = if path.is_relative() { identity::cwd() } else { PathBuf::new() };
-        let outside = cwd.strip_prefix("(unreachable)").ok().map(|cwd| Path::new("/").join(cwd).join(path));
+        let outside = cwd.strip_prefix("(unreachable)").ok().map(|cwd| {
+            let cwd = Path::new("/").join(cwd);
+            let named = walk::named_outside(path, &cwd, (&self.root, self.root_inode));
+            named.unwrap_or_else(|| cwd.join(path))
+        });
         walk::chroot(path).map_err(|refused| match refused.errno() {
             nix::errno::Errno::EPERM => refused
                 .about(format!("chroot {}", path.display()))
@@ -338,7 +331,7 @@ impl Host {
         self.root_inode = identity::root_inode().map_err(|e| failed(e, "look at the new root directory"))?;
         let inside = inside.strip_prefix("/").unwrap_or(&inside);
         match outside {
-            Some(outside) => self.root = plain(&outside),
+            Some(outside) => self.root = outside,
             None if inside.as_os_str().is_empty() => {}
             None => self.root.push(inside),
         }
@@ -610,6 +603,7 @@ impl System for Host {
                 Ok(Done::with(Undo::Nothing))
             }
             Effect::End { handle, name } => self.end(*handle, name),
+            Effect::Fail(fault) => fail::fail(fault),
         };
         done.map(Performed::Done)
     }

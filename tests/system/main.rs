@@ -17,6 +17,7 @@ mod jail;
 mod journal;
 mod kernel;
 mod killed;
+mod leftover;
 mod managers;
 mod replace;
 mod safe;

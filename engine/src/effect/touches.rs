@@ -188,7 +188,7 @@ impl Effect {
                 touch(State::Address(socket), Writes);
                 touch(Sockets, Writes);
             }
-            Effect::End { .. } => {}
+            Effect::End { .. } | Effect::Fail(_) => {}
         }
     }
 }

@@ -5,7 +5,9 @@ use super::{DropStep, Host, Role, say};
 use crate::notify::Manager;
 use crate::sys::channel;
 use crate::sys::{failed, process};
-use engine::effect::{Done, Effect, End, ErrorKind, News, Performed, SystemError, Undo, Undoer, Verdict};
+use engine::effect::{
+    Done, Effect, End, ErrorKind, Manner, News, Performed, SystemError, Undo, Undoer, Verdict,
+};
 use engine::timeline::{Divergence, Failure, What};
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
@@ -386,7 +388,12 @@ impl Host {
 
 /// True for the effects that undo is made of.
 fn takes_back(effect: &Effect) -> bool {
-    matches!(effect, Effect::Remove { .. } | Effect::Unbind { .. } | Effect::End { .. })
+    match effect {
+        Effect::Remove { .. } | Effect::Unbind { .. } | Effect::End { .. } => true,
+        // Whoever speaks may have it say that something is left, and neither kill nor hang this process.
+        Effect::Fail(fault) => fault.manner == Manner::Error,
+        _ => false,
+    }
 }
 
 fn cut(text: &str, most: usize) -> String {
