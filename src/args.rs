@@ -132,6 +132,10 @@ fn restart(spec: Option<&Spec>) -> Command {
 
 fn reload(spec: Option<&Spec>) -> Command {
     of_a_spec("reload", "Open the log anew and send HUP to the program, which must know that signal", spec)
+        .arg(
+            value("signal", "SIGNAL", "Send the program this instead: what it knows as the signal to reload")
+                .default_value("HUP"),
+        )
 }
 
 fn logs(spec: Option<&Spec>) -> Command {

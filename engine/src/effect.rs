@@ -107,6 +107,22 @@ pub enum Socket {
     Unix(PathBuf),
 }
 
+impl Socket {
+    /// The same address, with a port that the kernel chooses.
+    pub fn any_port(&self) -> Socket {
+        let any = |address: &SocketAddr| {
+            let mut any = *address;
+            any.set_port(0);
+            any
+        };
+        match self {
+            Socket::Tcp(address) => Socket::Tcp(any(address)),
+            Socket::Udp(address) => Socket::Udp(any(address)),
+            Socket::Unix(path) => Socket::Unix(path.clone()),
+        }
+    }
+}
+
 impl fmt::Display for Socket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

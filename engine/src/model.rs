@@ -23,7 +23,7 @@ use crate::effect::{
     Socket, Standing, System, SystemError, Undo, Undoer, Verdict,
 };
 use crate::plan::Plan;
-use crate::snapshot::{FileKind, NoPython, Python, Restrictions, Snapshot};
+use crate::snapshot::{FileKind, Interpreter, NoPython, Python, Restrictions, Snapshot};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -43,6 +43,7 @@ pub struct Model {
     processes: process::Processes,
     files: Files,
     programs: BTreeMap<String, Option<PathBuf>>,
+    interpreters: BTreeMap<PathBuf, Interpreter>,
     pythons: BTreeMap<String, Result<Python, NoPython>>,
     network: ports::Network,
     restrictions: Restrictions,
@@ -72,6 +73,7 @@ impl Model {
             processes: process::Processes::new(&snapshot.identity),
             files: Files::new(snapshot),
             programs: snapshot.programs.clone(),
+            interpreters: snapshot.interpreters.clone(),
             pythons: snapshot.pythons.clone(),
             network: ports::Network::new(snapshot),
             restrictions: snapshot.restrictions.clone(),
@@ -247,7 +249,7 @@ impl System for Model {
         match news {
             News::Ready => self.processes.ready(),
             // Whoever holds the undo goes on, as it was when it was left behind.
-            News::Failed { .. } => self.identity = self.processes.fail(),
+            News::Failed { .. } => self.identity = self.processes.fail(&self.identity),
         }
         Undoer::Me
     }

@@ -16,6 +16,7 @@ mod jail;
 mod journal;
 mod kernel;
 mod killed;
+mod leftover;
 mod managers;
 mod replace;
 mod safe;

@@ -58,6 +58,9 @@ fn explain(socket: &Socket, error: &std::io::Error) -> SystemError {
     let mut error = io_failed(error, format!("bind {socket}"));
     match error.errno {
         Some(98) => error.help("see who has it: `ss -lntup`; or choose another address"),
+        Some(99) => error.why("no interface of this machine has that address").help(
+            "see those that it has: `ip address`; one that comes a little later is waited for where the phase is retried (`on-failure`)",
+        ),
         Some(13) => {
             error.lacks = Some(Capability::NetBindService);
             error.help("bind it before the drop, or choose a port from 1024 up")

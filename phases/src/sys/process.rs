@@ -307,15 +307,28 @@ pub fn signal(pidfd: impl AsFd, signal: Signal) -> Result<bool, Errno> {
     }
 }
 
-/// Whether that is a unix socket that nobody listens behind. Whoever does is not disturbed: a
-/// datagram socket is refused by a stream listener without a word to it (unix(7), EPROTOTYPE).
+/// Whether that is a unix socket that nobody listens behind, for all that this process can tell.
 pub fn is_stale_socket(path: &std::path::Path) -> bool {
+    has_listener(path) == Ok(Some(false))
+}
+
+/// Whether somebody listens behind a unix socket; `None` where the path is none. Whoever does is not
+/// disturbed: a datagram socket is refused by a stream listener without a word to it (unix(7), EPROTOTYPE).
+///
+/// EACCES: this process may not look.
+pub fn has_listener(path: &std::path::Path) -> Result<Option<bool>, Errno> {
     use std::os::unix::fs::FileTypeExt;
-    let is_socket = std::fs::symlink_metadata(path).is_ok_and(|m| m.file_type().is_socket());
-    is_socket
-        && std::os::unix::net::UnixDatagram::unbound()
-            .and_then(|probe| probe.connect(path))
-            .is_err_and(|e| e.raw_os_error() == Some(nix::libc::ECONNREFUSED))
+    let denied = |e: &std::io::Error| e.raw_os_error() == Some(nix::libc::EACCES);
+    match std::fs::symlink_metadata(path) {
+        Ok(meta) if meta.file_type().is_socket() => {}
+        Err(error) if denied(&error) => return Err(Errno::EACCES),
+        _ => return Ok(None),
+    }
+    match std::os::unix::net::UnixDatagram::unbound().and_then(|probe| probe.connect(path)) {
+        Err(error) if denied(&error) => Err(Errno::EACCES),
+        Err(error) if error.raw_os_error() == Some(nix::libc::ECONNREFUSED) => Ok(Some(false)),
+        _ => Ok(Some(true)),
+    }
 }
 
 /// Opens a file for reading without waiting: a FIFO without a writer does not hang.
