@@ -3,6 +3,7 @@
 //! effects of a start-up reach (path_resolution(7), capabilities(7), credentials(7)).
 
 mod application;
+mod confine;
 mod credential;
 mod directories;
 mod files;
@@ -37,6 +38,8 @@ const EINVAL: i32 = 22;
 #[derive(Clone, Debug)]
 pub struct Model {
     identity: Identity,
+    /// what was taken away from it
+    confined: confine::Confined,
     settings: Settings,
     /// how low its oom score may go without CAP_SYS_RESOURCE
     oom_floor: i32,
@@ -44,6 +47,10 @@ pub struct Model {
     files: Files,
     programs: BTreeMap<String, Option<PathBuf>>,
     pythons: BTreeMap<String, Result<Python, NoPython>>,
+    /// what is executed besides, where a program is
+    interpreters: BTreeMap<PathBuf, PathBuf>,
+    /// the version of Landlock that the kernel has, 0 for none
+    landlock: Option<u32>,
     network: ports::Network,
     restrictions: Restrictions,
     listening: Vec<Socket>,
@@ -67,12 +74,15 @@ impl Model {
     pub fn new(snapshot: &Snapshot) -> Self {
         Model {
             identity: snapshot.identity.clone(),
+            confined: confine::Confined::default(),
             settings: snapshot.settings.clone(),
             oom_floor: snapshot.settings.oom_score.min(0),
             processes: process::Processes::new(&snapshot.identity),
             files: Files::new(snapshot),
             programs: snapshot.programs.clone(),
             pythons: snapshot.pythons.clone(),
+            interpreters: snapshot.interpreters.clone(),
+            landlock: snapshot.landlock,
             network: ports::Network::new(snapshot),
             restrictions: snapshot.restrictions.clone(),
             listening: Vec::new(),
@@ -165,6 +175,7 @@ impl System for Model {
 
     fn perform(&mut self, effect: &Effect) -> Result<Performed, SystemError> {
         self.clock += 1_000;
+        self.lets_through(effect)?;
         let done = match effect {
             Effect::CheckPidFile { path } => self.check_pid_file(path),
             Effect::OpenLog { path, owner, mode, .. } => self.open_log(path, *owner, *mode),
@@ -244,7 +255,7 @@ impl System for Model {
         match news {
             News::Ready => self.processes.ready(),
             // Whoever holds the undo goes on, as it was when it was left behind.
-            News::Failed { .. } => self.identity = self.processes.fail(),
+            News::Failed { .. } => (self.identity, self.confined) = self.processes.fail(),
         }
         Undoer::Me
     }
@@ -257,6 +268,7 @@ impl System for Model {
         let Some(guard) = self.processes.guard() else { return false };
         self.identity = guard.identity;
         self.known = guard.known;
+        self.confined = guard.confined;
         true
     }
 

@@ -212,6 +212,13 @@ pub struct Snapshot {
     /// whether links in directories such as /tmp are followed for their owner only
     /// (`fs.protected_symlinks`); `None`: nobody asked
     pub protected_symlinks: Option<bool>,
+    /// programs, and what the kernel executes besides for each: the interpreter that its first line names, or
+    /// its dynamic loader; asked for where Landlock is to be put on
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty", with = "text::path_map")]
+    pub interpreters: BTreeMap<PathBuf, PathBuf>,
+    /// the version of Landlock that the kernel has, 0 for none; `None`: nobody asked
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub landlock: Option<u32>,
 }
 
 impl Snapshot {

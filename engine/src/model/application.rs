@@ -168,7 +168,10 @@ impl Model {
     pub(super) fn start_application(&mut self) -> Result<Done, SystemError> {
         let what = "start the application";
         let loaded = self.loaded(what)?;
-        let Some(word) = loaded.program.command.first() else { return self.start_hosted(&loaded) };
+        let Some(word) = loaded.program.command.first() else {
+            self.confine_hosted()?;
+            return self.start_hosted(&loaded);
+        };
         if loaded.started || !loaded.ready {
             let (why, help) = match loaded.started {
                 true => ("it was started already", "start it in one phase only"),
@@ -176,9 +179,11 @@ impl Model {
             };
             return Err(SystemError::new(format!("{what}: {why}")).help(help));
         }
+        self.may_execute(word)?;
         if let Some(path) = &loaded.path {
             let what = format!("execute {}", path.display());
             let at = self.files.resolve(&self.identity, path).map_err(|e| e.of(&what))?;
+            self.is_left_to_the_program(&at, &what)?;
             if !self.files.get(&at).is_some_and(Node::is_file) {
                 return Err(
                     SystemError::errno(EACCES, &what).why(format!("{} is no regular file", at.display()))

@@ -72,9 +72,10 @@ impl Model {
 
     fn bind_port(&self, socket: &Socket, address: SocketAddr) -> Result<(), SystemError> {
         if address.port() == 0 {
-            return Ok(());
+            return self.may_bind(socket, 0);
         }
         let what = format!("bind {socket}");
+        self.may_bind(socket, address.port())?;
         let held = self.has(Capability::NetBindService);
         if address.port() < self.network.unprivileged_port && !(held && self.network.ours) {
             let error = SystemError::errno(EACCES, &what);

@@ -37,6 +37,8 @@ impl Model {
             Setting::OomScore(score) => self.set_oom_score(*score, setting)?,
             Setting::Dumpable(on) => self.settings.dumpable = *on,
             Setting::Keyring => {}
+            Setting::SystemCalls(filter) => self.filter(filter, setting)?,
+            Setting::Landlock(wanted) => return self.landlock(wanted, setting),
         }
         Ok(Done::with(Undo::EndsWithProcess))
     }
@@ -187,6 +189,8 @@ impl Model {
         self.files.resolve(&self.identity, path).map_err(|e| {
             e.of(&what.to_string()).help("set it before the root is changed, or mount proc in the new root")
         })?;
+        super::files::left(&self.identity, path, super::Access::Write)
+            .map_err(|e| e.of(&what.to_string()))?;
         let own = self.settings.dumpable || self.identity.uid[1] == 0;
         if !own && !self.has(Capability::DacOverride) {
             return Err(SystemError::errno(EACCES, what)

@@ -34,6 +34,10 @@ pub trait Machine {
     fn v6_only(&mut self) -> bool;
     /// `fs.protected_symlinks`.
     fn protected_symlinks(&mut self) -> bool;
+    /// What the kernel executes besides a program: what its first line names, or its dynamic loader.
+    fn interpreter(&mut self, program: &Path) -> Option<PathBuf>;
+    /// The version of Landlock, 0 for none.
+    fn landlock(&mut self) -> u32;
 }
 
 /// Something a snapshot was not asked for when it was taken.
@@ -180,6 +184,8 @@ impl Survey<'_, '_> {
             Ways { roots: BTreeSet::from([top.to_owned()]), stands: BTreeSet::from([cwd.clone()]) };
         let mut paths: BTreeSet<PathBuf> = BTreeSet::from([cwd]);
         let (mut pid_files, mut sockets, mut emptied) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+        let mut programs: BTreeSet<PathBuf> = BTreeSet::new();
+        let mut confined = false;
         for (_, effect) in plan.effects() {
             match effect {
                 // As seen in every root and from every directory so far, where links lead to.
@@ -196,6 +202,10 @@ impl Survey<'_, '_> {
                 | Effect::CreatePidFile { path, .. }
                 | Effect::RemovePidFile { path } => drop(pid_files.insert(path)),
                 Effect::Bind { socket: Socket::Unix(path) } => drop(sockets.insert(path)),
+                Effect::Process(Setting::Landlock(wanted)) => {
+                    paths.extend(wanted.paths().map(|(path, _)| path.clone()));
+                    confined = true;
+                }
                 Effect::Process(Setting::OomScore(_)) => drop(paths.insert(crate::model::OOM_SCORE.into())),
                 Effect::OpenLog { path, .. } | Effect::MakeDirectory { path, .. } => {
                     paths.insert(path.clone());
@@ -211,7 +221,9 @@ impl Survey<'_, '_> {
                     let word = wanted.command.first();
                     // Where it is not in the root, it is worth knowing that it is outside.
                     paths.extend(word.filter(|w| w.contains('/')).map(PathBuf::from));
-                    paths.extend(word.and_then(|w| self.snapshot.programs.get(w).cloned()).flatten());
+                    let found = word.and_then(|w| self.snapshot.programs.get(w).cloned()).flatten();
+                    programs.extend(found.iter().cloned());
+                    paths.extend(found);
                 }
                 _ => {}
             }
@@ -222,6 +234,9 @@ impl Survey<'_, '_> {
         }
         for path in &paths {
             self.everywhere(&ways, path, true);
+        }
+        if confined {
+            self.executed_besides(&ways, programs);
         }
         for path in &pid_files {
             self.everywhere(&ways, path, true);
@@ -240,6 +255,33 @@ impl Survey<'_, '_> {
             for at in self.everywhere(&ways, path, false) {
                 self.socket(&at);
             }
+        }
+    }
+
+    /// Landlock is to be put on: the kernel's version of it, and what is executed besides the programs.
+    fn executed_besides(&mut self, ways: &Ways, mut programs: BTreeSet<PathBuf>) {
+        /// A script, its interpreter, that one's loader; the kernel follows no more than five.
+        const DEEPEST: usize = 5;
+        if self.snapshot.landlock.is_none() {
+            match &mut self.machine {
+                Some(machine) => self.snapshot.landlock = Some(machine.landlock()),
+                None => drop(self.unknown.insert(Unknown::Setting("the version of Landlock"))),
+            }
+        }
+        for _ in 0..DEEPEST {
+            let mut next = BTreeSet::new();
+            for program in &programs {
+                for at in self.everywhere(ways, program, true) {
+                    if !self.snapshot.interpreters.contains_key(&at)
+                        && let Some(found) = self.machine.as_mut().and_then(|m| m.interpreter(&at))
+                    {
+                        self.everywhere(ways, &found, true);
+                        self.snapshot.interpreters.insert(at.clone(), found);
+                    }
+                    next.extend(self.snapshot.interpreters.get(&at).cloned());
+                }
+            }
+            programs = next;
         }
     }
 

@@ -56,6 +56,8 @@ impl Host {
                 .map_err(|e| io_failed(&e, setting).why(format!("write {}", settings::OOM_SCORE)))?,
             Setting::Dumpable(on) => settings::set_dumpable(*on).map_err(|e| failed(e, setting))?,
             Setting::Keyring => settings::new_keyring().map_err(|e| failed(e, setting))?,
+            Setting::SystemCalls(calls) => self.filter(calls, setting)?,
+            Setting::Landlock(wanted) => return self.landlock(wanted, setting),
         }
         Ok(Done::with(Undo::EndsWithProcess))
     }
@@ -84,7 +86,7 @@ impl Host {
     }
 }
 
-fn read_back(taken: bool, setting: &Setting) -> Result<(), SystemError> {
+pub(super) fn read_back(taken: bool, setting: &Setting) -> Result<(), SystemError> {
     if taken {
         return Ok(());
     }

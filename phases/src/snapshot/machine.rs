@@ -173,6 +173,14 @@ impl Machine for This {
     fn protected_symlinks(&mut self) -> bool {
         setting("fs/protected_symlinks").is_some_and(|v: u8| v != 0)
     }
+
+    fn interpreter(&mut self, program: &Path) -> Option<PathBuf> {
+        super::interpreter::of(program)
+    }
+
+    fn landlock(&mut self) -> u32 {
+        crate::sys::landlock::version()
+    }
 }
 
 impl This {

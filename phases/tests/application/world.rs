@@ -158,6 +158,7 @@ impl Setup {
             identity: &self.identity,
             foreground: self.foreground,
             drop_ahead: false,
+            confining: &phases::host::confine::Confining::default(),
             on_signal: &mut on_signal,
             on_status: &mut on_status,
             on_extend: &mut on_extend,
