@@ -331,7 +331,9 @@ impl<S: System> Loop<'_, S> {
             };
             self.system.hold(i, &done.undo);
             self.undo.push((i, done.undo));
-            if effect.changes_identity() {
+            // An application that is hosted in this process may be confined when it starts.
+            let starts = matches!(effect, Effect::Application(Application::Start(_)));
+            if effect.changes_identity() || starts {
                 self.note_identity();
             }
             for note in done.learned.notes {

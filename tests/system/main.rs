@@ -5,6 +5,7 @@
 //! ordinary user do, and the others say `skipped:`; with `RSD_TEST_NO_SKIP=1` a skip is a failure.
 
 mod caller;
+mod confine;
 mod daemon;
 mod day;
 mod diverge;

@@ -5,6 +5,7 @@ use crate::diagnostic::Diagnostic;
 use crate::effect::{Effect, Setting, SystemCalls, Whose, calls};
 use crate::plan::Step;
 use crate::timeline::Failure;
+use std::collections::BTreeSet;
 
 impl Judge<'_> {
     /// A confinement that this process may not put on: it could still gain privileges.
@@ -66,26 +67,35 @@ impl Judge<'_> {
             (!lacking.is_empty()).then_some((by, filter, lacking))
         });
         let Some((by, filter, lacking)) = taken else { return self.out_of_reach(i, finding, failure) };
-        let mut words: Vec<&str> = Vec::new();
-        for call in &lacking {
-            let word =
-                calls::group_of(call).filter(|_| !filter.deny.iter().any(|d| d == call)).unwrap_or(call);
-            if !words.contains(&word) {
-                words.push(word);
-            }
-        }
-        let finding =
+        let denied: BTreeSet<&str> =
+            filter.deny.iter().filter_map(|word| calls::meant(word)).flatten().collect();
+        let (named, others): (Vec<&str>, Vec<&str>) =
+            lacking.iter().partition(|call| denied.contains(**call));
+        let mut groups: Vec<&str> = others.iter().map(|call| calls::group_of(call).unwrap_or(call)).collect();
+        groups.sort_unstable();
+        groups.dedup();
+        let mut finding =
             finding.with(by.at, format!("from here on {} not let through", are(&lacking))).phase(&by.phase);
-        let help = match filter.allow.is_empty() {
-            true => format!("take {} out of `deny` of `{}`", crate::text::list(&lacking), by.phase),
-            false => format!("allow {} in `{}`", crate::text::list(&words), by.phase),
-        };
-        let finding = finding.help(help);
+        if !named.is_empty() {
+            finding =
+                finding.help(format!("take {} out of `deny` of `{}`", crate::text::list(&named), by.phase));
+        }
+        if !groups.is_empty() {
+            finding = finding.help(format!("allow {} in `{}`", crate::text::list(&groups), by.phase));
+        }
         match filter.whose {
-            Whose::Daemon => finding
-                .sooner(&step.phase, &by.phase)
+            Whose::Daemon => self
+                .or_before(finding, step, by)
                 .help("or let the filter be the program's alone: `who: program`"),
             Whose::Program => finding,
+        }
+    }
+
+    /// A phase that can stand before the one that confines, does so.
+    fn or_before(&self, finding: Diagnostic, step: &Step, by: &Step) -> Diagnostic {
+        match step.down || step.serves() {
+            true => finding,
+            false => finding.sooner(&step.phase, &by.phase),
         }
     }
 
@@ -107,9 +117,10 @@ impl Judge<'_> {
             .phase(&by.phase)
             .help(format!("list it in `{}`", by.phase));
         match (wanted.whose, self.plan.steps().get(i)) {
-            (Whose::Daemon, Some(step)) if !step.down => finding.sooner(&step.phase, &by.phase),
-            (Whose::Daemon, _) => finding.help("or let it be the program's alone: `who: program`"),
-            (Whose::Program, _) => finding,
+            (Whose::Daemon, Some(step)) => {
+                self.or_before(finding, step, by).help("or let it be the program's alone: `who: program`")
+            }
+            _ => finding,
         }
     }
 }
