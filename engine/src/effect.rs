@@ -7,6 +7,7 @@
 pub mod calls;
 mod confine;
 mod environment;
+mod fault;
 mod identity;
 pub mod landlock;
 mod needs;
@@ -17,6 +18,7 @@ mod touches;
 
 pub use confine::{Otherwise, SystemCalls, Whose};
 pub use environment::{Environment, matches as environment_matches};
+pub use fault::{Fault, Manner};
 pub use identity::{Capability, CapabilitySet, Domains, Identity, Ids};
 pub use landlock::Landlock;
 pub use setting::{IoPriority, Limits, Policy, Resource, SecureBits, Setting, Settings, Unit};
@@ -243,6 +245,8 @@ pub enum Effect {
         /// what it is, for people
         name: String,
     },
+    /// Fail, as it was asked for. Nothing is changed by it.
+    Fail(Fault),
 }
 
 impl Effect {
@@ -331,6 +335,7 @@ impl fmt::Display for Effect {
             Effect::Remove { path, .. } => write!(f, "remove {}", path.display()),
             Effect::Unbind { socket, .. } => write!(f, "close {socket}"),
             Effect::End { name, .. } => write!(f, "end {name}"),
+            Effect::Fail(fault) => write!(f, "{fault}"),
         }
     }
 }

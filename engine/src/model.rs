@@ -215,6 +215,7 @@ impl System for Model {
             Effect::End { handle, name } => {
                 self.as_whoever_made(*handle, Whose::Processes, |model| model.end(*handle, name))
             }
+            Effect::Fail(fault) => fault.answer(),
         };
         done.map(Performed::Done)
     }
@@ -255,7 +256,7 @@ impl System for Model {
         match news {
             News::Ready => self.processes.ready(),
             // Whoever holds the undo goes on, as it was when it was left behind.
-            News::Failed { .. } => (self.identity, self.confined) = self.processes.fail(),
+            News::Failed { .. } => (self.identity, self.confined) = self.processes.fail(&self.identity),
         }
         Undoer::Me
     }

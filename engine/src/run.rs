@@ -7,7 +7,8 @@ mod compare;
 mod learn;
 
 use crate::effect::{
-    End, Ended, ErrorKind, Identity, News, Performed, Standing, System, SystemError, Undo, Undoer,
+    Application, Effect, End, Ended, ErrorKind, Identity, News, Performed, Standing, System, SystemError,
+    Undo, Undoer,
 };
 use crate::plan::Approved;
 use crate::plan::{Plan, Step};

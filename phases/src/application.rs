@@ -17,6 +17,7 @@ pub(crate) use spawn::PRIVATE;
 
 use crate::host::confine::Confining;
 use crate::log::Shared;
+use crate::notify::Manager;
 use engine::effect::{Brought, Ended, Identity, Program, Ready, Socket, Starting, SystemError};
 use nix::sys::signalfd::SignalFd;
 use nix::sys::socket::{SockaddrStorage, getsockname};
@@ -65,6 +66,8 @@ pub struct Around<'a> {
     pub identity: &'a Identity,
     /// nobody waits for it to be ready: the status of the program is passed on, however early it ends
     pub foreground: bool,
+    /// the service manager that started this process, if there is one
+    pub manager: &'a Manager,
     /// a drop is still ahead: what is read later is read as another user
     pub drop_ahead: bool,
     /// told of every signal taken, and what was done about it

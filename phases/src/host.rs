@@ -5,6 +5,7 @@ pub mod confine;
 mod credential;
 mod daemonize;
 mod directories;
+mod fail;
 mod guard;
 mod holder;
 pub mod pid_file;
@@ -13,7 +14,8 @@ mod settings;
 
 use crate::application::{self, Application as Hosted, Around, Listening, ReadTimeline};
 use crate::log::{Log, Shared};
-use crate::sys::{channel::Channel, failed, identity, io_failed, process};
+use crate::notify::Manager;
+use crate::sys::{channel::Channel, failed, identity, io_failed, lock, process};
 use engine::effect::{
     Application, CapabilitySet, Done, Effect, ErrorKind, Facts, Handle, Identity, News, Performed, Program,
     Rotation, Standing, Starting, System, SystemError, Undo, Undoer, Verdict,
@@ -43,7 +45,7 @@ enum Role {
     /// it runs the phases, and another holds the undo: our child (foreground) or the launcher
     Runner { channel: Channel, holder: Option<Pid> },
     /// it keeps the starting credential for the end
-    Guard { daemon: OwnedFd, launcher: OwnedFd },
+    Guard { daemon: OwnedFd, launcher: OwnedFd, last: Option<OwnedFd> },
 }
 
 /// The machine, as this process can change it.
@@ -91,7 +93,14 @@ pub struct Host {
     replace: bool,
     /// names of the phases, by step
     phases: Vec<String>,
+    /// who started this process, and wants to be told
+    manager: Manager,
+    /// as the first process of a PID namespace: closing the first tells the guard, whose handle the second is
+    last_words: Option<(OwnedFd, OwnedFd)>,
 }
+
+/// How long the first process of a PID namespace waits for its guard at the end.
+const GUARD_MS: i32 = 5_000;
 
 /// Tells people at once where the machine is not as predicted.
 pub type Show = Box<dyn Fn(&Divergence)>;
@@ -178,6 +187,8 @@ impl Host {
             distrusted: BTreeSet::new(),
             replace: false,
             phases: Vec::new(),
+            manager: Manager::default(),
+            last_words: None,
         })
     }
 
@@ -186,6 +197,17 @@ impl Host {
     pub fn showing(mut self, show: Show) -> Host {
         self.show = Some(show);
         self
+    }
+
+    /// The same, which tells the service manager that started it.
+    pub fn managed_by(mut self, manager: Manager) -> Host {
+        self.manager = manager;
+        self
+    }
+
+    /// The service manager that started this process.
+    pub fn manager(&self) -> &Manager {
+        &self.manager
     }
 
     /// When the daemon was ready, on CLOCK_MONOTONIC, in the process that waited for it. The daemon said so.
@@ -202,6 +224,19 @@ impl Host {
     /// the foreground, and a daemon that has a launcher, leave that to the other.
     pub fn speaks(&self) -> bool {
         self.speaks
+    }
+
+    /// The daemon is over: whatever else it has forked and left, its PID file's lock is nobody's.
+    ///
+    /// For the daemon alone: a launcher may share the lock with it.
+    pub fn let_go(&mut self) {
+        for lock in self.pid_files.iter().filter_map(|p| p.lock.as_ref()) {
+            let _ = lock::let_go(lock);
+        }
+        if let Some((alive, guard)) = self.last_words.take() {
+            drop(alive);
+            let _ = process::wait_readable([guard.as_fd()], GUARD_MS);
+        }
     }
 
     /// Takes the signals that wait: those that ask to stop, and those to pass on once it serves.
@@ -363,14 +398,19 @@ impl Host {
             identity: &identity,
             confining: &self.confining,
             foreground: !matches!(self.role, Role::Runner { holder: None, .. }),
+            manager: &self.manager,
             drop_ahead: self.drop.as_ref().is_some_and(|drop| drop.step > self.step),
             on_signal: &mut |signal, then| {
+                if matches!(signal, "SIGTERM" | "SIGINT") {
+                    self.manager.stopping();
+                }
                 say(What::Signal { signal: signal.to_owned(), then: then.to_owned() });
             },
             on_status: &mut |text| say(What::Status { text: text.to_owned() }),
             on_extend: &mut |until| {
                 // The holder of the undo has a clock of its own.
                 self.tell_step(self.step, Some(until.saturating_sub(process::monotonic())));
+                self.manager.extend(until.saturating_sub(process::monotonic()) / 1_000);
                 extended = Some(until);
             },
         };
@@ -430,6 +470,7 @@ impl Host {
             .filter_map(|p| Some(std::os::fd::AsRawFd::as_raw_fd(p.lock.as_ref()?)))
             .collect();
         self.tell_replacing();
+        self.manager.replaced();
         let error = match self.hosted("become the program", |h, around| Ok(h.replace(around, &keep))) {
             Ok(error) | Err(error) => error,
         };
@@ -583,6 +624,7 @@ impl System for Host {
                 Ok(Done::with(Undo::Nothing))
             }
             Effect::End { handle, name } => self.end(*handle, name),
+            Effect::Fail(fault) => fail::fail(fault),
         };
         done.map(Performed::Done)
     }

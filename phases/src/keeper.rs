@@ -315,6 +315,7 @@ fn hear(kept: &mut Kept, around: &mut Around, said: &mut Vec<Message>) {
         {
             (around.on_status)(words);
         }
+        around.manager.pass_on(&message);
         if let Some(pid) = message.main_pid {
             kept.becomes(pid);
         }
@@ -400,7 +401,18 @@ fn handle(taken: Taken, kept: &Kept, around: &mut Around, asked: &mut bool) {
             *asked = true;
             forward(kept, taken)
         }
-        Signal::SIGHUP => format!("{}, {}", reopen(log), forward(kept, taken)),
+        Signal::SIGHUP => {
+            // One that speaks tells itself what it does.
+            let silent = kept.voice.is_none();
+            if silent {
+                around.manager.reloading();
+            }
+            let then = format!("{}, {}", reopen(log), forward(kept, taken));
+            if silent {
+                around.manager.reloaded();
+            }
+            then
+        }
         Signal::SIGUSR1 => match rotate(log) {
             Some(text) => text,
             None => forward(kept, taken),

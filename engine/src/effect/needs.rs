@@ -102,6 +102,7 @@ impl Effect {
                 ],
                 &["flock", "fchown", "getdents64", "ftruncate", "lseek"],
             ],
+            Effect::Fail(_) => &[],
             Effect::End { .. } => &[&["pidfd_send_signal", "kill", "wait4"]],
         };
         EVERY.iter().copied().chain(more.iter().flat_map(|some| some.iter().copied()))

@@ -204,7 +204,7 @@ impl Effect {
                 touch(State::Address(socket), Writes);
                 touch(Sockets, Writes);
             }
-            Effect::End { .. } => {}
+            Effect::End { .. } | Effect::Fail(_) => {}
         }
     }
 }

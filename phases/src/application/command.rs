@@ -95,7 +95,10 @@ impl Application for Command {
         let given = Given {
             fd: pipe.as_ref().map(|(number, _, writer)| (*number, writer)),
             notify: voice.as_ref().map(|v| v.name.as_str()),
-            watchdog_usec: starting.watchdog.map(|w| w.every / 1_000),
+            watchdog_usec: starting.watchdog.map(|w| w.every / 1_000).or_else(|| {
+                // What the manager wants of this process the program gives, where it speaks at all.
+                around.manager.watchdog().filter(|_| voice.is_some())
+            }),
             orphaned: starting.orphaned.and_then(|signal| Signal::try_from(signal).ok()),
             in_place: None,
         };

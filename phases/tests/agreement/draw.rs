@@ -3,8 +3,8 @@
 
 use super::case::{Case, Entry, Start, What};
 use engine::effect::{
-    Application, Capability, CapabilitySet, Effect, Environment, IoPriority, Landlock, Limits, Owner, Policy,
-    Program, Resource, Rotation, SecureBits, Setting, Socket, Starting, SystemCalls, Whose,
+    Application, Capability, CapabilitySet, Effect, Environment, Fault, IoPriority, Landlock, Limits, Manner,
+    Owner, Policy, Program, Resource, Rotation, SecureBits, Setting, Socket, Starting, SystemCalls, Whose,
 };
 use engine::model::all_capabilities;
 use fastrand::Rng;
@@ -608,6 +608,10 @@ const EFFECTS: &[Row<DrawEffect>] = &[
         any_owner: d.rng.bool(),
     }),
     (2, |d| Effect::RemoveDirectory { path: d.path(MADE) }),
+    (1, |d| {
+        let manner = pick(d.rng, &[(1, Manner::Error), (1, Manner::Undo)]);
+        Effect::Fail(Fault { manner, errno: pick(d.rng, &[(1, 28), (1, 4000)]), message: None })
+    }),
 ];
 
 fn effects(rng: &mut Rng, world: &[Entry]) -> Vec<Effect> {
