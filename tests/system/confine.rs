@@ -18,7 +18,7 @@ def tried(name, what):
         print(name, 'ok')
     except OSError as error:
         print(name, error.strerror)
-tried('mkdir', lambda: os.mkdir('/tmp/made'))
+tried('mkdir', lambda: os.mkdir('logs/made'))
 tried('open', lambda: open('/etc/passwd').close())
 tried('inet', lambda: socket.socket(socket.AF_INET))
 tried('setuid', lambda: os.setuid(os.getuid()))
@@ -155,10 +155,11 @@ fn a_program_that_does_what_it_may_not_is_killed() {
         let spec = "rsd: 1\nname: demo\nextends: twistd\nphases:\n  \
                     calls: { kind: system-calls, with: { deny: [mkdir, mkdirat], otherwise: kill } }\n\
                     order: [calls, switchUidGid, startApplication]\n";
+        world.directory("logs", SVC, 0o755);
         // The filter is prepared as root and put on behind the drop, where nothing allows it any more.
         world.file("spec.yaml", spec, 0o644);
         let line = ["--spec", "spec.yaml", "--uid", "svc", "--pidfile=", "--nodaemon", "--logfile=", "--"];
-        let run = |verb: &[&str]| world.rsd(&[verb, &line[..], &["mkdir", "/tmp/made"]].concat());
+        let run = |verb: &[&str]| world.rsd(&[verb, &line[..], &["mkdir", "logs/made"]].concat());
         let checked = run(&["check"]);
         assert!(checked.code == 6 && checked.err.contains("RSD0317"), "{checked:?}");
         let ran = run(&["run", "--unchecked"]);
@@ -172,7 +173,7 @@ fn a_program_that_does_what_it_may_not_is_killed() {
         );
         let ran = run(&["run"]);
         assert_eq!(ran.code, 128 + 31, "SIGSYS: {ran:?}");
-        assert!(!std::path::Path::new("/tmp/made").exists());
+        assert!(!world.path("logs/made").exists());
     });
 }
 
