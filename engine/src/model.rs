@@ -51,6 +51,8 @@ pub struct Model {
     interpreters: BTreeMap<PathBuf, PathBuf>,
     /// the version of Landlock that the kernel has, 0 for none
     landlock: Option<u32>,
+    /// the processors that there are for it
+    cpus: Option<Vec<u32>>,
     network: ports::Network,
     restrictions: Restrictions,
     listening: Vec<Socket>,
@@ -83,6 +85,7 @@ impl Model {
             pythons: snapshot.pythons.clone(),
             interpreters: snapshot.interpreters.clone(),
             landlock: snapshot.landlock,
+            cpus: snapshot.cpus.clone(),
             network: ports::Network::new(snapshot),
             restrictions: snapshot.restrictions.clone(),
             listening: Vec::new(),

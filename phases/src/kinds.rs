@@ -5,6 +5,7 @@ mod capabilities;
 mod chdir;
 mod check_pid_file;
 mod chroot;
+mod cpu_affinity;
 mod create_pid_file;
 mod daemonize;
 mod dumpable;
@@ -31,6 +32,7 @@ mod start_logger;
 mod switch_group;
 mod switch_user;
 mod system_calls;
+mod timer_slack;
 mod umask;
 
 use engine::effect::Whose;
@@ -52,6 +54,8 @@ pub const CATALOGUE: Catalogue = Catalogue(&[
     &nice::KIND,
     &scheduler::KIND,
     &io_priority::KIND,
+    &cpu_affinity::KIND,
+    &timer_slack::KIND,
     &oom_score::KIND,
     &keyring::KIND,
     &privileged_start::KIND,

@@ -50,6 +50,7 @@ impl Effect {
                 Setting::NoNewPrivileges
                 | Setting::Bounding(_)
                 | Setting::SecureBits(_)
+                | Setting::TimerSlack(_)
                 | Setting::Dumpable(_) => &[],
                 Setting::Capabilities { .. } => &[&["capset"]],
                 Setting::Limit(..) => &[&["setrlimit"]],
@@ -58,6 +59,7 @@ impl Effect {
                 Setting::IoPriority(_) => &[&["ioprio_set", "ioprio_get"]],
                 Setting::OomScore(_) => &[&["openat"]],
                 Setting::Keyring => &[&["keyctl"]],
+                Setting::Affinity(_) => &[&["sched_setaffinity"]],
                 Setting::SystemCalls(_) => &[&["seccomp", "clone", "wait4"]],
                 Setting::Landlock(_) => &[LANDLOCK, &["openat", "fstat", "clone", "wait4"]],
             },

@@ -41,6 +41,10 @@ pub enum Setting {
     SystemCalls(SystemCalls),
     /// landlock(7): files and ports that are left, and no other
     Landlock(Landlock),
+    /// sched_setaffinity(2): the processors it may run on, by number, sorted
+    Affinity(Vec<u32>),
+    /// PR_SET_TIMERSLACK: how much later than asked it may be woken, nanoseconds; 0 for what it began with
+    TimerSlack(u64),
 }
 
 impl Setting {
@@ -81,6 +85,8 @@ impl Setting {
             Setting::Dumpable(on) => if *on { "yes" } else { "no" }.to_owned(),
             Setting::SystemCalls(filter) => filter.word(),
             Setting::Landlock(wanted) => wanted.word(),
+            Setting::Affinity(cpus) => crate::text::ranges(cpus),
+            Setting::TimerSlack(ns) => crate::text::duration(*ns),
         })
     }
 }
@@ -114,6 +120,8 @@ impl fmt::Display for Setting {
             Setting::Keyring => f.write_str("new session keyring"),
             Setting::SystemCalls(filter) => write!(f, "{filter}"),
             Setting::Landlock(wanted) => write!(f, "{wanted}"),
+            Setting::Affinity(cpus) => write!(f, "run on processors {}", crate::text::ranges(cpus)),
+            Setting::TimerSlack(ns) => write!(f, "timer slack {}", crate::text::duration(*ns)),
         }
     }
 }

@@ -39,6 +39,8 @@ impl Model {
             Setting::Keyring => {}
             Setting::SystemCalls(filter) => self.filter(filter, setting)?,
             Setting::Landlock(wanted) => return self.landlock(wanted, setting),
+            Setting::Affinity(cpus) => self.set_affinity(cpus, setting)?,
+            Setting::TimerSlack(_) => {}
         }
         Ok(Done::with(Undo::EndsWithProcess))
     }
@@ -182,6 +184,19 @@ impl Model {
         }
         self.settings.scheduler = policy;
         Ok(())
+    }
+
+    /// Those that are not there do not count; one at least must be.
+    fn set_affinity(&self, cpus: &[u32], what: &Setting) -> Result<(), SystemError> {
+        match &self.cpus {
+            Some(there) if !cpus.iter().any(|cpu| there.contains(cpu)) => {
+                let there = crate::text::ranges(there);
+                Err(SystemError::errno(EINVAL, what)
+                    .why(format!("the process may run on {there} (cpuset(7)), and on no other"))
+                    .help(format!("name one of {there}")))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn set_oom_score(&mut self, score: i32, what: &Setting) -> Result<(), SystemError> {

@@ -38,6 +38,8 @@ pub trait Machine {
     fn interpreter(&mut self, program: &Path) -> Option<PathBuf>;
     /// The version of Landlock, 0 for none.
     fn landlock(&mut self) -> u32;
+    /// The processors that this process may be given, sorted.
+    fn cpus(&mut self) -> Vec<u32>;
 }
 
 /// Something a snapshot was not asked for when it was taken.
@@ -205,6 +207,12 @@ impl Survey<'_, '_> {
                 Effect::Process(Setting::Landlock(wanted)) => {
                     paths.extend(wanted.paths().map(|(path, _)| path.clone()));
                     confined = true;
+                }
+                Effect::Process(Setting::Affinity(_)) if self.snapshot.cpus.is_none() => {
+                    match &mut self.machine {
+                        Some(machine) => self.snapshot.cpus = Some(machine.cpus()),
+                        None => drop(self.unknown.insert(Unknown::Setting("the processors"))),
+                    }
                 }
                 Effect::Process(Setting::OomScore(_)) => drop(paths.insert(crate::model::OOM_SCORE.into())),
                 Effect::OpenLog { path, .. } | Effect::MakeDirectory { path, .. } => {

@@ -195,6 +195,10 @@ impl Machine for This {
         super::interpreter::of(program)
     }
 
+    fn cpus(&mut self) -> Vec<u32> {
+        crate::sys::settings::possible_cpus()
+    }
+
     fn landlock(&mut self) -> u32 {
         crate::sys::landlock::version()
     }

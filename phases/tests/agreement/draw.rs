@@ -537,7 +537,8 @@ impl Draw<'_> {
             return Setting::SystemCalls(SystemCalls { deny, whose, ..SystemCalls::default() });
         }
         let mut some = || (0..self.rng.usize(..4)).map(|_| self.path(LEFT)).collect();
-        let (read, write, execute) = (some(), some(), some());
+        let (mut read, write, execute): (Vec<PathBuf>, _, _) = (some(), some(), some());
+        read.extend(["/jail".into()]);
         let ports = [(2, None), (1, Some(vec![80, 443])), (1, Some(vec![0, 8080]))];
         let bind = pick(self.rng, &ports);
         Setting::Landlock(Landlock { read, write, execute, bind, connect: None, required: true, whose })
@@ -597,7 +598,7 @@ const EFFECTS: &[Row<DrawEffect>] = &[
     (3, |d| Effect::RemovePidFile { path: d.path(PIDS) }),
     (10, |d| Effect::Process(d.setting())),
     (1, |d| Effect::Environment(d.environment())),
-    (2, |d| Effect::Process(d.confinement())),
+    (3, |d| Effect::Process(d.confinement())),
     (4, |d| Effect::MakeDirectory {
         path: d.path(MADE),
         owner: d.owner(),
