@@ -241,7 +241,9 @@ impl System for Model {
         None
     }
 
-    fn hold(&mut self, _step: usize, _undo: &Undo) {}
+    fn hold(&mut self, _step: usize, _undo: &Undo) -> Result<(), SystemError> {
+        Ok(())
+    }
 
     fn tell(&mut self, news: &News) -> Undoer {
         match news {

@@ -654,8 +654,8 @@ impl System for Host {
         None
     }
 
-    fn hold(&mut self, step: usize, undo: &Undo) {
-        self.send_undo(step, undo);
+    fn hold(&mut self, step: usize, undo: &Undo) -> Result<(), SystemError> {
+        self.send_undo(step, undo)
     }
 
     fn tell(&mut self, news: &News) -> Undoer {
