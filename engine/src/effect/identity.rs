@@ -1,5 +1,6 @@
 //! Who a process is: ids, groups, capabilities, and where its paths lead.
 
+use super::landlock::Domain;
 use super::{NamespaceSet, SecureBits};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -42,10 +43,28 @@ pub struct Identity {
     /// how uid 0 and changes of user ids act on capabilities
     #[serde(default)]
     pub securebits: SecureBits,
+    /// a filter of system calls is on (PR_GET_SECCOMP)
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub seccomp: bool,
+    /// what Landlock leaves to it, as far as the model knows: the kernel tells nobody
+    #[serde(skip)]
+    pub landlock: Domains,
     /// namespaces of its own: others than the run was started in
     #[serde(default, skip_serializing_if = "NamespaceSet::is_empty")]
     pub namespaces: NamespaceSet,
 }
+
+/// Every one that is on. They make no difference between two identities: nobody can compare them.
+#[derive(Clone, Debug, Default)]
+pub struct Domains(pub Vec<Domain>);
+
+impl PartialEq for Domains {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Domains {}
 
 impl Identity {
     /// The fields in which two identities differ: (name, this one's, the other's).
@@ -74,6 +93,7 @@ impl Identity {
             cwd,
             no_new_privs,
             securebits,
+            seccomp,
             namespaces
         );
         if self.umask != other.umask {

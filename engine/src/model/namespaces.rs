@@ -1,6 +1,6 @@
 //! Namespaces of its own: unshare(2), pivot_root(2).
 
-use super::{EINVAL, Model};
+use super::{EINVAL, EPERM, Model};
 use crate::effect::{Capability, Done, Namespace, NamespaceSet, SystemError, Undo};
 use std::path::Path;
 
@@ -51,26 +51,40 @@ impl Model {
             self.network.renew(self.listening.len());
         }
         self.identity.namespaces = self.identity.namespaces.or(namespaces);
+        if namespaces.has(Namespace::Mount) {
+            self.may_change_mounts(&what)?;
+            self.files.view.make_own();
+        }
         Ok(Done::with(Undo::EndsWithProcess))
     }
 
     /// Mounts of the machine are nobody's to change.
     pub(super) fn own_mounts(&self, what: &str) -> Result<(), SystemError> {
-        if !self.identity.namespaces.has(Namespace::Mount) {
+        if !self.files.view.is_own() {
             return Err(SystemError::new(format!("{what}: this would change the mounts of the machine"))
                 .help("make a mount namespace first"));
         }
         if !self.has(Capability::SysAdmin) {
             return Err(self.denied(Capability::SysAdmin, what));
         }
-        Ok(())
+        self.may_change_mounts(what)
+    }
+
+    /// Whoever is restricted to some files cannot be let change what is where (landlock(7)).
+    fn may_change_mounts(&self, what: &str) -> Result<(), SystemError> {
+        match self.identity.landlock.0.iter().any(|domain| domain.files.is_some()) {
+            false => Ok(()),
+            true => Err(SystemError::errno(EPERM, what)
+                .why("Landlock restricts the files of this process, and whoever is restricted may mount nothing")
+                .help("put it before the phase that restricts this process")),
+        }
     }
 
     pub(super) fn pivot_root(&mut self, path: &Path) -> Result<Done, SystemError> {
         let what = format!("pivot_root {}", path.display());
         self.own_mounts(&what)?;
         self.root_is_a_mount(&what)?;
-        let at = self.files.directory(&self.identity, path).map_err(|e| e.of(&what))?;
+        let at = self.files.root(&self.identity, path).map_err(|e| e.of(&what))?;
         let tree = self.files.view.tree(&at, false);
         self.files.view.put(&at, tree);
         self.files.view.pivot(&at);

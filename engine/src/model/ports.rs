@@ -24,6 +24,8 @@ pub(super) struct Network {
     v6_only: Option<bool>,
     /// Unix sockets, and whether somebody listens behind them
     sockets: BTreeMap<PathBuf, bool>,
+    /// addresses that this machine has not, as sockets with port 0
+    no_addresses: BTreeMap<String, i32>,
     /// capabilities of this user namespace count for the network
     ours: bool,
     /// a namespace of its own: what was bound before this many sockets is in another
@@ -37,6 +39,7 @@ impl Network {
             unprivileged_port: snapshot.unprivileged_port,
             v6_only: snapshot.v6_only,
             sockets: snapshot.sockets.clone(),
+            no_addresses: snapshot.no_addresses.clone(),
             ours: snapshot.restrictions.namespace.as_ref().is_none_or(|ns| ns.network),
             own: None,
         }
@@ -101,14 +104,16 @@ impl Model {
     }
 
     fn bind_port(&self, socket: &Socket, address: SocketAddr) -> Result<(), SystemError> {
-        if address.port() == 0 {
-            return self.network.has(socket, address);
-        }
-        // The kernel looks for an IPv4 address first, and for the privilege of a port first with IPv6.
-        if address.is_ipv4() {
-            self.network.has(socket, address)?;
-        }
         let what = format!("bind {socket}");
+        self.may_bind(socket, address.port())?;
+        // IPv6 asks for the privilege first, but where a stream can never be; IPv4 for the address.
+        let never = matches!(socket, Socket::Tcp(_)) && address.ip().is_multicast();
+        if address.is_ipv4() || never {
+            self.is_address(socket, &what)?;
+        }
+        if address.port() == 0 {
+            return self.is_address(socket, &what);
+        }
         let held = self.has(Capability::NetBindService);
         if address.port() < self.network.unprivileged_port && !(held && self.network.ours) {
             let error = SystemError::errno(EACCES, &what);
@@ -123,7 +128,7 @@ impl Model {
                 )),
             });
         }
-        self.network.has(socket, address)?;
+        self.is_address(socket, &what)?;
         let v6_only = self.network.v6_only.unwrap_or(false);
         let here = self.listening.get(self.network.own.unwrap_or(0)..).unwrap_or_default();
         let own = here.iter().find(|other| match (network::internet(other), network::internet(socket)) {
@@ -144,6 +149,23 @@ impl Model {
                 .help("see who has it: `ss -lntup`; or choose another address")),
             None => Ok(()),
         }
+    }
+
+    /// Whether this machine has that address.
+    fn is_address(&self, socket: &Socket, what: &str) -> Result<(), SystemError> {
+        if let Some((_, address)) = network::internet(socket) {
+            self.network.has(socket, address)?;
+        }
+        let Some(errno) = self.network.no_addresses.get(&socket.any_port().to_string()) else {
+            return Ok(());
+        };
+        let error = SystemError::errno(*errno, what);
+        Err(match *errno {
+            EADDRNOTAVAIL => error
+                .why("no interface of this machine has that address")
+                .help("see those that it has: `ip address`; one that comes a little later is waited for where the phase is retried (`on-failure`)"),
+            _ => error,
+        })
     }
 
     /// A name that nobody listens behind is replaced, as the host does; any other is in use.

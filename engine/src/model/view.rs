@@ -17,6 +17,8 @@ pub(super) struct View {
     covered: BTreeSet<PathBuf>,
     /// the root of the namespace, where it is another than at the start
     top: Option<PathBuf>,
+    /// nothing that is mounted here reaches the machine
+    own: bool,
 }
 
 /// A mount of its own.
@@ -89,6 +91,14 @@ impl View {
         self.covered.insert(over);
         self.mounts.retain(|place, _| !place.starts_with(at));
         self.mounts.extend(tree.into_iter().map(|(rest, private)| (below(at, &rest), private)));
+    }
+
+    pub(super) fn is_own(&self) -> bool {
+        self.own
+    }
+
+    pub(super) fn make_own(&mut self) {
+        self.own = true;
     }
 
     /// What is mounted there is the root of the namespace from then on.

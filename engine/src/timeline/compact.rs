@@ -20,6 +20,8 @@ struct Written<'a> {
     no_new_privs: bool,
     #[serde(skip_serializing_if = "is_none")]
     securebits: u32,
+    #[serde(skip_serializing_if = "is_false")]
+    seccomp: bool,
     #[serde(skip_serializing_if = "NamespaceSet::is_empty")]
     namespaces: NamespaceSet,
 }
@@ -37,6 +39,8 @@ struct Read {
     no_new_privs: bool,
     #[serde(default)]
     securebits: u32,
+    #[serde(default)]
+    seccomp: bool,
     #[serde(default)]
     namespaces: NamespaceSet,
 }
@@ -61,6 +65,7 @@ pub fn serialize<S: Serializer>(id: &Identity, s: S) -> Result<S::Ok, S::Error> 
         umask: format!("{:03o}", id.umask),
         no_new_privs: id.no_new_privs,
         securebits: id.securebits.0,
+        seccomp: id.seccomp,
         namespaces: id.namespaces,
     }
     .serialize(s)
@@ -74,7 +79,7 @@ pub fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Box<Identity>, D::
     }
     let [caps, permitted, inheritable, ambient, bounding] = sets;
     let umask = u32::from_str_radix(&read.umask, 8).map_err(D::Error::custom)?;
-    let Read { uid, gid, groups, root, cwd, no_new_privs, securebits, namespaces, .. } = read;
+    let Read { uid, gid, groups, root, cwd, no_new_privs, securebits, seccomp, namespaces, .. } = read;
     Ok(Box::new(Identity {
         uid,
         gid,
@@ -89,6 +94,8 @@ pub fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Box<Identity>, D::
         umask,
         no_new_privs,
         securebits: SecureBits(securebits),
+        seccomp,
+        landlock: Default::default(),
         namespaces,
     }))
 }

@@ -56,6 +56,10 @@ impl Divergence {
                 "code that ran in this phase has changed the securebits; a later change of the user may keep or \
                  lose capabilities otherwise than was checked"
             }
+            "seccomp" => {
+                "code that ran in this phase has put a filter of system calls on; what it denies fails later, in \
+                 this process and in all that it starts"
+            }
             "namespaces" => {
                 "code that ran in this phase has called unshare(2) or setns(2); files, ports or names that later \
                  phases use are others than was checked"

@@ -74,6 +74,9 @@ impl Host {
             }
         })?;
         self.namespaces = self.namespaces.or(namespaces);
+        self.identity = None;
+        mounts::settle(namespaces).map_err(|e| failed(e, &what))?;
+        self.own_mounts |= namespaces.has(Namespace::Mount);
         for (namespace, before) in before {
             if before.is_some() && mounts::own(namespace) == before {
                 return Err(SystemError::new(format!("{what}: it did not take")).why(format!(
@@ -84,8 +87,8 @@ impl Host {
         Ok(Done::with(Undo::EndsWithProcess))
     }
 
-    fn own_mounts(&self, what: &str) -> Result<(), SystemError> {
-        if !self.namespaces.has(Namespace::Mount) {
+    fn may_mount(&self, what: &str) -> Result<(), SystemError> {
+        if !self.own_mounts {
             return Err(SystemError::new(format!("{what}: this would change the mounts of the machine"))
                 .help("make a mount namespace first"));
         }
@@ -93,7 +96,7 @@ impl Host {
     }
 
     pub(super) fn mount(&mut self, wanted: &[Mounting]) -> Result<Done, SystemError> {
-        self.own_mounts("mount")?;
+        self.may_mount("mount")?;
         let cwd = identity::cwd();
         let done = mount_all(wanted);
         enter_again(&cwd);
@@ -104,20 +107,15 @@ impl Host {
 
     pub(super) fn pivot_root(&mut self, path: &Path) -> Result<Done, SystemError> {
         let what = format!("pivot_root {}", path.display());
-        self.own_mounts(&what)?;
+        self.may_mount(&what)?;
         root_is_a_mount(&what)?;
         let at = |e: Errno| failed(e, &what);
         let root = self.root_named(path);
-        // Whoever cannot enter it is told before anything is changed.
-        let place = nix::fcntl::open(
-            path,
-            nix::fcntl::OFlag::O_PATH | nix::fcntl::OFlag::O_DIRECTORY | nix::fcntl::OFlag::O_CLOEXEC,
-            Mode::empty(),
-        )
-        .map_err(at)?;
+        // Whoever cannot enter it is told before anything is changed; no link of a stranger's leads to it.
+        let place = crate::sys::walk::directory(path).map_err(|refused| refused.about(&what))?;
         nix::unistd::faccessat(&place, ".", nix::unistd::AccessFlags::X_OK, nix::fcntl::AtFlags::AT_EACCESS)
             .map_err(at)?;
-        let tree = mounts::copy(path).map_err(at)?;
+        let tree = mounts::copy_of(&place).map_err(at)?;
         mounts::put(&tree, place.as_fd()).map_err(at)?;
         mounts::enter(&tree).map_err(at)?;
         self.root_inode = identity::root_inode().map_err(|e| failed(e, "look at the new root directory"))?;

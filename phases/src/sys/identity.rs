@@ -36,6 +36,8 @@ pub fn read(root: &Path, at: Inode, bounding: CapabilitySet) -> Result<Identity,
         securebits: super::settings::securebits(),
         // Who has left some for new ones knows it.
         namespaces: NamespaceSet::EMPTY,
+        seccomp: super::confine::is_filtered(),
+        landlock: Default::default(),
     })
 }
 

@@ -17,8 +17,7 @@ fn nix(error: rustix::io::Errno) -> Errno {
     Errno::from_raw(error.raw_os_error())
 }
 
-/// Leaves these namespaces for new ones. A new mount namespace still gets new mounts of the machine, and
-/// gives none to it.
+/// Leaves these namespaces for new ones.
 pub fn unshare(namespaces: NamespaceSet) -> Result<(), Errno> {
     let flag = |n| match n {
         Namespace::Mount => libc::CLONE_NEWNS,
@@ -29,7 +28,12 @@ pub fn unshare(namespaces: NamespaceSet) -> Result<(), Errno> {
     };
     let flags = namespaces.iter().fold(0, |all, n| all | flag(n));
     // SAFETY: plain flags; descriptors stay shared with nobody else's (no CLONE_FILES).
-    Errno::result(unsafe { libc::unshare(flags) })?;
+    Errno::result(unsafe { libc::unshare(flags) }).map(drop)
+}
+
+/// Settles in new namespaces: the mount namespace still gets new mounts of the machine and gives none to it;
+/// in the network namespace the loopback device is up.
+pub fn settle(namespaces: NamespaceSet) -> Result<(), Errno> {
     if namespaces.has(Namespace::Mount) {
         let below = MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC;
         mount_change("/", below).map_err(nix)?;
@@ -88,6 +92,15 @@ pub fn same_place(a: BorrowedFd, b: BorrowedFd) -> bool {
 /// A copy of what is seen at a path, with all that is mounted below it, that is mounted nowhere yet.
 pub fn copy(path: &Path) -> Result<OwnedFd, Errno> {
     copy_at(CWD, path)
+}
+
+/// The same of a directory that was opened.
+pub fn copy_of(place: &OwnedFd) -> Result<OwnedFd, Errno> {
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE
+        | OpenTreeFlags::OPEN_TREE_CLOEXEC
+        | OpenTreeFlags::AT_RECURSIVE
+        | OpenTreeFlags::AT_EMPTY_PATH;
+    open_tree(place, "", flags).map_err(nix)
 }
 
 fn copy_at(dir: BorrowedFd, path: &Path) -> Result<OwnedFd, Errno> {

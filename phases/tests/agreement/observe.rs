@@ -90,6 +90,8 @@ pub fn identity(pid: u32) -> Option<Identity> {
         no_new_privs: field("NoNewPrivs")?.trim() == "1",
         securebits: SecureBits::default(),
         namespaces: namespaces(pid),
+        seccomp: field("Seccomp")?.trim() != "0",
+        landlock: Default::default(),
     })
 }
 
