@@ -15,6 +15,12 @@ impl Model {
     /// First what is to be shown is taken as it is, then each is put in its place.
     pub(super) fn mount(&mut self, mounts: &[Mounting]) -> Result<Done, SystemError> {
         self.own_mounts("mount")?;
+        let done = self.mount_all(mounts);
+        self.enter_again();
+        done
+    }
+
+    fn mount_all(&mut self, mounts: &[Mounting]) -> Result<Done, SystemError> {
         let mut done = Done::with(Undo::EndsWithProcess);
         let mut taken: Vec<Option<(bool, Tree)>> = Vec::new();
         let mut skipped = vec![false; mounts.len()];
@@ -44,7 +50,6 @@ impl Model {
                     .note(format!("{} is not there", mounting.source().unwrap_or(&mounting.at).display()));
             }
         }
-        self.enter_again();
         Ok(done)
     }
 
