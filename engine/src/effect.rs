@@ -578,8 +578,9 @@ pub trait System {
     fn begin(&mut self, step: usize, timeout: Option<u64>);
     /// Whether the step that was begun must stop: its time is up, or a signal asks for the end.
     fn interrupted(&mut self) -> Option<SystemError>;
-    /// Give an undo to the process that would need it if this one could not.
-    fn hold(&mut self, step: usize, undo: &Undo);
+    /// Give an undo to the process that would need it if this one could not. Where that fails the effect is
+    /// taken back at once: nobody else would.
+    fn hold(&mut self, step: usize, undo: &Undo) -> Result<(), SystemError>;
     /// Tell how the start went. After `Failed` the answer says who undoes.
     fn tell(&mut self, news: &News) -> Undoer;
     /// The plan was made again with what the application brings: who the daemon will be may have

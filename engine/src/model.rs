@@ -121,7 +121,7 @@ impl Model {
 
     fn chroot(&mut self, path: &Path) -> Result<Done, SystemError> {
         let what = format!("chroot {}", path.display());
-        let node = self.files.directory(&self.identity, path).map_err(|e| e.of(&what))?;
+        let node = self.files.root(&self.identity, path).map_err(|e| e.of(&what))?;
         if !self.has(Capability::SysChroot) {
             return Err(self.denied(Capability::SysChroot, what));
         }
@@ -241,7 +241,9 @@ impl System for Model {
         None
     }
 
-    fn hold(&mut self, _step: usize, _undo: &Undo) {}
+    fn hold(&mut self, _step: usize, _undo: &Undo) -> Result<(), SystemError> {
+        Ok(())
+    }
 
     fn tell(&mut self, news: &News) -> Undoer {
         match news {
