@@ -203,7 +203,7 @@ impl System for Model {
             Effect::Application(Application::Load(program)) => self.load(program),
             Effect::Application(Application::PrivilegedStart) => Ok(Done::with(Undo::Nothing)),
             Effect::Serve => self.serve(),
-            Effect::Application(Application::Start(_)) => self.start_application(),
+            Effect::Application(Application::Start(starting)) => self.start_application(starting),
             Effect::RemovePidFile { path } => self.remove_pid_file(path),
             Effect::Remove { handle, path, only_if_empty } => {
                 self.as_whoever_made(*handle, Whose::Files, |model| {

@@ -21,7 +21,7 @@ use engine::effect::{
     Application, CapabilitySet, Done, Effect, ErrorKind, Facts, Handle, Identity, News, Performed, Program,
     Rotation, Standing, Starting, System, SystemError, Undo, Undoer, Verdict,
 };
-use engine::plan::Plan;
+use engine::plan::{DropStep, Plan};
 use engine::timeline::{Divergence, Event, What};
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
@@ -29,7 +29,6 @@ use nix::sys::signalfd::SignalFd;
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::{ForkResult, Pid};
 use protocol::Held;
-use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions};
 use std::os::fd::{AsFd, OwnedFd};
@@ -105,30 +104,6 @@ const GUARD_MS: i32 = 5_000;
 
 /// Tells people at once where the machine is not as predicted.
 pub type Show = Box<dyn Fn(&Divergence)>;
-
-/// The step that drops, and to whom.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DropStep {
-    step: usize,
-    uid: u32,
-    gid: u32,
-    groups: Vec<u32>,
-}
-
-impl DropStep {
-    fn of(plan: &Plan) -> Option<DropStep> {
-        let step = plan.steps().iter().position(|s| s.drop && s.skipped.is_none())?;
-        plan.steps()[step].effects.iter().find_map(|e| match e {
-            // With the effective ids alone it can be root whenever it likes, and root is no other than it was:
-            // there is nothing to distrust.
-            Effect::SetCredential { uid: Some(uid @ 1..), gid, groups, effective: false, .. } => {
-                let gid = gid.unwrap_or(*uid);
-                Some(DropStep { step, uid: *uid, gid, groups: groups.clone().unwrap_or_else(|| vec![gid]) })
-            }
-            _ => None,
-        })
-    }
-}
 
 impl Host {
     /// Takes the machine over: signals arrive at a descriptor from now on. `journal` is the
@@ -562,7 +537,7 @@ fn say(what: What) {
 
 impl System for Host {
     fn open(&mut self, plan: &Plan) -> Result<Performed, SystemError> {
-        self.drop = DropStep::of(plan);
+        self.drop = plan.drop_step();
         self.phases = plan.steps().iter().map(|s| s.phase.clone()).collect();
         if plan.daemonizes() { Ok(Performed::Done(Done::with(Undo::Nothing))) } else { self.fork_holder() }
     }
@@ -675,7 +650,7 @@ impl System for Host {
     }
 
     fn learned(&mut self, plan: &Plan) -> Result<(), SystemError> {
-        let drop = DropStep::of(plan);
+        let drop = plan.drop_step();
         // Behind the drop it is over and done, and the holder would not believe another word on it.
         if drop == self.drop {
             return Ok(());
