@@ -61,7 +61,7 @@ fn top() -> Command {
 }
 
 fn of_a_spec(name: &'static str, about: &'static str, spec: Option<&Spec>) -> Command {
-    with_spec(Command::new(name).about(about).arg(spec_arg()), spec).args(order_args())
+    with_spec(Command::new(name).about(about).arg(spec_arg()).arg(trust()), spec).args(order_args())
 }
 
 fn run(spec: Option<&Spec>) -> Command {
@@ -132,6 +132,10 @@ fn restart(spec: Option<&Spec>) -> Command {
 
 fn reload(spec: Option<&Spec>) -> Command {
     of_a_spec("reload", "Open the log anew and send HUP to the program, which must know that signal", spec)
+        .arg(
+            value("signal", "SIGNAL", "Send the program this instead: what it knows as the signal to reload")
+                .default_value("HUP"),
+        )
 }
 
 fn logs(spec: Option<&Spec>) -> Command {
@@ -215,6 +219,10 @@ fn spec_arg() -> Arg {
         .value_name("S")
         .default_value("twistd")
         .help("Spec: a file, or the name of a built-in one")
+}
+
+fn trust() -> Arg {
+    flag("trust-spec", "As root, take a spec that others may write: they choose what root does")
 }
 
 fn profile() -> Arg {

@@ -113,6 +113,22 @@ pub enum Socket {
     Unix(PathBuf),
 }
 
+impl Socket {
+    /// The same address, with a port that the kernel chooses.
+    pub fn any_port(&self) -> Socket {
+        let any = |address: &SocketAddr| {
+            let mut any = *address;
+            any.set_port(0);
+            any
+        };
+        match self {
+            Socket::Tcp(address) => Socket::Tcp(any(address)),
+            Socket::Udp(address) => Socket::Udp(any(address)),
+            Socket::Unix(path) => Socket::Unix(path.clone()),
+        }
+    }
+}
+
 impl fmt::Display for Socket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -570,8 +586,9 @@ pub trait System {
     fn begin(&mut self, step: usize, timeout: Option<u64>);
     /// Whether the step that was begun must stop: its time is up, or a signal asks for the end.
     fn interrupted(&mut self) -> Option<SystemError>;
-    /// Give an undo to the process that would need it if this one could not.
-    fn hold(&mut self, step: usize, undo: &Undo);
+    /// Give an undo to the process that would need it if this one could not. Where that fails the effect is
+    /// taken back at once: nobody else would.
+    fn hold(&mut self, step: usize, undo: &Undo) -> Result<(), SystemError>;
     /// Tell how the start went. After `Failed` the answer says who undoes.
     fn tell(&mut self, news: &News) -> Undoer;
     /// The plan was made again with what the application brings: who the daemon will be may have

@@ -24,7 +24,7 @@ use crate::effect::{
     Socket, Standing, System, SystemError, Undo, Undoer, Verdict,
 };
 use crate::plan::Plan;
-use crate::snapshot::{FileKind, NoPython, Python, Restrictions, Snapshot};
+use crate::snapshot::{FileKind, Interpreter, NoPython, Python, Restrictions, Snapshot};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -46,9 +46,8 @@ pub struct Model {
     processes: process::Processes,
     files: Files,
     programs: BTreeMap<String, Option<PathBuf>>,
+    interpreters: BTreeMap<PathBuf, Interpreter>,
     pythons: BTreeMap<String, Result<Python, NoPython>>,
-    /// what is executed besides, where a program is
-    interpreters: BTreeMap<PathBuf, PathBuf>,
     /// the version of Landlock that the kernel has, 0 for none
     landlock: Option<u32>,
     /// the processors that there are for it
@@ -82,8 +81,8 @@ impl Model {
             processes: process::Processes::new(&snapshot.identity),
             files: Files::new(snapshot),
             programs: snapshot.programs.clone(),
-            pythons: snapshot.pythons.clone(),
             interpreters: snapshot.interpreters.clone(),
+            pythons: snapshot.pythons.clone(),
             landlock: snapshot.landlock,
             cpus: snapshot.cpus.clone(),
             network: ports::Network::new(snapshot),
@@ -132,7 +131,7 @@ impl Model {
 
     fn chroot(&mut self, path: &Path) -> Result<Done, SystemError> {
         let what = format!("chroot {}", path.display());
-        let node = self.files.directory(&self.identity, path).map_err(|e| e.of(&what))?;
+        let node = self.files.root(&self.identity, path).map_err(|e| e.of(&what))?;
         if !self.has(Capability::SysChroot) {
             return Err(self.denied(Capability::SysChroot, what));
         }
@@ -253,7 +252,9 @@ impl System for Model {
         None
     }
 
-    fn hold(&mut self, _step: usize, _undo: &Undo) {}
+    fn hold(&mut self, _step: usize, _undo: &Undo) -> Result<(), SystemError> {
+        Ok(())
+    }
 
     fn tell(&mut self, news: &News) -> Undoer {
         match news {

@@ -1,6 +1,6 @@
 //! Why execve(2) refused, in facts: read after it failed, by the process that would have run it.
 
-use crate::snapshot::interpreter::of as loader;
+use crate::snapshot::interpreter;
 use engine::effect::SystemError;
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, AtFlags};
@@ -8,7 +8,7 @@ use nix::sys::resource::{Resource, getrlimit};
 use nix::sys::stat::stat;
 use nix::sys::statvfs::{FsFlags, statvfs};
 use nix::unistd::{AccessFlags, faccessat, getegid, geteuid};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The error for a failed execve of `path`, as seen in the present root.
 pub fn exec(errno: Errno, path: &Path) -> SystemError {
@@ -89,10 +89,14 @@ fn denied(path: &Path) -> Option<(String, String)> {
     Some((why, format!("let {who} execute {}", loader.display())))
 }
 
+/// The interpreter of a script or the loader of an ELF program.
+fn loader(path: &Path) -> Option<PathBuf> {
+    interpreter::of(path).ok().flatten().map(|needs| needs.path)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::path::PathBuf;
 
     #[test]
     fn the_loader_of_programs_and_scripts_is_found() {

@@ -201,6 +201,11 @@ impl Log {
         complete && at.is_none()
     }
 
+    /// The child that compresses, if one does.
+    pub fn compressing(&self) -> Option<Pid> {
+        self.packing.as_ref().map(|packing| packing.pid)
+    }
+
     /// This process goes: the child is not to go on without it.
     pub(super) fn stop_packing(&mut self) {
         self.settle();
