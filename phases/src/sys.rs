@@ -3,9 +3,11 @@
 pub mod bind;
 pub mod channel;
 pub mod child;
+pub mod confine;
 pub mod environment;
 pub mod gate;
 pub mod identity;
+pub mod landlock;
 pub mod lock;
 pub mod namespace;
 pub mod process;
