@@ -1,7 +1,6 @@
 //! The real machine. Every effect ends here in system calls whose results are checked.
 
 mod bind;
-mod bind_as;
 pub mod confine;
 mod credential;
 mod daemonize;

@@ -1,5 +1,6 @@
 //! System calls. With the binding to libpython this is the only place for `unsafe`.
 
+pub mod bind;
 pub mod channel;
 pub mod child;
 pub mod confine;
