@@ -1,9 +1,12 @@
 //! The real machine. Every effect ends here in system calls whose results are checked.
 
 mod bind;
+mod bind_as;
+pub mod confine;
 mod credential;
 mod daemonize;
 mod directories;
+mod fail;
 mod guard;
 mod holder;
 pub mod pid_file;
@@ -13,7 +16,7 @@ mod settings;
 use crate::application::{self, Application as Hosted, Around, Listening, ReadTimeline};
 use crate::log::{Log, Shared};
 use crate::notify::Manager;
-use crate::sys::{channel::Channel, failed, identity, io_failed, lock, process};
+use crate::sys::{channel::Channel, failed, identity, io_failed, lock, process, walk};
 use engine::effect::{
     Application, CapabilitySet, Done, Effect, ErrorKind, Facts, Handle, Identity, News, Performed, Program,
     Rotation, Standing, Starting, System, SystemError, Undo, Undoer, Verdict,
@@ -30,7 +33,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions};
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// What this process is in the run.
@@ -55,6 +58,10 @@ pub struct Host {
     root: PathBuf,
     root_inode: identity::Inode,
     bounding: CapabilitySet,
+    /// the application is a program, and not hosted in this process
+    runs_a_program: bool,
+    /// what the application is confined by when it is started
+    confining: confine::Confining,
     /// code of others ran in this process since the bounding set was read
     others_ran: bool,
     held: BTreeMap<u32, Held>,
@@ -108,18 +115,6 @@ pub struct DropStep {
     groups: Vec<u32>,
 }
 
-/// A path without `.` and `..`, as the names in it say.
-fn plain(path: &Path) -> PathBuf {
-    path.components().fold(PathBuf::new(), |mut plain, part| {
-        match part {
-            Component::ParentDir => drop(plain.pop()),
-            Component::CurDir => {}
-            part => plain.push(part),
-        }
-        plain
-    })
-}
-
 impl DropStep {
     fn of(plan: &Plan) -> Option<DropStep> {
         let step = plan.steps().iter().position(|s| s.drop && s.skipped.is_none())?;
@@ -157,6 +152,8 @@ impl Host {
             root: PathBuf::from("/"),
             root_inode: identity::root_inode().map_err(|e| failed(e, "look at the root directory"))?,
             bounding: start.bounding,
+            runs_a_program: false,
+            confining: confine::Confining::default(),
             others_ran: false,
             held: BTreeMap::new(),
             next_handle: 0,
@@ -327,19 +324,21 @@ impl Host {
         let inside = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
         // From a directory that the present root does not reach it leads there, not below that root.
         let cwd = if path.is_relative() { identity::cwd() } else { PathBuf::new() };
-        let outside = cwd.strip_prefix("(unreachable)").ok().map(|cwd| Path::new("/").join(cwd).join(path));
-        nix::unistd::chroot(path).map_err(|e| {
-            let error = failed(e, format!("chroot {}", path.display()));
-            if e == nix::errno::Errno::EPERM {
-                error.lacks(engine::effect::Capability::SysChroot)
-            } else {
-                error
-            }
+        let outside = cwd.strip_prefix("(unreachable)").ok().map(|cwd| {
+            let cwd = Path::new("/").join(cwd);
+            let named = walk::named_outside(path, &cwd, (&self.root, self.root_inode));
+            named.unwrap_or_else(|| cwd.join(path))
+        });
+        walk::chroot(path).map_err(|refused| match refused.errno() {
+            nix::errno::Errno::EPERM => refused
+                .about(format!("chroot {}", path.display()))
+                .lacks(engine::effect::Capability::SysChroot),
+            _ => refused.about(format!("chroot {}", path.display())),
         })?;
         self.root_inode = identity::root_inode().map_err(|e| failed(e, "look at the new root directory"))?;
         let inside = inside.strip_prefix("/").unwrap_or(&inside);
         match outside {
-            Some(outside) => self.root = plain(&outside),
+            Some(outside) => self.root = outside,
             None if inside.as_os_str().is_empty() => {}
             None => self.root.push(inside),
         }
@@ -353,6 +352,7 @@ impl Host {
             program.root = None;
         }
         self.application = Some(application::make(&program, self.timeline)?);
+        self.runs_a_program = !program.command.is_empty();
         let loaded = self.hosted("load the application", |h, around| h.load(around))?;
         let mut done = noted(Undo::EndsWithProcess, loaded.notes);
         done.learned.brought = loaded.brought.map(Box::new);
@@ -387,6 +387,7 @@ impl Host {
             deadline: self.deadline,
             journal: self.journal.as_deref(),
             identity: &identity,
+            confining: &self.confining,
             foreground: !matches!(self.role, Role::Runner { holder: None, .. }),
             manager: &self.manager,
             drop_ahead: self.drop.as_ref().is_some_and(|drop| drop.step > self.step),
@@ -414,6 +415,9 @@ impl Host {
     }
 
     fn start_application(&mut self, starting: &Starting) -> Result<Done, SystemError> {
+        if !self.runs_a_program {
+            self.confine_hosted()?;
+        }
         let (started, notes) = self.hosted("start the application", |h, around| h.start(starting, around))?;
         self.replace = starting.replace;
         let undo = match started {
@@ -611,6 +615,7 @@ impl System for Host {
                 Ok(Done::with(Undo::Nothing))
             }
             Effect::End { handle, name } => self.end(*handle, name),
+            Effect::Fail(fault) => fail::fail(fault),
         };
         done.map(Performed::Done)
     }
@@ -661,8 +666,8 @@ impl System for Host {
         None
     }
 
-    fn hold(&mut self, step: usize, undo: &Undo) {
-        self.send_undo(step, undo);
+    fn hold(&mut self, step: usize, undo: &Undo) -> Result<(), SystemError> {
+        self.send_undo(step, undo)
     }
 
     fn tell(&mut self, news: &News) -> Undoer {

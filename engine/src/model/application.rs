@@ -1,11 +1,14 @@
 //! What an application does: it is found, read, started, and served.
 
 use super::files::{self, Access, ENOENT, Node, Refusal};
-use super::{EACCES, EINVAL, EISDIR, Model};
+use super::{EACCES, EINVAL, EISDIR, ELOOP, Model};
 use crate::effect::{Done, Environment, Identity, Program, Socket, SystemError, Undo};
 use std::path::{Component, Path, PathBuf};
 
 const ECHILD: i32 = 10;
+const ELIBBAD: i32 = 80;
+/// So often a script's interpreter may be a script (`exec_binprm` of the kernel).
+const MOST_SCRIPTS: usize = 5;
 
 /// An application that a phase has named.
 #[derive(Clone, Debug)]
@@ -149,7 +152,7 @@ impl Model {
     pub(super) fn read_environment(&self, environment: &Environment) -> Result<Done, SystemError> {
         for path in &environment.files {
             let what = format!("read the environment file {}", path.display());
-            let at = self.files.resolve(&self.identity, path).map_err(|e| e.of(&what))?;
+            let at = self.files.read_for_others(&self.identity, path).map_err(|e| e.of(&what))?;
             self.files.may(&self.identity, &at, Access::Read).map_err(|e| e.of(&what))?;
             if let Some(node) = self.files.get(&at).filter(|node| !node.is_file()) {
                 return Err(super::irregular(&at, node, &what));
@@ -168,7 +171,10 @@ impl Model {
     pub(super) fn start_application(&mut self) -> Result<Done, SystemError> {
         let what = "start the application";
         let loaded = self.loaded(what)?;
-        let Some(word) = loaded.program.command.first() else { return self.start_hosted(&loaded) };
+        let Some(word) = loaded.program.command.first() else {
+            self.confine_hosted()?;
+            return self.start_hosted(&loaded);
+        };
         if loaded.started || !loaded.ready {
             let (why, help) = match loaded.started {
                 true => ("it was started already", "start it in one phase only"),
@@ -176,20 +182,58 @@ impl Model {
             };
             return Err(SystemError::new(format!("{what}: {why}")).help(help));
         }
+        self.may_execute(word)?;
         if let Some(path) = &loaded.path {
             let what = format!("execute {}", path.display());
             let at = self.files.resolve(&self.identity, path).map_err(|e| e.of(&what))?;
-            if !self.files.get(&at).is_some_and(Node::is_file) {
-                return Err(
-                    SystemError::errno(EACCES, &what).why(format!("{} is no regular file", at.display()))
-                );
-            }
-            self.files.may(&self.identity, &at, Access::Execute).map_err(|e| e.of(&what))?;
-            self.files.executable(&at).map_err(|e| e.of(&what))?;
+            self.is_left_to_the_program(&at, &what)?;
+            self.execute(path)?;
         }
         self.application = Some(Loaded { started: true, ..loaded.clone() });
         let name = word.rsplit('/').next().unwrap_or(word).to_owned();
         Ok(self.start_program(&name))
+    }
+
+    /// execve(2): the file itself, and what it needs to be executed.
+    fn execute(&self, path: &Path) -> Result<(), SystemError> {
+        let what = format!("execute {}", path.display());
+        let refused = |e: Refusal| e.of(&what);
+        let mut at = self.files.resolve(&self.identity, path).map_err(refused)?;
+        self.is_executable(&at).map_err(refused)?;
+        let mut scripts = 0;
+        while let Some(needs) = self.interpreters.get(&at) {
+            let kind = if needs.script { "interpreter" } else { "loader" };
+            let next = self.files.resolve(&self.identity, &needs.path).and_then(|next| {
+                self.is_executable(&next)?;
+                Ok(next)
+            });
+            at = next.map_err(|e| {
+                let error = e.of(&what);
+                let why = error.why.clone().unwrap_or_default();
+                error
+                    .why(format!("its {kind} {}: {why}", needs.path.display()))
+                    .help("put what the program needs to run where it will run, or start it before the root is changed")
+            })?;
+            if !needs.script {
+                let script = self.interpreters.get(&at).is_some_and(|loader| loader.script);
+                let why = format!("its loader {} is a script", needs.path.display());
+                return if script { Err(SystemError::errno(ELIBBAD, &what).why(why)) } else { Ok(()) };
+            }
+            scripts += 1;
+            if scripts > MOST_SCRIPTS {
+                let why = "the interpreters of scripts are scripts themselves, too many in a row";
+                return Err(SystemError::errno(ELOOP, &what).why(why));
+            }
+        }
+        Ok(())
+    }
+
+    fn is_executable(&self, at: &Path) -> Result<(), Refusal> {
+        if !self.files.get(at).is_some_and(Node::is_file) {
+            return Err(Refusal::new(EACCES, format!("{} is no regular file", at.display())));
+        }
+        self.files.may(&self.identity, at, Access::Execute)?;
+        self.files.executable(at)
     }
 
     /// The built-in needs an address to answer at.
