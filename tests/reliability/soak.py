@@ -115,7 +115,9 @@ class Soak:
             except OSError:
                 continue  # an orphan that was just buried
             alike = before is not None and taken["counts"] == before["counts"]
-            if alike and not taken["counts"]["zombies"] and first in (None, taken["counts"]):
+            # Keeper, guard and program of each: whoever is more is an orphan that goes, or has gone.
+            whole = taken["counts"]["processes"] == 3 * len(self.ports) and not taken["counts"]["zombies"]
+            if alike and whole and first in (None, taken["counts"]):
                 break
             before = taken
             time.sleep(0.05)
