@@ -15,13 +15,21 @@ pub fn judged(scene: &Scene, before: &Machine, out: &Out, dies: bool) -> Result<
     let (code, err) = (out.code, &out.err);
     let mut wrong = Vec::new();
     let end = match code {
-        0 if !scene.way.foreground => "starts all the same",
-        0 => "runs all the same",
+        0 => "starts all the same",
+        // It had been up, and what it leaves is what it always leaves.
+        1 if scene.way.foreground && !err.contains("left behind") => {
+            if !err.contains(" failed: ") {
+                wrong.push("it does not say what failed".to_owned());
+            }
+            "up, failed and said so"
+        }
         1 | 2 | 4 | 6 => {
             if !(err.contains(" failed: ") || err.contains("error")) {
                 wrong.push("it does not say what failed".to_owned());
             }
-            wrong.extend(Machine::left(scene, before));
+            // What was written to its log by then is kept, and said to be.
+            let left = Machine::left(scene, before);
+            wrong.extend(left.into_iter().filter(|line| !(err.contains("kept: ") && named(err, line))));
             "undone"
         }
         5 => {
@@ -124,7 +132,7 @@ fn every_call(scene: &Scene, number: usize, deed: fn(&Point) -> Deed, wrong: &mu
         if traced.hung {
             found.push("it hangs".to_owned());
         }
-        if matches!(end, "starts all the same" | "killed" | "not reached") {
+        if matches!(end, "starts all the same" | "killed" | "not reached" | "up, failed and said so") {
             found.extend(cleaned_up(scene, &always, &before));
         }
         scene.clear();
