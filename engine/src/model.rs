@@ -121,7 +121,7 @@ impl Model {
 
     fn chroot(&mut self, path: &Path) -> Result<Done, SystemError> {
         let what = format!("chroot {}", path.display());
-        let node = self.files.directory(&self.identity, path).map_err(|e| e.of(&what))?;
+        let node = self.files.root(&self.identity, path).map_err(|e| e.of(&what))?;
         if !self.has(Capability::SysChroot) {
             return Err(self.denied(Capability::SysChroot, what));
         }

@@ -1,6 +1,7 @@
 //! The real machine. Every effect ends here in system calls whose results are checked.
 
 mod bind;
+mod bind_as;
 mod credential;
 mod daemonize;
 mod directories;
@@ -321,13 +322,11 @@ impl Host {
             let named = walk::named_outside(path, &cwd, (&self.root, self.root_inode));
             named.unwrap_or_else(|| cwd.join(path))
         });
-        nix::unistd::chroot(path).map_err(|e| {
-            let error = failed(e, format!("chroot {}", path.display()));
-            if e == nix::errno::Errno::EPERM {
-                error.lacks(engine::effect::Capability::SysChroot)
-            } else {
-                error
-            }
+        walk::chroot(path).map_err(|refused| match refused.errno() {
+            nix::errno::Errno::EPERM => refused
+                .about(format!("chroot {}", path.display()))
+                .lacks(engine::effect::Capability::SysChroot),
+            _ => refused.about(format!("chroot {}", path.display())),
         })?;
         self.root_inode = identity::root_inode().map_err(|e| failed(e, "look at the new root directory"))?;
         let inside = inside.strip_prefix("/").unwrap_or(&inside);

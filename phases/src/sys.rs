@@ -13,6 +13,7 @@ pub mod shed;
 pub mod title;
 pub mod walk;
 pub mod watch;
+pub mod writers;
 
 use engine::effect::SystemError;
 use nix::errno::Errno;

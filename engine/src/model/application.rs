@@ -152,7 +152,7 @@ impl Model {
     pub(super) fn read_environment(&self, environment: &Environment) -> Result<Done, SystemError> {
         for path in &environment.files {
             let what = format!("read the environment file {}", path.display());
-            let at = self.files.resolve(&self.identity, path).map_err(|e| e.of(&what))?;
+            let at = self.files.read_for_others(&self.identity, path).map_err(|e| e.of(&what))?;
             self.files.may(&self.identity, &at, Access::Read).map_err(|e| e.of(&what))?;
             if let Some(node) = self.files.get(&at).filter(|node| !node.is_file()) {
                 return Err(super::irregular(&at, node, &what));

@@ -330,10 +330,27 @@ pub fn has_listener(path: &std::path::Path) -> Result<Option<bool>, Errno> {
     }
 }
 
-/// Opens a file for reading without waiting: a FIFO without a writer does not hang.
+/// Opens a file for reading without waiting: a FIFO without a writer does not hang. A device is opened only
+/// if that does nothing: memory (such as /dev/null) and terminals. Others act on it, such as a tape or a
+/// watchdog, and a link can lead to one.
 pub fn open_to_read(path: &std::path::Path) -> std::io::Result<File> {
-    use std::os::unix::fs::OpenOptionsExt;
-    std::fs::OpenOptions::new().read(true).custom_flags(nix::libc::O_NONBLOCK).open(path)
+    use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
+    let open = |path: &std::path::Path, flags| {
+        std::fs::OpenOptions::new().read(true).custom_flags(flags | nix::libc::O_NOCTTY).open(path)
+    };
+    // What is looked at is what is opened, whatever the name leads to by then.
+    let found = open(path, nix::libc::O_PATH)?;
+    let meta = found.metadata()?;
+    let harmless = || matches!(nix::sys::stat::major(meta.rdev()), 1 | 4 | 5 | 136..=143);
+    if meta.file_type().is_block_device() || (meta.file_type().is_char_device() && !harmless()) {
+        return Err(std::io::Error::other("it is a device"));
+    }
+    let by_number = format!("/proc/self/fd/{}", found.as_raw_fd());
+    match open(by_number.as_ref(), nix::libc::O_NONBLOCK) {
+        // There is no /proc here.
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => open(path, nix::libc::O_NONBLOCK),
+        opened => opened,
+    }
 }
 
 /// The size of the terminal that standard output is; false if it is none.
