@@ -7,7 +7,8 @@ mod compare;
 mod learn;
 
 use crate::effect::{
-    End, Ended, ErrorKind, Identity, News, Performed, Standing, System, SystemError, Undo, Undoer,
+    Application, Effect, End, Ended, ErrorKind, Identity, News, Performed, Standing, System, SystemError,
+    Undo, Undoer,
 };
 use crate::plan::Approved;
 use crate::plan::{Plan, Step};
@@ -340,7 +341,9 @@ impl<S: System> Loop<'_, S> {
                 }
                 return Err(error);
             }
-            if effect.changes_identity() {
+            // An application that is hosted in this process may be confined when it starts.
+            let starts = matches!(effect, Effect::Application(Application::Start(_)));
+            if effect.changes_identity() || starts {
                 self.note_identity();
             }
             for note in done.learned.notes {

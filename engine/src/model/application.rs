@@ -179,7 +179,10 @@ impl Model {
     pub(super) fn start_application(&mut self, starting: &Starting) -> Result<Done, SystemError> {
         let what = "start the application";
         let loaded = self.loaded(what)?;
-        let Some(word) = loaded.program.command.first() else { return self.start_hosted(&loaded) };
+        let Some(word) = loaded.program.command.first() else {
+            self.confine_hosted()?;
+            return self.start_hosted(&loaded);
+        };
         if loaded.started || !loaded.ready {
             let (why, help) = match loaded.started {
                 true => ("it was started already", "start it in one phase only"),
@@ -187,6 +190,7 @@ impl Model {
             };
             return Err(SystemError::new(format!("{what}: {why}")).help(help));
         }
+        self.may_execute(word)?;
         if let Some(path) = loaded.path.as_ref().filter(|_| !starting.replace) {
             self.execute(path)?;
         }
@@ -200,12 +204,13 @@ impl Model {
         let what = format!("execute {}", path.display());
         let refused = |e: Refusal| e.of(&what);
         let mut at = self.files.resolve(&self.identity, path).map_err(refused)?;
-        self.may_execute(&at).map_err(refused)?;
+        self.is_left_to_the_program(&at, &what)?;
+        self.is_executable(&at).map_err(refused)?;
         let mut scripts = 0;
         while let Some(needs) = self.interpreters.get(&at) {
             let kind = if needs.script { "interpreter" } else { "loader" };
             let next = self.files.resolve(&self.identity, &needs.path).and_then(|next| {
-                self.may_execute(&next)?;
+                self.is_executable(&next)?;
                 Ok(next)
             });
             at = next.map_err(|e| {
@@ -233,7 +238,7 @@ impl Model {
         Ok(())
     }
 
-    fn may_execute(&self, at: &Path) -> Result<(), Refusal> {
+    fn is_executable(&self, at: &Path) -> Result<(), Refusal> {
         if !self.files.get(at).is_some_and(Node::is_file) {
             return Err(Refusal::new(EACCES, format!("{} is no regular file", at.display())));
         }

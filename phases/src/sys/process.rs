@@ -270,17 +270,16 @@ pub fn wait_readable<const N: usize>(fds: [std::os::fd::BorrowedFd; N], ms: i32)
     /// How long to wait for memory to be there again.
     const BREATH: Duration = Duration::from_millis(20);
     let mut polled = fds.map(|fd| PollFd::new(fd, PollFlags::POLLIN));
-    let mut timeout = PollTimeout::try_from(ms).unwrap_or(PollTimeout::NONE);
+    let mut left = ms;
     loop {
-        match poll(&mut polled, timeout) {
+        match poll(&mut polled, PollTimeout::try_from(left).unwrap_or(PollTimeout::NONE)) {
             Ok(_) => return Ok(polled.map(|p| p.any().unwrap_or(true))),
             Err(Errno::EINTR) => continue,
             // Who waits for the end of a process must not take this for it (poll(2): no memory for the tables).
             Err(Errno::ENOMEM | Errno::EAGAIN) => {
                 std::thread::sleep(BREATH);
-                if let Some(left) = timeout.as_millis() {
-                    let left = left.saturating_sub(BREATH.as_millis() as u32);
-                    timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::ZERO);
+                if left > 0 {
+                    left = (left - BREATH.as_millis() as i32).max(0);
                 }
             }
             Err(error) => return Err(error),
