@@ -3,13 +3,13 @@
 use crate::prepare::{Prepared, prepare_typed};
 use crate::{exit, instance, output};
 use engine::diagnostic::{Diagnostic, Severity};
-use engine::effect::{Application, Brought, Effect, Ended};
+use engine::effect::{Application, Brought, Effect, Ended, Socket};
 use engine::plan::Approved;
 use engine::run::{Ending, Header, How, Report};
 use engine::timeline::{Divergence, Failure, Timeline};
 use phases::host::Host;
 use phases::journal::Journal;
-use phases::sys::process;
+use phases::sys::{process, socket};
 use std::path::Path;
 use tracing_subscriber::layer::SubscriberExt;
 
@@ -51,10 +51,25 @@ pub fn start(argv: &[String], manner: &Manner) -> i32 {
         }
         Err(_) => return say_refused(&prepared),
     };
+    let taken = match approved.plan().effects().any(|(_, e)| inherits(e)) {
+        true => socket::take_handed(),
+        false => Ok(Vec::new()),
+    };
+    let taken = match taken {
+        Ok(taken) => taken,
+        Err(error) => {
+            output::complain(&format!("error: the sockets that were handed over cannot be kept: {error}\n"));
+            return exit::FAILED;
+        }
+    };
     if !approved.plan().effects().any(|(_, e)| hosts_twisted(e)) {
         process::close_handed(handed);
     }
-    go(&prepared, &approved, manner)
+    go(&prepared, &approved, manner, taken)
+}
+
+fn inherits(effect: &Effect) -> bool {
+    matches!(effect, Effect::Bind { socket: Socket::Inherited(_), .. })
 }
 
 /// Draws what was found; a quiet start has a line for each warning.
@@ -80,7 +95,12 @@ fn say_refused(prepared: &Prepared) -> i32 {
     if prepared.unprivileged() { exit::PRIVILEGE } else { exit::REFUSED }
 }
 
-fn go(prepared: &Prepared, approved: &Approved, manner: &Manner) -> i32 {
+fn go(
+    prepared: &Prepared,
+    approved: &Approved,
+    manner: &Manner,
+    handed: Vec<(String, std::os::fd::OwnedFd)>,
+) -> i32 {
     let (begin, wall_ns) = (process::monotonic(), process::wall_clock());
     let run = format!("{:06x}", ((wall_ns / 1_000) ^ (u64::from(std::process::id()) << 12)) & 0xff_ffff);
     let journal = journal(prepared, &run, wall_ns);
@@ -109,7 +129,7 @@ fn go(prepared: &Prepared, approved: &Approved, manner: &Manner) -> i32 {
         }
     };
     let name = prepared.name.clone();
-    host = host.showing(Box::new(move |divergence| output::complain(&differs(&name, divergence))));
+    host = host.handed(handed).showing(Box::new(move |divergence| output::complain(&differs(&name, divergence))));
     let replan = |brought: &Brought| {
         let replanned = prepared.replan(brought);
         let said: Vec<_> =

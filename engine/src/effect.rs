@@ -7,6 +7,7 @@
 mod environment;
 mod identity;
 mod setting;
+mod socket;
 mod standing;
 mod start;
 mod touches;
@@ -14,6 +15,7 @@ mod touches;
 pub use environment::{Environment, matches as environment_matches};
 pub use identity::{Capability, CapabilitySet, Identity, Ids};
 pub use setting::{IoPriority, Limits, Policy, Resource, SecureBits, Setting, Settings, Unit};
+pub use socket::{Listen, Manner, Socket, Sort};
 pub use standing::Standing;
 pub use start::{Ready, Rotation, Starting, Watchdog};
 pub use touches::{State, Touch};
@@ -23,7 +25,6 @@ use crate::snapshot::User;
 use crate::timeline::{Divergence, Failure};
 use serde::{Deserialize, Serialize};
 use std::fmt;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
 /// A token for something the [`System`] keeps open so that it can be undone after the path to it
@@ -94,27 +95,6 @@ pub enum Application {
     Start(Starting),
 }
 
-/// An address to listen on.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-pub enum Socket {
-    /// a TCP listener
-    Tcp(SocketAddr),
-    /// a bound UDP socket
-    Udp(SocketAddr),
-    /// a stream listener at a path
-    Unix(PathBuf),
-}
-
-impl fmt::Display for Socket {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Socket::Tcp(a) => write!(f, "tcp:{a}"),
-            Socket::Udp(a) => write!(f, "udp:{a}"),
-            Socket::Unix(p) => write!(f, "unix:{}", p.display()),
-        }
-    }
-}
-
 /// Everything rsd can do to a process or to the machine.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Effect {
@@ -163,10 +143,13 @@ pub enum Effect {
         /// permission bits before the umask
         mode: u32,
     },
-    /// Bind (and listen on) an address.
+    /// Bind (and listen on) an address, or take over what the caller has handed to us.
     Bind {
         /// the address
         socket: Socket,
+        /// what it is given besides
+        #[serde(default, skip_serializing_if = "Manner::is_default")]
+        manner: Manner,
     },
     /// setgroups, setresgid, setresuid, in that order; read back, and a way back refused.
     SetCredential {
@@ -237,6 +220,11 @@ pub enum Effect {
         /// what it is, for people
         name: String,
     },
+    /// Remove the name of a Unix socket that [`Effect::Bind`] has made, if it is still the one that was made.
+    RemoveSocket {
+        /// the path
+        path: PathBuf,
+    },
 }
 
 impl Effect {
@@ -278,7 +266,10 @@ impl fmt::Display for Effect {
                 write!(f, "create PID file {}, mode {mode:04o}", path.display())?;
                 owned(f, owner)
             }
-            Effect::Bind { socket } => write!(f, "bind {socket}"),
+            Effect::Bind { socket: Socket::Inherited(name), manner } => {
+                write!(f, "take over what was handed to us as {name}{manner}")
+            }
+            Effect::Bind { socket, manner } => write!(f, "bind {socket}{manner}"),
             Effect::SetCredential { uid, gid, groups, effective, keep } => {
                 let kind = if *effective { "e" } else { "res" };
                 let mut first = true;
@@ -325,6 +316,7 @@ impl fmt::Display for Effect {
             Effect::Remove { path, .. } => write!(f, "remove {}", path.display()),
             Effect::Unbind { socket, .. } => write!(f, "close {socket}"),
             Effect::End { name, .. } => write!(f, "end {name}"),
+            Effect::RemoveSocket { path } => write!(f, "remove socket {}", path.display()),
         }
     }
 }

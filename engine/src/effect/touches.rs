@@ -134,13 +134,19 @@ impl Effect {
                 touch(Process, Writes);
                 touch(Output, Writes);
             }
-            Effect::Bind { socket } => {
+            Effect::Bind { socket, manner } => {
                 touch(Capabilities, Reads);
                 touch(State::Address(socket), Writes);
                 touch(Sockets, Writes);
+                if manner.reuse_port {
+                    // Only sockets of one user share a port.
+                    touch(Credential, Reads);
+                }
                 if let Socket::Unix(path) = socket {
                     follows(path, touch);
-                    touch(Umask, Reads);
+                    if manner.mode.is_none() {
+                        touch(Umask, Reads);
+                    }
                     touch(State::Path(path), Writes);
                 }
             }
@@ -189,6 +195,10 @@ impl Effect {
                 touch(Sockets, Writes);
             }
             Effect::End { .. } => {}
+            Effect::RemoveSocket { path } => {
+                follows(path, touch);
+                touch(State::Path(path), Writes);
+            }
         }
     }
 }

@@ -1,8 +1,8 @@
 //! What has to be known of a machine for a plan to be judged: asked of the machine, or of a snapshot
 //! that was taken elsewhere, by the same code.
 
-use super::{FileFact, FileKind, Listener, Lock, Mount, NoPython, Python, Snapshot, parts};
-use crate::effect::{Application, Effect, Program, Setting, Socket};
+use super::{FileFact, FileKind, Handed, Listener, Lock, Mount, NoPython, Python, Snapshot, parts};
+use crate::effect::{Application, Effect, Manner, Program, Setting, Socket, Sort};
 use crate::plan::Plan;
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -28,6 +28,10 @@ pub trait Machine {
     fn listens(&mut self, path: &Path) -> Option<bool>;
     /// Who has a port.
     fn port(&mut self, port: u16) -> Vec<Listener>;
+    /// The sorts of sockets that have this abstract name.
+    fn abstract_name(&mut self, name: &str) -> Vec<Sort>;
+    /// The sockets that were handed to us.
+    fn handed(&mut self) -> Vec<Handed>;
     /// `net.ipv4.ip_unprivileged_port_start`.
     fn unprivileged_port(&mut self) -> u16;
     /// `net.ipv6.bindv6only`.
@@ -51,6 +55,10 @@ pub enum Unknown {
     Python(String),
     /// a port
     Port(u16),
+    /// an abstract name of a Unix socket
+    Abstract(String),
+    /// the sockets that were handed over
+    Handed,
     /// a setting of the kernel
     Setting(&'static str),
 }
@@ -65,6 +73,8 @@ impl fmt::Display for Unknown {
             Unknown::Python(name) if name.is_empty() => f.write_str("the Python that hosts Twisted"),
             Unknown::Python(name) => write!(f, "the Python `{name}`"),
             Unknown::Port(port) => write!(f, "port {port}"),
+            Unknown::Abstract(name) => write!(f, "the abstract name `@{name}`"),
+            Unknown::Handed => f.write_str("the sockets that are handed over"),
             Unknown::Setting(name) => write!(f, "the setting {name}"),
         }
     }
@@ -138,19 +148,52 @@ impl Survey<'_, '_> {
     fn addresses(&mut self, plan: &Plan) {
         let mut asked = false;
         for (_, effect) in plan.effects() {
-            let Effect::Bind { socket: Socket::Tcp(address) | Socket::Udp(address) } = effect else {
-                continue;
+            let (address, manner) = match effect {
+                Effect::Bind { socket: Socket::Tcp(address) | Socket::Udp(address), manner } => {
+                    (address, manner)
+                }
+                Effect::Bind { socket: Socket::Abstract(name), .. } => {
+                    self.abstract_name(name);
+                    continue;
+                }
+                Effect::Bind { socket: Socket::Inherited(_), .. } => {
+                    self.handed();
+                    continue;
+                }
+                _ => continue,
             };
             if !std::mem::replace(&mut asked, true)
                 && let Some(machine) = &mut self.machine
             {
                 self.snapshot.unprivileged_port = machine.unprivileged_port();
             }
-            self.address(*address);
+            self.address(*address, manner);
         }
     }
 
-    fn address(&mut self, address: SocketAddr) {
+    fn abstract_name(&mut self, name: &str) {
+        if self.snapshot.abstracts.contains_key(name) {
+            return;
+        }
+        match &mut self.machine {
+            Some(machine) => {
+                let there = machine.abstract_name(name);
+                self.snapshot.abstracts.insert(name.to_owned(), there);
+            }
+            None => drop(self.unknown.insert(Unknown::Abstract(name.to_owned()))),
+        }
+    }
+
+    fn handed(&mut self) {
+        if self.snapshot.handed.is_none() {
+            match &mut self.machine {
+                Some(machine) => self.snapshot.handed = Some(machine.handed()),
+                None => drop(self.unknown.insert(Unknown::Handed)),
+            }
+        }
+    }
+
+    fn address(&mut self, address: SocketAddr, manner: &Manner) {
         let port = address.port();
         if port == 0 {
             return;
@@ -164,7 +207,8 @@ impl Survey<'_, '_> {
                 None => drop(self.unknown.insert(Unknown::Port(port))),
             }
         }
-        if address.is_ipv6() && address.ip().is_unspecified() && self.snapshot.v6_only.is_none() {
+        let any = address.is_ipv6() && address.ip().is_unspecified();
+        if any && manner.v6_only.is_none() && self.snapshot.v6_only.is_none() {
             match &mut self.machine {
                 Some(machine) => self.snapshot.v6_only = Some(machine.v6_only()),
                 None => drop(self.unknown.insert(Unknown::Setting("net.ipv6.bindv6only"))),
@@ -195,7 +239,7 @@ impl Survey<'_, '_> {
                 Effect::CheckPidFile { path }
                 | Effect::CreatePidFile { path, .. }
                 | Effect::RemovePidFile { path } => drop(pid_files.insert(path)),
-                Effect::Bind { socket: Socket::Unix(path) } => drop(sockets.insert(path)),
+                Effect::Bind { socket: Socket::Unix(path), .. } => drop(sockets.insert(path)),
                 Effect::Process(Setting::OomScore(_)) => drop(paths.insert(crate::model::OOM_SCORE.into())),
                 Effect::OpenLog { path, .. } | Effect::MakeDirectory { path, .. } => {
                     paths.insert(path.clone());

@@ -5,8 +5,8 @@ use crate::application::program;
 use crate::host::pid_file;
 use crate::python;
 use crate::sys::{lock::Holder, process};
-use engine::effect::Program;
-use engine::snapshot::{FileFact, FileKind, Listener, Lock, Machine, Mount, NoPython, Python, ReadOnly};
+use engine::effect::{Program, Sort};
+use engine::snapshot::{FileFact, FileKind, Handed, Listener, Lock, Machine, Mount, NoPython, Python, ReadOnly};
 use nix::unistd::{Gid, Uid};
 use rustix::fs::{AtFlags, CWD, FileType, StatVfsMountFlags, Statx, StatxFlags, statvfs, statx};
 use std::collections::BTreeMap;
@@ -158,8 +158,19 @@ impl Machine for This {
             if listener.address.is_unspecified() && matches!(listener.address, IpAddr::V6(_)) {
                 listener.v6_only = network::v6_only(listener.protocol, port).unwrap_or(false);
             }
+            if listener.uid == Some(nix::unistd::geteuid().as_raw()) {
+                listener.reuse_port = network::is_shared(listener, port);
+            }
         }
         there
+    }
+
+    fn abstract_name(&mut self, name: &str) -> Vec<Sort> {
+        network::abstract_name(name)
+    }
+
+    fn handed(&mut self) -> Vec<Handed> {
+        crate::sys::socket::handed()
     }
 
     fn unprivileged_port(&mut self) -> u16 {

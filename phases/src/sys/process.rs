@@ -280,6 +280,26 @@ pub fn is_stale_socket(path: &std::path::Path) -> bool {
             .is_err_and(|e| e.raw_os_error() == Some(nix::libc::ECONNREFUSED))
 }
 
+/// The same of a file that is held open (`O_PATH`) and was found to be a socket. Without /proc the path has to
+/// lead to it: then it is looked at before and behind the question.
+pub fn is_dead_socket(file: &std::os::fd::OwnedFd, path: &std::path::Path) -> bool {
+    let ask = |path: &std::path::Path| {
+        std::os::unix::net::UnixDatagram::unbound().and_then(|probe| probe.connect(path))
+    };
+    let refused = |answer: std::io::Result<()>| {
+        answer.is_err_and(|e| e.raw_os_error() == Some(nix::libc::ECONNREFUSED))
+    };
+    let held = format!("/proc/self/fd/{}", file.as_raw_fd());
+    if std::fs::symlink_metadata(&held).is_ok() {
+        return refused(ask(held.as_ref()));
+    }
+    let is_it = || match (nix::sys::stat::fstat(file), nix::sys::stat::lstat(path)) {
+        (Ok(a), Ok(b)) => (a.st_dev, a.st_ino) == (b.st_dev, b.st_ino),
+        _ => false,
+    };
+    is_it() && refused(ask(path)) && is_it()
+}
+
 /// Opens a file for reading without waiting: a FIFO without a writer does not hang.
 pub fn open_to_read(path: &std::path::Path) -> std::io::Result<File> {
     use std::os::unix::fs::OpenOptionsExt;

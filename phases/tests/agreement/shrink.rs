@@ -3,7 +3,7 @@
 use super::case::{Case, Entry, What};
 use super::compare::Difference;
 use super::draw;
-use engine::effect::{Application, CapabilitySet, Effect, Rotation, Socket};
+use engine::effect::{Application, CapabilitySet, Effect, Manner, Rotation, Socket, Sort};
 use std::path::{Path, PathBuf};
 
 /// Tries smaller cases as long as one of them shows a disagreement of the same sort.
@@ -127,6 +127,17 @@ fn simpler(effect: &Effect) -> Vec<Effect> {
             all.push(simpler(*uid, *gid, groups.clone(), false, *keep));
             all.push(simpler(*uid, *gid, groups.clone(), *effective, CapabilitySet::EMPTY));
         }
+        Effect::Bind { socket, manner } => {
+            for plainer in [
+                Manner::default(),
+                Manner { sort: Sort::Stream, ..manner.clone() },
+                Manner { uid: None, gid: None, ..manner.clone() },
+                Manner { mode: None, ..manner.clone() },
+                Manner { reuse_port: false, ..manner.clone() },
+            ] {
+                all.push(Effect::Bind { socket: socket.clone(), manner: plainer });
+            }
+        }
         Effect::Application(Application::Load(program)) if program.root.is_some() => {
             let mut program = program.clone();
             program.root = None;
@@ -161,7 +172,8 @@ fn path(effect: &Effect) -> Option<&Path> {
         | Effect::RemovePidFile { path }
         | Effect::Chroot { path }
         | Effect::Chdir { path }
-        | Effect::Bind { socket: Socket::Unix(path) } => Some(path),
+        | Effect::RemoveSocket { path }
+        | Effect::Bind { socket: Socket::Unix(path), .. } => Some(path),
         _ => None,
     }
 }
@@ -173,7 +185,8 @@ fn set_path(effect: &mut Effect, new: PathBuf) {
     | Effect::RemovePidFile { path }
     | Effect::Chroot { path }
     | Effect::Chdir { path }
-    | Effect::Bind { socket: Socket::Unix(path) } = effect
+    | Effect::RemoveSocket { path }
+    | Effect::Bind { socket: Socket::Unix(path), .. } = effect
     {
         *path = new;
     }
