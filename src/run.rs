@@ -129,7 +129,9 @@ fn go(
         }
     };
     let name = prepared.name.clone();
-    host = host.handed(handed).showing(Box::new(move |divergence| output::complain(&differs(&name, divergence))));
+    host = host
+        .handed(handed)
+        .showing(Box::new(move |divergence| output::complain(&differs(&name, divergence))));
     let replan = |brought: &Brought| {
         let replanned = prepared.replan(brought);
         let said: Vec<_> =

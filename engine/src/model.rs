@@ -14,8 +14,8 @@ mod process;
 mod settings;
 
 pub use files::{Access, Files, Node};
-use process::Whose;
 pub use ports::nothing_handed;
+use process::Whose;
 pub use process::{CALLERS_SESSION, Ids, Role};
 pub use settings::OOM_SCORE;
 

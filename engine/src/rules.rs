@@ -34,7 +34,7 @@ const RULES: &[(&[&str], Rule)] = &[
     (
         &[
             "RSD0301", "RSD0302", "RSD0402", "RSD0403", "RSD0410", "RSD0412", "RSD0413", "RSD0601",
-            "RSD0602", "RSD0604", "RSD0606",
+            "RSD0602", "RSD0604", "RSD0606", "RSD0607",
         ],
         |judge| judge.failures(),
     ),

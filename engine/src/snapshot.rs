@@ -18,6 +18,7 @@ pub use survey::{Machine, Unknown, survey, unknown_names};
 use crate::effect::{Identity, Settings, Sort};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::path::{Component, Path, PathBuf};
 
 /// An entry of the user database.
@@ -199,6 +200,9 @@ pub struct Snapshot {
     /// Unix sockets that are there, and whether somebody listens behind them
     #[serde(with = "text::path_map")]
     pub sockets: BTreeMap<PathBuf, bool>,
+    /// addresses besides those of every machine, and with which error bind(2) refuses them; 0: not at all
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "text::map")]
+    pub addresses: BTreeMap<IpAddr, i32>,
     /// abstract names of Unix sockets, and of which sorts there is a socket
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "text::map")]
     pub abstracts: BTreeMap<String, Vec<Sort>>,

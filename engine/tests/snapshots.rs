@@ -68,14 +68,13 @@ fn facts() -> Snapshot {
     snapshot.pythons.insert("no".into(), Err(NoPython { message: "none".into(), help: None }));
     snapshot.locks.insert(path(b"/odd\xff\\name/x.pid"), Lock::Process(77));
     snapshot.sockets.insert(path(b"/odd\xff\\name/s"), false);
-    let listener =
-        |protocol, address: &str| Listener {
-            protocol,
-            address: address.parse().unwrap(),
-            v6_only: false,
-            uid: None,
-            reuse_port: None,
-        };
+    let listener = |protocol, address: &str| Listener {
+        protocol,
+        address: address.parse().unwrap(),
+        v6_only: false,
+        uid: None,
+        reuse_port: None,
+    };
     snapshot.ports.insert(80, vec![listener(Protocol::Tcp, "0.0.0.0"), listener(Protocol::Udp, "::1")]);
     snapshot
 }

@@ -118,7 +118,10 @@ while True:
     for s in select.select(sockets, [], [])[0]:
         if s.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
             with s.accept()[0] as c:
-                c.sendall(b"%d" % os.getpid())
+                try:
+                    c.sendall(b"%d" % os.getpid())
+                except OSError:
+                    pass
         else:
             said, peer = s.recvfrom(100)
             if peer:
@@ -206,7 +209,7 @@ fn every_sort_is_handed_over_as_it_was_asked_for() {
         return skip(NAME, "there is no python3");
     }
     test(NAME, Needs::Root, |world| {
-        world.directory("open", 0, 0o777);
+        world.directory("open", 0, 0o755);
         let at = |name: &str| world.text(&format!("open/{name}"));
         let (stream, datagrams, packets) = (at("s,1"), at("d"), at("q"));
         let commas = stream.replace(',', ",,");
@@ -284,7 +287,7 @@ fn two_daemons_share_a_port() {
         // All have to share it.
         let third = Daemon::new(world, "three", &["tcp:0.0.0.0:80"]);
         let refused = third.does(&["check"]);
-        assert!(refused.code != 0 && refused.out.contains("RSD0604"), "{refused:#?}");
+        assert!(refused.code != 0 && refused.err.contains("RSD0604"), "{refused:#?}");
         let failed = third.does(&["run", "--unchecked"]);
         assert!(failed.code == 1 && failed.err.contains("Address already in use"), "{failed:#?}");
         one.stop();
@@ -292,7 +295,10 @@ fn two_daemons_share_a_port() {
         third.up();
         let late = Daemon::new(world, "late", &shared);
         let refused = late.does(&["check"]);
-        assert!(refused.out.contains("RSD0604") && refused.out.contains("without `reuse-port`"), "{refused:#?}");
+        assert!(
+            refused.err.contains("RSD0604") && refused.err.contains("without `reuse-port`"),
+            "{refused:#?}"
+        );
         let failed = late.does(&["run", "--unchecked"]);
         assert!(failed.code == 1 && failed.err.contains("Address already in use"), "{failed:#?}");
         third.stop();
@@ -396,13 +402,15 @@ fn what_was_handed_to_us_is_passed_on() {
             "web INET STREAM 127.0.0.1 80 accepts waits",
         ];
         assert_eq!(daemon.said(), wanted);
-        let program = kernel::children(world.pid(&daemon.pidfile))[0];
-        assert_eq!(heard(TcpStream::connect("127.0.0.1:80").expect("port 80")), program.to_string());
+        // Besides the guard.
+        let children = kernel::children(world.pid(&daemon.pidfile));
+        let answer = heard(TcpStream::connect("127.0.0.1:80").expect("port 80"));
+        assert!(children.iter().any(|pid| pid.to_string() == answer), "{answer} of {children:?}");
         daemon.stop();
         // Nobody of ours has it open any more.
         assert!(TcpStream::connect("127.0.0.1:80").is_err());
         let (out, _) = run(&["inherit:mail"], "check");
-        assert!(out.out.contains("RSD0606") && out.out.contains("they are named web, logs"), "{out:#?}");
+        assert!(out.err.contains("RSD0606") && out.err.contains("they are named web, logs"), "{out:#?}");
         let out = world.rsd(&["run", "--listen", "inherit:web", "--unchecked", "--", "sleep", "1"]);
         assert!(out.code == 1 && out.err.contains("nobody has handed a socket"), "{out:#?}");
     });

@@ -7,7 +7,7 @@ use crate::effect::{Capability, Done, Effect, Handle, Manner, Owner, Socket, Sor
 use crate::snapshot::{FileKind, Handed, Listener, Snapshot, network, occupant, overlap};
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -37,6 +37,7 @@ pub(super) struct Network {
     v6_only: Option<bool>,
     /// Unix sockets, and whether somebody listens behind them
     sockets: BTreeMap<PathBuf, bool>,
+    addresses: BTreeMap<IpAddr, i32>,
     abstracts: BTreeMap<String, Vec<Sort>>,
     handed: Vec<Handed>,
     /// how many times something was bound
@@ -52,6 +53,7 @@ impl Network {
             unprivileged_port: snapshot.unprivileged_port,
             v6_only: snapshot.v6_only,
             sockets: snapshot.sockets.clone(),
+            addresses: snapshot.addresses.clone(),
             abstracts: snapshot.abstracts.clone(),
             handed: snapshot.handed.clone().unwrap_or_default(),
             bound: 0,
@@ -169,10 +171,21 @@ impl Model {
     }
 
     fn bind_port(&self, socket: &Socket, address: SocketAddr, manner: &Manner) -> Result<(), SystemError> {
-        if address.port() == 0 {
-            return Ok(());
-        }
         let what = format!("bind {socket}");
+        let refused = self.network.addresses.get(&address.ip()).filter(|_| !manner.free_bind);
+        let absent = match refused {
+            None | Some(0) => Ok(()),
+            Some(errno) => Err(SystemError::errno(*errno, &what)
+                .why(format!("no network interface of this machine has the address {}", address.ip()))
+                .help("`ip address` shows those it has; `free-bind` takes one that is yet to come")),
+        };
+        // Of IPv6 the kernel asks for the privilege first.
+        if address.is_ipv4() {
+            absent.clone()?;
+        }
+        if address.port() == 0 {
+            return absent;
+        }
         let held = self.has(Capability::NetBindService);
         if address.port() < self.network.unprivileged_port && !(held && self.network.ours) {
             let error = SystemError::errno(EACCES, &what);
@@ -187,10 +200,10 @@ impl Model {
                 )),
             });
         }
+        absent?;
         let uid = self.identity.uid[1];
         let only = |manner: &Manner| manner.v6_only.or(self.network.v6_only).unwrap_or(false);
-        let shares =
-            |other: &&Bound| manner.reuse_port && other.manner.reuse_port && other.uid == uid;
+        let shares = |other: &&Bound| manner.reuse_port && other.manner.reuse_port && other.uid == uid;
         let mut overlapping = self.listening.iter().rev().filter(|other| {
             match (network::internet(&other.socket), network::internet(socket)) {
                 (Some((p, a)), Some((q, b))) => {

@@ -235,10 +235,11 @@ fn fd_name(name: &str) -> Result<String, Wrong> {
 
 /// The address alone.
 pub(super) fn socket(text: &str, cwd: &Path) -> Result<Socket, Wrong> {
-    let help = "write `tcp:HOST:PORT`, `tcp:PORT`, `udp:HOST:PORT`, `unix:PATH`, `unix:@NAME` or `inherit:NAME`";
-    let (scheme, rest) = text.split_once(':').ok_or_else(|| {
-        wrong("it does not begin with `tcp:`, `udp:`, `unix:` or `inherit:`", help)
-    })?;
+    let help =
+        "write `tcp:HOST:PORT`, `tcp:PORT`, `udp:HOST:PORT`, `unix:PATH`, `unix:@NAME` or `inherit:NAME`";
+    let (scheme, rest) = text
+        .split_once(':')
+        .ok_or_else(|| wrong("it does not begin with `tcp:`, `udp:`, `unix:` or `inherit:`", help))?;
     match (scheme, rest.strip_prefix('@')) {
         ("tcp", _) => address(rest).map(Socket::Tcp),
         ("udp", _) => address(rest).map(Socket::Udp),
@@ -320,7 +321,11 @@ mod tests {
             ("unix:/s,mode=rw", "mode=rw", "`r` is not an octal digit"),
             ("unix:/s,type=raw", "type=raw", "`raw` is no type of a socket"),
             ("unix:/s,keep=yes", "keep=yes", "`keep` is `true` or `false`, not `yes`"),
-            ("unix:/s,type=dgram,backlog=1", "unix:/s,type=dgram,backlog=1", "nothing connects to a dgram socket"),
+            (
+                "unix:/s,type=dgram,backlog=1",
+                "unix:/s,type=dgram,backlog=1",
+                "nothing connects to a dgram socket",
+            ),
             ("unix:@s,mode=0600", "mode=0600", "`mode` is for a Unix socket that has a path"),
             ("unix:@", "unix:@", "the abstract name is empty"),
             ("inherit:", "inherit:", "the name is empty"),

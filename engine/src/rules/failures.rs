@@ -9,6 +9,8 @@ use crate::timeline::Failure;
 use std::path::Path;
 
 const ECHILD: i32 = 10;
+const EAFNOSUPPORT: i32 = 97;
+const EADDRNOTAVAIL: i32 = 99;
 
 impl Judge<'_> {
     pub(super) fn failures(&self) -> Vec<Diagnostic> {
@@ -82,6 +84,9 @@ impl Judge<'_> {
             }
             _ if step.effects.iter().any(inherits) && failure.message.starts_with("take over") => {
                 Diagnostic::error("RSD0606", will)
+            }
+            _ if matches!(failure.errno, Some(EAFNOSUPPORT | EADDRNOTAVAIL)) => {
+                Diagnostic::error("RSD0607", will)
             }
             _ if failure.errno == Some(98) => self
                 .address_of_another(i, step, failure)

@@ -7,7 +7,7 @@ use crate::plan::Plan;
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 /// A machine that can be looked at. Nothing on it is changed by that.
@@ -28,6 +28,8 @@ pub trait Machine {
     fn listens(&mut self, path: &Path) -> Option<bool>;
     /// Who has a port.
     fn port(&mut self, port: u16) -> Vec<Listener>;
+    /// With which error bind(2) refuses this address on any port, 0 where it does not.
+    fn address(&mut self, address: IpAddr) -> i32;
     /// The sorts of sockets that have this abstract name.
     fn abstract_name(&mut self, name: &str) -> Vec<Sort>;
     /// The sockets that were handed to us.
@@ -55,6 +57,8 @@ pub enum Unknown {
     Python(String),
     /// a port
     Port(u16),
+    /// an address of a network interface
+    Address(IpAddr),
     /// an abstract name of a Unix socket
     Abstract(String),
     /// the sockets that were handed over
@@ -73,6 +77,7 @@ impl fmt::Display for Unknown {
             Unknown::Python(name) if name.is_empty() => f.write_str("the Python that hosts Twisted"),
             Unknown::Python(name) => write!(f, "the Python `{name}`"),
             Unknown::Port(port) => write!(f, "port {port}"),
+            Unknown::Address(address) => write!(f, "the address {address}"),
             Unknown::Abstract(name) => write!(f, "the abstract name `@{name}`"),
             Unknown::Handed => f.write_str("the sockets that are handed over"),
             Unknown::Setting(name) => write!(f, "the setting {name}"),
@@ -194,7 +199,17 @@ impl Survey<'_, '_> {
     }
 
     fn address(&mut self, address: SocketAddr, manner: &Manner) {
-        let port = address.port();
+        let (ip, port) = (address.ip(), address.port());
+        let everywhere = ip.is_loopback() || ip.is_unspecified() || manner.free_bind;
+        if !everywhere && !self.snapshot.addresses.contains_key(&ip) {
+            match &mut self.machine {
+                Some(machine) => {
+                    let refused = machine.address(ip);
+                    self.snapshot.addresses.insert(ip, refused);
+                }
+                None => drop(self.unknown.insert(Unknown::Address(ip))),
+            }
+        }
         if port == 0 {
             return;
         }

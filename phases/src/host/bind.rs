@@ -34,7 +34,9 @@ impl Host {
         let mut note = "";
         let (fd, undo): (OwnedFd, _) = match socket {
             Socket::Tcp(a) => (internet(*a, SockType::Stream, manner).map_err(refused)?, self.unbind(socket)),
-            Socket::Udp(a) => (internet(*a, SockType::Datagram, manner).map_err(refused)?, self.unbind(socket)),
+            Socket::Udp(a) => {
+                (internet(*a, SockType::Datagram, manner).map_err(refused)?, self.unbind(socket))
+            }
             Socket::Abstract(name) => (nameless(name, manner).map_err(refused)?, self.unbind(socket)),
             Socket::Inherited(name) => return self.take_over(socket, name, manner),
             Socket::Unix(path) => {
@@ -87,7 +89,8 @@ impl Host {
     }
 
     pub(super) fn remove_socket(&mut self, path: &Path) -> Result<Done, SystemError> {
-        let Some(handle) = self.sockets.iter().rev().find(|(p, _)| p == path).map(|(_, handle)| *handle) else {
+        let Some(handle) = self.sockets.iter().rev().find(|(p, _)| p == path).map(|(_, handle)| *handle)
+        else {
             return Ok(Done::with(Undo::Never).note(format!("{} was not made by this run", path.display())));
         };
         let done = self.remove(handle, path, false).map_err(|mut error| {
@@ -109,8 +112,9 @@ fn explain(socket: &Socket, error: Errno) -> SystemError {
             explained.lacks = Some(Capability::NetBindService);
             explained.help("bind it before the drop, or choose a port from 1024 up")
         }
-        Errno::EADDRNOTAVAIL => explained
-            .help("`ip address` shows the addresses of this machine; `free-bind` takes one that is yet to come"),
+        Errno::EADDRNOTAVAIL => explained.help(
+            "`ip address` shows the addresses of this machine; `free-bind` takes one that is yet to come",
+        ),
         _ => explained,
     }
 }

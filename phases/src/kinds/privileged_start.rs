@@ -22,8 +22,11 @@ pub const KIND: Kind = Kind {
     }],
     learns: None,
     effects: |args, _| {
-        let mut effects: Vec<_> =
-            args.sockets("listen").into_iter().map(|Listen { socket, manner }| Effect::Bind { socket, manner }).collect();
+        let mut effects: Vec<_> = args
+            .sockets("listen")
+            .into_iter()
+            .map(|Listen { socket, manner }| Effect::Bind { socket, manner })
+            .collect();
         effects.push(Effect::Application(Application::PrivilegedStart));
         Ok(effects)
     },

@@ -6,7 +6,9 @@ use crate::host::pid_file;
 use crate::python;
 use crate::sys::{lock::Holder, process};
 use engine::effect::{Program, Sort};
-use engine::snapshot::{FileFact, FileKind, Handed, Listener, Lock, Machine, Mount, NoPython, Python, ReadOnly};
+use engine::snapshot::{
+    FileFact, FileKind, Handed, Listener, Lock, Machine, Mount, NoPython, Python, ReadOnly,
+};
 use nix::unistd::{Gid, Uid};
 use rustix::fs::{AtFlags, CWD, FileType, StatVfsMountFlags, Statx, StatxFlags, statvfs, statx};
 use std::collections::BTreeMap;
@@ -163,6 +165,10 @@ impl Machine for This {
             }
         }
         there
+    }
+
+    fn address(&mut self, address: IpAddr) -> i32 {
+        network::refused(address)
     }
 
     fn abstract_name(&mut self, name: &str) -> Vec<Sort> {

@@ -10,7 +10,7 @@ use nix::sys::socket::{
 };
 use std::fs::File;
 use std::io::{BufRead, BufReader};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::os::fd::AsRawFd;
 
 /// A bound socket and its port.
@@ -42,6 +42,15 @@ fn read(table: impl BufRead, protocol: Protocol, all: &mut Vec<Bound>) {
             let uid = uid.and_then(|uid| uid.parse().ok());
             all.push((port, Listener { protocol, address, v6_only: false, uid, reuse_port: None }));
         }
+    }
+}
+
+/// The error with which the kernel refuses to bind this address, whatever the port; 0 where it does not. It is
+/// asked by doing it, at a port that it chooses.
+pub(super) fn refused(address: IpAddr) -> i32 {
+    match UdpSocket::bind((address, 0)).map_err(|e| Errno::from_raw(e.raw_os_error().unwrap_or(0))) {
+        Err(error @ (Errno::EADDRNOTAVAIL | Errno::EAFNOSUPPORT)) => error as i32,
+        _ => 0,
     }
 }
 
@@ -208,7 +217,7 @@ fn answer(mut bytes: &[u8], port: u16) -> Answer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::net::{TcpListener, UdpSocket};
+    use std::net::TcpListener;
 
     #[test]
     fn addresses_are_read_as_the_kernel_writes_them() {
@@ -262,6 +271,13 @@ mod tests {
         bind(shared.as_raw_fd(), &SockaddrIn::new(127, 0, 0, 1, 0)).unwrap();
         nix::sys::socket::listen(&shared, nix::sys::socket::Backlog::new(1).unwrap()).unwrap();
         assert_eq!(own(&TcpListener::from(shared)), Some(true));
+    }
+
+    #[test]
+    fn an_address_of_nobody_here_is_refused() {
+        assert_eq!(refused("127.0.0.1".parse().unwrap()), 0);
+        // Kept for documents, RFC 5737.
+        assert_eq!(refused("192.0.2.1".parse().unwrap()), Errno::EADDRNOTAVAIL as i32);
     }
 
     #[test]

@@ -136,4 +136,22 @@ program.",
         fix: "start it from a socket unit, whose `FileDescriptorName=` is the name
 (without it that is the unit's own name), or name an address to bind.",
     },
+    Page {
+        code: "RSD0607",
+        title: "the address is not on this machine",
+        story: "
+A socket is bound to an address that a network interface of this machine has, or
+to every address, 0.0.0.0 and [::] (ip(7)). This one has none of them: it is
+another machine's, the interface is not up yet, or the kernel was told to do
+without IPv6. What an interface of another network namespace has does not count.",
+        spec: "
+rsd: 1
+name: demo
+extends: twistd",
+        args: &["--spec", "spec.yaml", "--listen", "tcp:192.0.2.1:8080"],
+        starter: Anyone,
+        failure: "bind(2) answers EADDRNOTAVAIL, or socket(2) EAFNOSUPPORT.",
+        fix: "name an address that `ip address` shows. One that is yet to come is
+taken with `free-bind` (IP_FREEBIND): packets to it arrive as soon as it is there.",
+    },
 ];
