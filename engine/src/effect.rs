@@ -5,6 +5,7 @@
 //! rsd changes anything, so simulating, running, undoing and explaining are readings of one list.
 
 mod environment;
+mod fault;
 mod identity;
 mod setting;
 mod socket;
@@ -13,9 +14,10 @@ mod start;
 mod touches;
 
 pub use environment::{Environment, matches as environment_matches};
+pub use fault::{Fault, Manner};
 pub use identity::{Capability, CapabilitySet, Identity, Ids};
 pub use setting::{IoPriority, Limits, Policy, Resource, SecureBits, Setting, Settings, Unit};
-pub use socket::{Listen, Manner, Socket, Sort};
+pub use socket::{Listen, Socket, SocketOptions, Sort};
 pub use standing::Standing;
 pub use start::{Ready, Rotation, Starting, Watchdog};
 pub use touches::{State, Touch};
@@ -148,8 +150,8 @@ pub enum Effect {
         /// the address
         socket: Socket,
         /// what it is given besides
-        #[serde(default, skip_serializing_if = "Manner::is_default")]
-        manner: Manner,
+        #[serde(default, skip_serializing_if = "SocketOptions::is_default")]
+        options: SocketOptions,
     },
     /// setgroups, setresgid, setresuid, in that order; read back, and a way back refused.
     SetCredential {
@@ -220,6 +222,8 @@ pub enum Effect {
         /// what it is, for people
         name: String,
     },
+    /// Fail, as it was asked for. Nothing is changed by it.
+    Fail(Fault),
     /// Remove the name of a Unix socket that [`Effect::Bind`] has made, if it is still the one that was made.
     RemoveSocket {
         /// the path
@@ -266,10 +270,10 @@ impl fmt::Display for Effect {
                 write!(f, "create PID file {}, mode {mode:04o}", path.display())?;
                 owned(f, owner)
             }
-            Effect::Bind { socket: Socket::Inherited(name), manner } => {
-                write!(f, "take over what was handed to us as {name}{manner}")
+            Effect::Bind { socket: Socket::Inherited(name), options } => {
+                write!(f, "take over what was handed to us as {name}{options}")
             }
-            Effect::Bind { socket, manner } => write!(f, "bind {socket}{manner}"),
+            Effect::Bind { socket, options } => write!(f, "bind {socket}{options}"),
             Effect::SetCredential { uid, gid, groups, effective, keep } => {
                 let kind = if *effective { "e" } else { "res" };
                 let mut first = true;
@@ -316,6 +320,7 @@ impl fmt::Display for Effect {
             Effect::Remove { path, .. } => write!(f, "remove {}", path.display()),
             Effect::Unbind { socket, .. } => write!(f, "close {socket}"),
             Effect::End { name, .. } => write!(f, "end {name}"),
+            Effect::Fail(fault) => write!(f, "{fault}"),
             Effect::RemoveSocket { path } => write!(f, "remove socket {}", path.display()),
         }
     }

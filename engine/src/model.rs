@@ -24,7 +24,7 @@ use crate::effect::{
     Socket, Standing, System, SystemError, Undo, Undoer, Verdict,
 };
 use crate::plan::Plan;
-use crate::snapshot::{FileKind, NoPython, Python, Restrictions, Snapshot};
+use crate::snapshot::{FileKind, Interpreter, NoPython, Python, Restrictions, Snapshot};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -44,6 +44,7 @@ pub struct Model {
     processes: process::Processes,
     files: Files,
     programs: BTreeMap<String, Option<PathBuf>>,
+    interpreters: BTreeMap<PathBuf, Interpreter>,
     pythons: BTreeMap<String, Result<Python, NoPython>>,
     network: ports::Network,
     restrictions: Restrictions,
@@ -75,6 +76,7 @@ impl Model {
             processes: process::Processes::new(&snapshot.identity),
             files: Files::new(snapshot),
             programs: snapshot.programs.clone(),
+            interpreters: snapshot.interpreters.clone(),
             pythons: snapshot.pythons.clone(),
             network: ports::Network::new(snapshot),
             restrictions: snapshot.restrictions.clone(),
@@ -180,7 +182,7 @@ impl System for Model {
             }
             Effect::Daemonize => Ok(self.daemonize()),
             Effect::CreatePidFile { path, owner, mode } => self.create_pid_file(path, *owner, *mode),
-            Effect::Bind { socket, manner } => self.bind(socket, manner),
+            Effect::Bind { socket, options } => self.bind(socket, options),
             Effect::SetCredential { uid, gid, groups, effective, keep } => {
                 self.set_credential(*uid, *gid, groups.as_deref(), *effective, *keep)
             }
@@ -209,6 +211,7 @@ impl System for Model {
             Effect::End { handle, name } => {
                 self.as_whoever_made(*handle, Whose::Processes, |model| model.end(*handle, name))
             }
+            Effect::Fail(fault) => fault.answer(),
             Effect::RemoveSocket { path } => self.remove_socket(path),
         };
         done.map(Performed::Done)
@@ -250,7 +253,7 @@ impl System for Model {
         match news {
             News::Ready => self.processes.ready(),
             // Whoever holds the undo goes on, as it was when it was left behind.
-            News::Failed { .. } => self.identity = self.processes.fail(),
+            News::Failed { .. } => self.identity = self.processes.fail(&self.identity),
         }
         Undoer::Me
     }

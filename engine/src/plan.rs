@@ -9,7 +9,7 @@ mod why;
 pub use why::{Why, why};
 
 use crate::diagnostic::{At, Diagnostic, Place};
-use crate::effect::{Application, Brought, Effect};
+use crate::effect::{Application, Brought, Effect, Manner};
 use crate::kind::{Catalogue, Learns};
 use crate::options::{Launch, Settings};
 use crate::snapshot::Snapshot;
@@ -144,6 +144,10 @@ fn word(effect: &Effect) -> Option<String> {
             (None, Some(tac)) => tac.display().to_string(),
             (None, None) if program.is_twisted() => program.twisted.words.join(" "),
             (None, None) => "whoami".to_owned(),
+        },
+        Effect::Fail(fault) => match fault.manner {
+            Manner::Error | Manner::Undo => fault.errno_word(),
+            manner => manner.name().to_owned(),
         },
         _ => return None,
     })

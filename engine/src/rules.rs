@@ -6,6 +6,7 @@ mod application;
 mod control;
 mod declared;
 mod drop;
+mod fail;
 mod failures;
 mod files;
 mod machine;
@@ -64,6 +65,7 @@ const RULES: &[(&[&str], Rule)] = &[
     (&["RSD0509"], |judge| judge.environment_behind_the_application()),
     (&["RSD0510"], |judge| judge.set_behind_the_start()),
     (&["RSD0511"], |judge| judge.set_id_without_effect()),
+    (&["RSD0512"], |judge| judge.fails_on_purpose()),
     (&["RSD0603"], |judge| judge.bound_for_nobody()),
     (&["RSD0605"], |judge| judge.sockets_left_behind()),
     (&["RSD0402"], |judge| judge.pid_file_unknown_to_the_guard()),

@@ -18,7 +18,6 @@ pub use survey::{Machine, Unknown, survey, unknown_names};
 use crate::effect::{Identity, Settings, Sort};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 use std::path::{Component, Path, PathBuf};
 
 /// An entry of the user database.
@@ -162,6 +161,17 @@ pub struct Restrictions {
     pub namespace: Option<UserNamespace>,
 }
 
+/// What a program needs to be executed: execve(2).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Interpreter {
+    /// the loader that an ELF file names (`PT_INTERP`), or what a script names behind `#!`
+    #[serde(with = "text::path")]
+    pub path: PathBuf,
+    /// it is a script, whose interpreter may need another in turn
+    pub script: bool,
+}
+
 /// The facts. What was asked for and not found is `None`; what was not asked for is absent.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -191,6 +201,9 @@ pub struct Snapshot {
     /// programs by the word they were asked for with, found on the caller's `PATH`
     #[serde(with = "text::programs")]
     pub programs: BTreeMap<String, Option<PathBuf>>,
+    /// programs that need another file to be executed, by their path
+    #[serde(default, with = "text::path_map")]
+    pub interpreters: BTreeMap<PathBuf, Interpreter>,
     /// interpreters, by the text they were asked for with; the empty one is the default
     #[serde(deserialize_with = "text::map")]
     pub pythons: BTreeMap<String, Result<Python, NoPython>>,
@@ -200,9 +213,6 @@ pub struct Snapshot {
     /// Unix sockets that are there, and whether somebody listens behind them
     #[serde(with = "text::path_map")]
     pub sockets: BTreeMap<PathBuf, bool>,
-    /// addresses besides those of every machine, and with which error bind(2) refuses them; 0: not at all
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "text::map")]
-    pub addresses: BTreeMap<IpAddr, i32>,
     /// abstract names of Unix sockets, and of which sorts there is a socket
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "text::map")]
     pub abstracts: BTreeMap<String, Vec<Sort>>,
@@ -215,6 +225,9 @@ pub struct Snapshot {
     /// who has a port, of TCP and UDP
     #[serde(deserialize_with = "text::map")]
     pub ports: BTreeMap<u16, Vec<Listener>>,
+    /// addresses that bind(2) refuses on this machine, as sockets with port 0, and the number of the error
+    #[serde(default, deserialize_with = "text::map")]
+    pub no_addresses: BTreeMap<String, i32>,
     /// the first port that needs no privilege (`net.ipv4.ip_unprivileged_port_start`)
     pub unprivileged_port: u16,
     /// whether `[::]` leaves IPv4 alone (`net.ipv6.bindv6only`); `None`: nobody asked

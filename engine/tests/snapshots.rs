@@ -1,6 +1,6 @@
 //! Facts from a file: what was written comes back, and what is spoilt is refused or judged, and never panics.
 
-use engine::effect::{Application, Effect, Identity, Manner, Program, Socket};
+use engine::effect::{Application, Effect, Identity, Program, Socket, SocketOptions};
 use engine::kind::{Catalogue, Kind, Param, Type, Value};
 use engine::options::{Launch, Settings};
 use engine::plan::{Plan, Request};
@@ -98,8 +98,11 @@ fn everything() -> Vec<Effect> {
             rotate_at: Some(9),
             rotation: Default::default(),
         },
-        Effect::Bind { socket: Socket::Tcp("127.0.0.1:80".parse().unwrap()), manner: Manner::default() },
-        Effect::Bind { socket: Socket::Unix("/run/s".into()), manner: Manner::default() },
+        Effect::Bind {
+            socket: Socket::Tcp("127.0.0.1:80".parse().unwrap()),
+            options: SocketOptions::default(),
+        },
+        Effect::Bind { socket: Socket::Unix("/run/s".into()), options: SocketOptions::default() },
         Effect::CreatePidFile { path: pid.clone(), owner: None, mode: 0o644 },
         Effect::Chdir { path: "/run".into() },
         Effect::Chroot { path: "/run".into() },

@@ -16,6 +16,7 @@ pub mod whoami;
 pub(crate) use spawn::PRIVATE;
 
 use crate::log::Shared;
+use crate::notify::Manager;
 use crate::sys::socket::sort_of;
 use engine::effect::{Brought, Ended, Identity, Program, Ready, Socket, Sort, Starting, SystemError};
 use nix::sys::signalfd::SignalFd;
@@ -79,6 +80,8 @@ pub struct Around<'a> {
     pub identity: &'a Identity,
     /// nobody waits for it to be ready: the status of the program is passed on, however early it ends
     pub foreground: bool,
+    /// the service manager that started this process, if there is one
+    pub manager: &'a Manager,
     /// a drop is still ahead: what is read later is read as another user
     pub drop_ahead: bool,
     /// told of every signal taken, and what was done about it

@@ -4,6 +4,7 @@ mod bind;
 mod credential;
 mod daemonize;
 mod directories;
+mod fail;
 mod guard;
 mod holder;
 pub mod pid_file;
@@ -12,7 +13,8 @@ mod settings;
 
 use crate::application::{self, Application as Hosted, Around, Listening, ReadTimeline};
 use crate::log::{Log, Shared};
-use crate::sys::{channel::Channel, failed, identity, io_failed, process};
+use crate::notify::Manager;
+use crate::sys::{channel::Channel, failed, identity, io_failed, lock, process, walk};
 use engine::effect::{
     Application, CapabilitySet, Done, Effect, ErrorKind, Facts, Handle, Identity, News, Performed, Program,
     Rotation, Standing, Starting, System, SystemError, Undo, Undoer, Verdict,
@@ -29,7 +31,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions};
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// What this process is in the run.
@@ -42,7 +44,7 @@ enum Role {
     /// it runs the phases, and another holds the undo: our child (foreground) or the launcher
     Runner { channel: Channel, holder: Option<Pid> },
     /// it keeps the starting credential for the end
-    Guard { daemon: OwnedFd, launcher: OwnedFd },
+    Guard { daemon: OwnedFd, launcher: OwnedFd, last: Option<OwnedFd> },
 }
 
 /// The machine, as this process can change it.
@@ -90,7 +92,14 @@ pub struct Host {
     replace: bool,
     /// names of the phases, by step
     phases: Vec<String>,
+    /// who started this process, and wants to be told
+    manager: Manager,
+    /// as the first process of a PID namespace: closing the first tells the guard, whose handle the second is
+    last_words: Option<(OwnedFd, OwnedFd)>,
 }
+
+/// How long the first process of a PID namespace waits for its guard at the end.
+const GUARD_MS: i32 = 5_000;
 
 /// Tells people at once where the machine is not as predicted.
 pub type Show = Box<dyn Fn(&Divergence)>;
@@ -102,18 +111,6 @@ pub struct DropStep {
     uid: u32,
     gid: u32,
     groups: Vec<u32>,
-}
-
-/// A path without `.` and `..`, as the names in it say.
-fn plain(path: &Path) -> PathBuf {
-    path.components().fold(PathBuf::new(), |mut plain, part| {
-        match part {
-            Component::ParentDir => drop(plain.pop()),
-            Component::CurDir => {}
-            part => plain.push(part),
-        }
-        plain
-    })
 }
 
 impl DropStep {
@@ -177,6 +174,8 @@ impl Host {
             distrusted: BTreeSet::new(),
             replace: false,
             phases: Vec::new(),
+            manager: Manager::default(),
+            last_words: None,
         })
     }
 
@@ -193,6 +192,17 @@ impl Host {
         self
     }
 
+    /// The same, which tells the service manager that started it.
+    pub fn managed_by(mut self, manager: Manager) -> Host {
+        self.manager = manager;
+        self
+    }
+
+    /// The service manager that started this process.
+    pub fn manager(&self) -> &Manager {
+        &self.manager
+    }
+
     /// When the daemon was ready, on CLOCK_MONOTONIC, in the process that waited for it. The daemon said so.
     pub fn ready_at(&self) -> Option<u64> {
         self.ready_at
@@ -207,6 +217,19 @@ impl Host {
     /// the foreground, and a daemon that has a launcher, leave that to the other.
     pub fn speaks(&self) -> bool {
         self.speaks
+    }
+
+    /// The daemon is over: whatever else it has forked and left, its PID file's lock is nobody's.
+    ///
+    /// For the daemon alone: a launcher may share the lock with it.
+    pub fn let_go(&mut self) {
+        for lock in self.pid_files.iter().filter_map(|p| p.lock.as_ref()) {
+            let _ = lock::let_go(lock);
+        }
+        if let Some((alive, guard)) = self.last_words.take() {
+            drop(alive);
+            let _ = process::wait_readable([guard.as_fd()], GUARD_MS);
+        }
     }
 
     /// Takes the signals that wait: those that ask to stop, and those to pass on once it serves.
@@ -305,7 +328,11 @@ impl Host {
         let inside = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
         // From a directory that the present root does not reach it leads there, not below that root.
         let cwd = if path.is_relative() { identity::cwd() } else { PathBuf::new() };
-        let outside = cwd.strip_prefix("(unreachable)").ok().map(|cwd| Path::new("/").join(cwd).join(path));
+        let outside = cwd.strip_prefix("(unreachable)").ok().map(|cwd| {
+            let cwd = Path::new("/").join(cwd);
+            let named = walk::named_outside(path, &cwd, (&self.root, self.root_inode));
+            named.unwrap_or_else(|| cwd.join(path))
+        });
         nix::unistd::chroot(path).map_err(|e| {
             let error = failed(e, format!("chroot {}", path.display()));
             if e == nix::errno::Errno::EPERM {
@@ -317,7 +344,7 @@ impl Host {
         self.root_inode = identity::root_inode().map_err(|e| failed(e, "look at the new root directory"))?;
         let inside = inside.strip_prefix("/").unwrap_or(&inside);
         match outside {
-            Some(outside) => self.root = plain(&outside),
+            Some(outside) => self.root = outside,
             None if inside.as_os_str().is_empty() => {}
             None => self.root.push(inside),
         }
@@ -368,14 +395,19 @@ impl Host {
             journal: self.journal.as_deref(),
             identity: &identity,
             foreground: !matches!(self.role, Role::Runner { holder: None, .. }),
+            manager: &self.manager,
             drop_ahead: self.drop.as_ref().is_some_and(|drop| drop.step > self.step),
             on_signal: &mut |signal, then| {
+                if matches!(signal, "SIGTERM" | "SIGINT") {
+                    self.manager.stopping();
+                }
                 say(What::Signal { signal: signal.to_owned(), then: then.to_owned() });
             },
             on_status: &mut |text| say(What::Status { text: text.to_owned() }),
             on_extend: &mut |until| {
                 // The holder of the undo has a clock of its own.
                 self.tell_step(self.step, Some(until.saturating_sub(process::monotonic())));
+                self.manager.extend(until.saturating_sub(process::monotonic()) / 1_000);
                 extended = Some(until);
             },
         };
@@ -434,6 +466,7 @@ impl Host {
             .filter_map(|p| Some(std::os::fd::AsRawFd::as_raw_fd(p.lock.as_ref()?)))
             .collect();
         self.tell_replacing();
+        self.manager.replaced();
         let error = match self.hosted("become the program", |h, around| Ok(h.replace(around, &keep))) {
             Ok(error) | Err(error) => error,
         };
@@ -558,7 +591,7 @@ impl System for Host {
             }
             Effect::Daemonize => return self.daemonize(),
             Effect::CreatePidFile { path, owner, mode } => self.create_pid_file(path, *owner, *mode),
-            Effect::Bind { socket, manner } => self.bind(socket, manner),
+            Effect::Bind { socket, options } => self.bind(socket, options),
             Effect::SetCredential { uid, gid, groups, effective, keep } => {
                 self.set_credential(*uid, *gid, groups.as_deref(), *effective, *keep)
             }
@@ -588,6 +621,7 @@ impl System for Host {
                 Ok(Done::with(Undo::Nothing))
             }
             Effect::End { handle, name } => self.end(*handle, name),
+            Effect::Fail(fault) => fail::fail(fault),
             Effect::RemoveSocket { path } => self.remove_socket(path),
         };
         done.map(Performed::Done)

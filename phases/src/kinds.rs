@@ -9,6 +9,7 @@ mod create_pid_file;
 mod daemonize;
 mod dumpable;
 mod environment;
+mod fail;
 mod io_priority;
 mod keep_guard;
 mod keyring;
@@ -65,6 +66,7 @@ pub const CATALOGUE: Catalogue = Catalogue(&[
     &remove_pid_file::KIND,
     &remove_directories::KIND,
     &remove_sockets::KIND,
+    &fail::KIND,
 ]);
 
 /// A parameter that a spec must write.

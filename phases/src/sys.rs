@@ -3,6 +3,7 @@
 pub mod channel;
 pub mod child;
 pub mod environment;
+pub mod gate;
 pub mod identity;
 pub mod lock;
 pub mod namespace;

@@ -83,6 +83,11 @@ impl Process {
         self.status.get(name).unwrap_or_else(|| panic!("no {name} in status")).as_str()
     }
 
+    /// Stopped by whoever traces it.
+    pub fn is_traced(&self) -> bool {
+        self.stat[0] == "t"
+    }
+
     fn has_memory(&self) -> bool {
         self.stat[20] != "0"
     }

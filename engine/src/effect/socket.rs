@@ -20,6 +20,22 @@ pub enum Socket {
     Inherited(String),
 }
 
+impl Socket {
+    /// The same address, with a port that the kernel chooses.
+    pub fn any_port(&self) -> Socket {
+        let any = |address: &SocketAddr| {
+            let mut any = *address;
+            any.set_port(0);
+            any
+        };
+        match self {
+            Socket::Tcp(address) => Socket::Tcp(any(address)),
+            Socket::Udp(address) => Socket::Udp(any(address)),
+            other => other.clone(),
+        }
+    }
+}
+
 impl fmt::Display for Socket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -60,7 +76,7 @@ impl Sort {
 /// What a socket is given besides its address.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Manner {
+pub struct SocketOptions {
     /// its name in `LISTEN_FDNAMES`; `None`: one that is made of its address
     pub name: Option<String>,
     /// of a Unix socket
@@ -83,14 +99,14 @@ pub struct Manner {
     pub keep: bool,
 }
 
-impl Manner {
+impl SocketOptions {
     /// True where nothing was said of it.
     pub fn is_default(&self) -> bool {
-        *self == Manner::default()
+        *self == SocketOptions::default()
     }
 }
 
-impl fmt::Display for Manner {
+impl fmt::Display for SocketOptions {
     /// Each with a comma before it, to go behind the address.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.sort != Sort::Stream {
@@ -131,14 +147,14 @@ pub struct Listen {
     /// its address
     pub socket: Socket,
     /// what it is given besides
-    pub manner: Manner,
+    pub options: SocketOptions,
 }
 
 impl Socket {
     /// Its name in `LISTEN_FDNAMES`: the one that it was given, or one of its address. No colon is allowed
     /// in one.
-    pub fn fd_name(&self, manner: &Manner) -> String {
-        if let Some(name) = &manner.name {
+    pub fn fd_name(&self, options: &SocketOptions) -> String {
+        if let Some(name) = &options.name {
             return name.clone();
         }
         let safe = |text: &str| -> String {
@@ -155,11 +171,11 @@ impl Socket {
 
     /// Whether connections are accepted from it, as a byte stream: what the built-in application serves. Of
     /// what is inherited nothing is known here.
-    pub fn is_stream(&self, manner: &Manner) -> bool {
+    pub fn is_stream(&self, options: &SocketOptions) -> bool {
         match self {
             Socket::Tcp(_) | Socket::Inherited(_) => true,
             Socket::Udp(_) => false,
-            Socket::Unix(_) | Socket::Abstract(_) => manner.sort == Sort::Stream,
+            Socket::Unix(_) | Socket::Abstract(_) => options.sort == Sort::Stream,
         }
     }
 }
@@ -170,28 +186,28 @@ mod tests {
 
     #[test]
     fn names_of_descriptors_have_no_colon() {
-        let none = Manner::default();
+        let none = SocketOptions::default();
         let name = |socket: Socket| socket.fd_name(&none);
         assert_eq!(name(Socket::Tcp("[::1]:80".parse().unwrap())), "tcp-80");
         assert_eq!(name(Socket::Unix("/run/a:b c.sock".into())), "unix-a-b-c.sock");
         assert_eq!(name(Socket::Abstract("é:x".into())), "unix---x");
-        let named = Manner { name: Some("http".into()), ..Manner::default() };
+        let named = SocketOptions { name: Some("http".into()), ..SocketOptions::default() };
         assert_eq!(Socket::Udp("127.0.0.1:53".parse().unwrap()).fd_name(&named), "http");
     }
 
     #[test]
     fn what_a_socket_is_given_is_said() {
-        let manner = Manner {
+        let options = SocketOptions {
             name: Some("http".into()),
             sort: Sort::Datagram,
             mode: Some(0o660),
             uid: Some(33),
             gid: Some(4),
-            ..Manner::default()
+            ..SocketOptions::default()
         };
-        assert_eq!(manner.to_string(), ", dgram, mode 0660, owner 33:4, named http");
-        let shared = Manner { reuse_port: true, v6_only: Some(true), ..Manner::default() };
+        assert_eq!(options.to_string(), ", dgram, mode 0660, owner 33:4, named http");
+        let shared = SocketOptions { reuse_port: true, v6_only: Some(true), ..SocketOptions::default() };
         assert_eq!(shared.to_string(), ", IPv6 only, port shared");
-        assert_eq!(Manner::default().to_string(), "");
+        assert_eq!(SocketOptions::default().to_string(), "");
     }
 }

@@ -134,17 +134,17 @@ impl Effect {
                 touch(Process, Writes);
                 touch(Output, Writes);
             }
-            Effect::Bind { socket, manner } => {
+            Effect::Bind { socket, options } => {
                 touch(Capabilities, Reads);
                 touch(State::Address(socket), Writes);
                 touch(Sockets, Writes);
-                if manner.reuse_port {
+                if options.reuse_port {
                     // Only sockets of one user share a port.
                     touch(Credential, Reads);
                 }
                 if let Socket::Unix(path) = socket {
                     follows(path, touch);
-                    if manner.mode.is_none() {
+                    if options.mode.is_none() {
                         touch(Umask, Reads);
                     }
                     touch(State::Path(path), Writes);
@@ -194,7 +194,7 @@ impl Effect {
                 touch(State::Address(socket), Writes);
                 touch(Sockets, Writes);
             }
-            Effect::End { .. } => {}
+            Effect::End { .. } | Effect::Fail(_) => {}
             Effect::RemoveSocket { path } => {
                 follows(path, touch);
                 touch(State::Path(path), Writes);

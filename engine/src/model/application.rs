@@ -1,11 +1,14 @@
 //! What an application does: it is found, read, started, and served.
 
 use super::files::{self, Access, ENOENT, Node, Refusal};
-use super::{EACCES, EINVAL, EISDIR, Model};
+use super::{EACCES, EINVAL, EISDIR, ELOOP, Model};
 use crate::effect::{Done, Environment, Identity, Program, SystemError, Undo};
 use std::path::{Component, Path, PathBuf};
 
 const ECHILD: i32 = 10;
+const ELIBBAD: i32 = 80;
+/// So often a script's interpreter may be a script (`exec_binprm` of the kernel).
+const MOST_SCRIPTS: usize = 5;
 
 /// An application that a phase has named.
 #[derive(Clone, Debug)]
@@ -177,19 +180,53 @@ impl Model {
             return Err(SystemError::new(format!("{what}: {why}")).help(help));
         }
         if let Some(path) = &loaded.path {
-            let what = format!("execute {}", path.display());
-            let at = self.files.resolve(&self.identity, path).map_err(|e| e.of(&what))?;
-            if !self.files.get(&at).is_some_and(Node::is_file) {
-                return Err(
-                    SystemError::errno(EACCES, &what).why(format!("{} is no regular file", at.display()))
-                );
-            }
-            self.files.may(&self.identity, &at, Access::Execute).map_err(|e| e.of(&what))?;
-            self.files.executable(&at).map_err(|e| e.of(&what))?;
+            self.execute(path)?;
         }
         self.application = Some(Loaded { started: true, ..loaded.clone() });
         let name = word.rsplit('/').next().unwrap_or(word).to_owned();
         Ok(self.start_program(&name))
+    }
+
+    /// execve(2): the file itself, and what it needs to be executed.
+    fn execute(&self, path: &Path) -> Result<(), SystemError> {
+        let what = format!("execute {}", path.display());
+        let refused = |e: Refusal| e.of(&what);
+        let mut at = self.files.resolve(&self.identity, path).map_err(refused)?;
+        self.may_execute(&at).map_err(refused)?;
+        let mut scripts = 0;
+        while let Some(needs) = self.interpreters.get(&at) {
+            let kind = if needs.script { "interpreter" } else { "loader" };
+            let next = self.files.resolve(&self.identity, &needs.path).and_then(|next| {
+                self.may_execute(&next)?;
+                Ok(next)
+            });
+            at = next.map_err(|e| {
+                let error = e.of(&what);
+                let why = error.why.clone().unwrap_or_default();
+                error
+                    .why(format!("its {kind} {}: {why}", needs.path.display()))
+                    .help("put what the program needs to run where it will run, or start it before the root is changed")
+            })?;
+            if !needs.script {
+                let script = self.interpreters.get(&at).is_some_and(|loader| loader.script);
+                let why = format!("its loader {} is a script", needs.path.display());
+                return if script { Err(SystemError::errno(ELIBBAD, &what).why(why)) } else { Ok(()) };
+            }
+            scripts += 1;
+            if scripts > MOST_SCRIPTS {
+                let why = "the interpreters of scripts are scripts themselves, too many in a row";
+                return Err(SystemError::errno(ELOOP, &what).why(why));
+            }
+        }
+        Ok(())
+    }
+
+    fn may_execute(&self, at: &Path) -> Result<(), Refusal> {
+        if !self.files.get(at).is_some_and(Node::is_file) {
+            return Err(Refusal::new(EACCES, format!("{} is no regular file", at.display())));
+        }
+        self.files.may(&self.identity, at, Access::Execute)?;
+        self.files.executable(at)
     }
 
     /// The built-in needs an address to answer at.

@@ -3,15 +3,18 @@
 use super::files::{Access, ENOENT, Refusal};
 use super::named::Asked;
 use super::{EACCES, Model};
-use crate::effect::{Capability, Done, Effect, Handle, Manner, Owner, Socket, Sort, SystemError, Undo};
+use crate::effect::{
+    Capability, Done, Effect, Handle, Owner, Socket, SocketOptions, Sort, SystemError, Undo,
+};
 use crate::snapshot::{FileKind, Handed, Listener, Snapshot, network, occupant, overlap};
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 const EADDRINUSE: i32 = 98;
+const EADDRNOTAVAIL: i32 = 99;
 const EEXIST: i32 = 17;
 /// Longest path of a Unix socket in bytes, without the NUL behind it.
 const LONGEST_NAME: usize = 107;
@@ -20,7 +23,7 @@ const LONGEST_NAME: usize = 107;
 #[derive(Clone, Debug)]
 pub(super) struct Bound {
     pub(super) socket: Socket,
-    manner: Manner,
+    options: SocketOptions,
     /// connections are accepted from it, as byte streams
     pub(super) is_stream: bool,
     /// who made it: sockets of one user may share a port
@@ -37,11 +40,12 @@ pub(super) struct Network {
     v6_only: Option<bool>,
     /// Unix sockets, and whether somebody listens behind them
     sockets: BTreeMap<PathBuf, bool>,
-    addresses: BTreeMap<IpAddr, i32>,
     abstracts: BTreeMap<String, Vec<Sort>>,
     handed: Vec<Handed>,
     /// how many times something was bound
     bound: u32,
+    /// addresses that this machine has not, as sockets with port 0
+    no_addresses: BTreeMap<String, i32>,
     /// capabilities of this user namespace count for the network
     ours: bool,
 }
@@ -53,10 +57,10 @@ impl Network {
             unprivileged_port: snapshot.unprivileged_port,
             v6_only: snapshot.v6_only,
             sockets: snapshot.sockets.clone(),
-            addresses: snapshot.addresses.clone(),
             abstracts: snapshot.abstracts.clone(),
             handed: snapshot.handed.clone().unwrap_or_default(),
             bound: 0,
+            no_addresses: snapshot.no_addresses.clone(),
             ours: snapshot.restrictions.namespace.as_ref().is_none_or(|ns| ns.network),
         }
     }
@@ -76,18 +80,18 @@ impl Network {
 }
 
 impl Model {
-    pub(super) fn bind(&mut self, socket: &Socket, manner: &Manner) -> Result<Done, SystemError> {
+    pub(super) fn bind(&mut self, socket: &Socket, options: &SocketOptions) -> Result<Done, SystemError> {
         let name = match socket {
             Socket::Tcp(address) | Socket::Udp(address) => {
-                self.bind_port(socket, *address, manner)?;
+                self.bind_port(socket, *address, options)?;
                 None
             }
-            Socket::Unix(path) => Some(self.bind_name(socket, path, manner)?),
+            Socket::Unix(path) => Some(self.bind_name(socket, path, options)?),
             Socket::Abstract(name) => {
-                self.bind_abstract(socket, name, manner)?;
+                self.bind_abstract(socket, name, options)?;
                 None
             }
-            Socket::Inherited(name) => return self.take_over(socket, name, manner),
+            Socket::Inherited(name) => return self.take_over(socket, name, options),
         };
         // By its name where it has one.
         let (handle, undo) = match (socket, name) {
@@ -105,7 +109,7 @@ impl Model {
             }
             _ => self.unbind(socket),
         };
-        self.have(socket, manner, socket.is_stream(manner), handle);
+        self.have(socket, options, socket.is_stream(options), handle);
         Ok(Done::with(undo))
     }
 
@@ -115,9 +119,9 @@ impl Model {
         (handle, Undo::Effect(Box::new(Effect::Unbind { handle, socket: socket.clone() })))
     }
 
-    fn have(&mut self, socket: &Socket, manner: &Manner, is_stream: bool, handle: Handle) {
-        let (socket, manner, uid) = (socket.clone(), manner.clone(), self.identity.uid[1]);
-        self.listening.push(Bound { socket, manner, is_stream, uid, handle });
+    fn have(&mut self, socket: &Socket, options: &SocketOptions, is_stream: bool, handle: Handle) {
+        let (socket, options, uid) = (socket.clone(), options.clone(), self.identity.uid[1]);
+        self.listening.push(Bound { socket, options, is_stream, uid, handle });
     }
 
     /// A socket is closed with what takes it back; a name that only this start had is free again.
@@ -129,13 +133,18 @@ impl Model {
             if let Socket::Abstract(name) = &bound.socket
                 && let Some(sorts) = self.network.abstracts.get_mut(name)
             {
-                sorts.retain(|sort| *sort != bound.manner.sort);
+                sorts.retain(|sort| *sort != bound.options.sort);
             }
         }
     }
 
     /// Every one of that name; another phase may take the same ones again, as copies.
-    fn take_over(&mut self, socket: &Socket, name: &str, manner: &Manner) -> Result<Done, SystemError> {
+    fn take_over(
+        &mut self,
+        socket: &Socket,
+        name: &str,
+        options: &SocketOptions,
+    ) -> Result<Done, SystemError> {
         let found: Vec<bool> = self
             .network
             .handed
@@ -148,19 +157,24 @@ impl Model {
         }
         let (handle, undo) = self.unbind(socket);
         for is_stream in found {
-            self.have(socket, manner, is_stream, handle);
+            self.have(socket, options, is_stream, handle);
         }
         Ok(Done::with(undo))
     }
 
     /// Every sort of socket has names of its own, unix(7).
-    fn bind_abstract(&mut self, socket: &Socket, name: &str, manner: &Manner) -> Result<(), SystemError> {
+    fn bind_abstract(
+        &mut self,
+        socket: &Socket,
+        name: &str,
+        options: &SocketOptions,
+    ) -> Result<(), SystemError> {
         let sorts = self.network.abstracts.entry(name.to_owned()).or_default();
-        if !sorts.contains(&manner.sort) {
-            sorts.push(manner.sort);
+        if !sorts.contains(&options.sort) {
+            sorts.push(options.sort);
             return Ok(());
         }
-        let own = self.listening.iter().any(|b| b.socket == *socket && b.manner.sort == manner.sort);
+        let own = self.listening.iter().any(|b| b.socket == *socket && b.options.sort == options.sort);
         let error = SystemError::errno(EADDRINUSE, format!("bind {socket}"));
         Err(match own {
             true => error.why("this very start has bound it already"),
@@ -170,21 +184,20 @@ impl Model {
         })
     }
 
-    fn bind_port(&self, socket: &Socket, address: SocketAddr, manner: &Manner) -> Result<(), SystemError> {
+    fn bind_port(
+        &self,
+        socket: &Socket,
+        address: SocketAddr,
+        options: &SocketOptions,
+    ) -> Result<(), SystemError> {
         let what = format!("bind {socket}");
-        let refused = self.network.addresses.get(&address.ip()).filter(|_| !manner.free_bind);
-        let absent = match refused {
-            None | Some(0) => Ok(()),
-            Some(errno) => Err(SystemError::errno(*errno, &what)
-                .why(format!("no network interface of this machine has the address {}", address.ip()))
-                .help("`ip address` shows those it has; `free-bind` takes one that is yet to come")),
-        };
-        // Of IPv6 the kernel asks for the privilege first.
-        if address.is_ipv4() {
-            absent.clone()?;
+        // IPv6 asks for the privilege first, but where a stream can never be; IPv4 for the address.
+        let never = matches!(socket, Socket::Tcp(_)) && address.ip().is_multicast();
+        if address.is_ipv4() || never {
+            self.is_address(socket, options, &what)?;
         }
         if address.port() == 0 {
-            return absent;
+            return self.is_address(socket, options, &what);
         }
         let held = self.has(Capability::NetBindService);
         if address.port() < self.network.unprivileged_port && !(held && self.network.ours) {
@@ -200,14 +213,14 @@ impl Model {
                 )),
             });
         }
-        absent?;
+        self.is_address(socket, options, &what)?;
         let uid = self.identity.uid[1];
-        let only = |manner: &Manner| manner.v6_only.or(self.network.v6_only).unwrap_or(false);
-        let shares = |other: &&Bound| manner.reuse_port && other.manner.reuse_port && other.uid == uid;
+        let only = |options: &SocketOptions| options.v6_only.or(self.network.v6_only).unwrap_or(false);
+        let shares = |other: &&Bound| options.reuse_port && other.options.reuse_port && other.uid == uid;
         let mut overlapping = self.listening.iter().rev().filter(|other| {
             match (network::internet(&other.socket), network::internet(socket)) {
                 (Some((p, a)), Some((q, b))) => {
-                    let (ours, theirs) = ((a.ip(), only(&other.manner)), (b.ip(), only(manner)));
+                    let (ours, theirs) = ((a.ip(), only(&other.options)), (b.ip(), only(options)));
                     p == q && a.port() == b.port() && overlap(ours, theirs)
                 }
                 _ => false,
@@ -223,19 +236,19 @@ impl Model {
                 true => "this very start has bound it already".to_owned(),
                 false => format!("this very start has bound {} already, which takes it too", own.socket),
             };
-            if manner.reuse_port {
-                why.push_str(match own.manner.reuse_port {
+            if options.reuse_port {
+                why.push_str(match own.options.reuse_port {
                     true => ", as another user: only sockets of one user share a port",
                     false => ", without `reuse-port`: all must have it to share a port",
                 });
             }
             return Err(SystemError::errno(EADDRINUSE, what).why(why));
         }
-        let Some(there) = occupant(&self.network.ports, self.network.v6_only, socket, manner, uid) else {
+        let Some(there) = occupant(&self.network.ports, self.network.v6_only, socket, options, uid) else {
             return Ok(());
         };
         let mut why = format!("{} is bound by something else on this machine", there.socket(address.port()));
-        if let (true, Some(theirs)) = (manner.reuse_port, there.uid) {
+        if let (true, Some(theirs)) = (options.reuse_port, there.uid) {
             why.push_str(&match theirs == uid {
                 true => ", without `reuse-port`: all must have it to share a port".to_owned(),
                 false => format!(", by uid {theirs}: only sockets of one user share a port"),
@@ -246,8 +259,30 @@ impl Model {
             .help("see who has it: `ss -lntup`; or choose another address"))
     }
 
+    /// Whether this machine has that address.
+    fn is_address(&self, socket: &Socket, options: &SocketOptions, what: &str) -> Result<(), SystemError> {
+        let Some(errno) = self.network.no_addresses.get(&socket.any_port().to_string()) else {
+            return Ok(());
+        };
+        if *errno == EADDRNOTAVAIL && options.free_bind {
+            return Ok(());
+        }
+        let error = SystemError::errno(*errno, what);
+        Err(match *errno {
+            EADDRNOTAVAIL => error
+                .why("no interface of this machine has that address")
+                .help("see those that it has: `ip address`; one that is yet to come is taken with `free-bind`, or waited for where the phase is retried (`on-failure`)"),
+            _ => error,
+        })
+    }
+
     /// A name that nobody listens behind is replaced, as the host does; any other is in use.
-    fn bind_name(&mut self, socket: &Socket, path: &Path, manner: &Manner) -> Result<PathBuf, SystemError> {
+    fn bind_name(
+        &mut self,
+        socket: &Socket,
+        path: &Path,
+        options: &SocketOptions,
+    ) -> Result<PathBuf, SystemError> {
         let what = format!("bind {socket}");
         let refused = |e: Refusal| e.of(&what);
         let long = path.as_os_str().len() > LONGEST_NAME;
@@ -275,7 +310,7 @@ impl Model {
             return Err(SystemError::errno(ENOENT, &what).why(why));
         }
         let mut maker = self.identity.clone();
-        if let Some(mode) = manner.mode {
+        if let Some(mode) = options.mode {
             maker.umask = !mode & 0o777;
         }
         self.files.make(&maker, &at, FileKind::Other, 0o777).map_err(|refusal| match refusal.errno() {
@@ -283,7 +318,7 @@ impl Model {
             _ => refusal.of(&what),
         })?;
         let made = self.files.get(&at).map_or((0, 0), |node| (node.uid, node.gid));
-        let owner = Owner { uid: manner.uid.unwrap_or(made.0), gid: manner.gid.unwrap_or(made.1) };
+        let owner = Owner { uid: options.uid.unwrap_or(made.0), gid: options.gid.unwrap_or(made.1) };
         if let Err(error) = self.give(&at, Some(owner), &what) {
             self.files.forget(&at);
             return Err(error);

@@ -72,6 +72,8 @@ struct Other {
     ids: Ids,
     /// who it is
     identity: Identity,
+    /// the one it was below has ended, and could signal it
+    told: bool,
 }
 
 /// What is undone as the user that made it.
@@ -103,6 +105,12 @@ impl DropStep {
             _ => None,
         })
     }
+}
+
+/// kill(2). What was executed has its effective id saved.
+fn may_signal(who: &Identity, whom: &Identity) -> bool {
+    let theirs = [whom.uid[0], whom.uid[1]];
+    who.uid[..2].iter().any(|id| theirs.contains(id)) || who.caps.has(Capability::Kill)
 }
 
 impl Processes {
@@ -148,7 +156,7 @@ impl Processes {
     fn below_the_runner(&mut self, role: Role, identity: &Identity) -> u32 {
         let pid = self.fork();
         let ids = Ids { pid, ppid: self.runner.pid, sid: self.runner.sid };
-        self.others.push(Other { role, ids, identity: identity.clone() });
+        self.others.push(Other { role, ids, identity: identity.clone(), told: false });
         pid
     }
 
@@ -162,9 +170,12 @@ impl Processes {
         self.runner.ppid = CALLER;
     }
 
-    /// The one that holds the undo goes on; a daemon is gone, and its program with it.
-    pub(super) fn fail(&mut self) -> Identity {
+    /// The one that holds the undo goes on; the one that went on until now, who is `gone`, ends.
+    pub(super) fn fail(&mut self, gone: &Identity) -> Identity {
         self.failed = true;
+        for other in self.others.iter_mut().filter(|other| other.ids.ppid == self.runner.pid) {
+            other.told = may_signal(gone, &other.identity);
+        }
         if let Some(at) = self.position(Role::Launcher) {
             let launcher = self.others.remove(at).ids;
             for other in self.others.iter_mut().filter(|other| other.ids.ppid == self.runner.pid) {
@@ -192,13 +203,16 @@ impl Model {
 
     /// What lives on where everything else has ended. A program ends with its keeper, but for one that was
     /// executed with an effective id that is not the real one, or that got capabilities by it: the kernel
-    /// takes the signal from it that would tell (PR_SET_PDEATHSIG in prctl(2)).
+    /// takes the signal from it that would tell (PR_SET_PDEATHSIG in prctl(2)). Nor does that come where the
+    /// keeper has become somebody who may not signal the program: it is sent as by the keeper.
     pub fn left_behind(&self) -> Vec<(Role, Ids)> {
         let apart = |ids: [u32; 3]| ids[0] != ids[1];
         let left = self.processes.others.iter().filter(|other| {
             let id = &other.identity;
             let gains = id.uid[..2].contains(&0) && (id.bounding.0 | id.inheritable.0) & !id.permitted.0 != 0;
-            other.role == Role::Program && (gains || apart(id.uid) || apart(id.gid))
+            let below = other.ids.ppid == self.processes.runner.pid;
+            let told = other.told || below && may_signal(&self.identity, id);
+            other.role == Role::Program && (gains || apart(id.uid) || apart(id.gid) || !told)
         });
         left.map(|other| (other.role, Ids { ppid: CALLER, ..other.ids })).collect()
     }
@@ -209,7 +223,7 @@ impl Model {
         let session = self.processes.fork();
         let pid = self.processes.fork();
         let identity = self.identity.clone();
-        self.processes.others.push(Other { role: Role::Launcher, ids: launcher, identity });
+        self.processes.others.push(Other { role: Role::Launcher, ids: launcher, identity, told: false });
         self.processes.runner = Ids { pid, ppid: launcher.pid, sid: session };
         self.processes.undoer = self.identity.clone();
         self.processes.held = true;
@@ -284,10 +298,7 @@ impl Model {
         let Some(at) = self.processes.others.iter().position(|other| Some(other.ids.pid) == number) else {
             return Ok(Done::with(Undo::Nothing));
         };
-        let theirs = self.processes.others[at].identity.uid;
-        let who = &self.identity;
-        let same = who.uid[..2].iter().any(|id| [theirs[0], theirs[1]].contains(id));
-        if !same && !self.has(Capability::Kill) {
+        if !may_signal(&self.identity, &self.processes.others[at].identity) {
             return Err(self.denied(Capability::Kill, format!("end {name}")));
         }
         self.processes.others.remove(at);

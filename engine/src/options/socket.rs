@@ -1,7 +1,7 @@
 //! The notation of a socket: an address, and options behind commas.
 
 use super::value::{Wrong, address, mode, path, wrong};
-use crate::effect::{Listen, Manner, Socket, Sort};
+use crate::effect::{Listen, Socket, SocketOptions, Sort};
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::ops::Range;
@@ -108,7 +108,7 @@ pub(super) fn written(text: &str, cwd: &Path) -> Result<Written, Fault> {
     let (part, first) = parts.next().unwrap_or_default();
     let socket = socket(&first, cwd).map_err(|wrong| Fault { part, wrong })?;
     let mut written =
-        Written { listen: Listen { socket, manner: Manner::default() }, user: None, group: None };
+        Written { listen: Listen { socket, options: SocketOptions::default() }, user: None, group: None };
     let mut seen = BTreeSet::new();
     for (part, text) in parts {
         let begin = part.start;
@@ -142,11 +142,11 @@ pub(super) fn written(text: &str, cwd: &Path) -> Result<Written, Fault> {
         match *name {
             "user" => written.user = Some((at, value.to_owned())),
             "group" => written.group = Some((at, value.to_owned())),
-            _ => set(&mut written.listen.manner, name, value).map_err(fault)?,
+            _ => set(&mut written.listen.options, name, value).map_err(fault)?,
         }
     }
-    let manner = &written.listen.manner;
-    if manner.backlog.is_some() && manner.sort == Sort::Datagram {
+    let options = &written.listen.options;
+    if options.backlog.is_some() && options.sort == Sort::Datagram {
         return Err(Fault {
             part: 0..text.len(),
             wrong: wrong("nothing connects to a dgram socket", "leave `backlog` away"),
@@ -170,11 +170,11 @@ fn unknown(name: &str) -> Wrong {
     wrong(format!("`{name}` is not an option of a socket"), help)
 }
 
-fn set(manner: &mut Manner, name: &str, value: &str) -> Result<(), Wrong> {
+fn set(options: &mut SocketOptions, name: &str, value: &str) -> Result<(), Wrong> {
     match name {
-        "name" => manner.name = Some(fd_name(value)?),
+        "name" => options.name = Some(fd_name(value)?),
         "mode" => {
-            manner.mode = Some(mode(value).and_then(|mode| match mode {
+            options.mode = Some(mode(value).and_then(|mode| match mode {
                 0..=0o777 => Ok(mode),
                 _ => Err(wrong(
                     "a socket has no set-id and no sticky bit",
@@ -187,11 +187,11 @@ fn set(manner: &mut Manner, name: &str, value: &str) -> Result<(), Wrong> {
             let (_, sort) = found.ok_or_else(|| {
                 wrong(format!("`{value}` is no type of a socket"), "write `stream`, `dgram` or `seqpacket`")
             })?;
-            manner.sort = *sort;
+            options.sort = *sort;
         }
         "backlog" => {
             let number = value.parse().ok().filter(|n| (1..=i32::MAX as u32).contains(n));
-            manner.backlog = Some(number.ok_or_else(|| {
+            options.backlog = Some(number.ok_or_else(|| {
                 wrong(
                     format!("`{value}` is not a number of connections"),
                     "write a number from 1 up; the kernel takes at most `net.core.somaxconn`",
@@ -210,10 +210,10 @@ fn set(manner: &mut Manner, name: &str, value: &str) -> Result<(), Wrong> {
                 }
             };
             match name {
-                "v6only" => manner.v6_only = Some(value),
-                "reuse-port" => manner.reuse_port = value,
-                "free-bind" => manner.free_bind = value,
-                _ => manner.keep = value,
+                "v6only" => options.v6_only = Some(value),
+                "reuse-port" => options.reuse_port = value,
+                "free-bind" => options.free_bind = value,
+                _ => options.keep = value,
             }
         }
     }
@@ -269,14 +269,14 @@ mod tests {
 
     fn read(text: &str) -> Result<String, (String, String)> {
         match written(text, Path::new("/start")) {
-            Ok(Written { listen: Listen { socket, manner }, user, group }) => {
+            Ok(Written { listen: Listen { socket, options }, user, group }) => {
                 let name = |name: Option<(Range<usize>, String)>, key: &str| {
                     name.map_or_else(String::new, |(at, name)| {
                         assert_eq!(text[at], name);
                         format!(", {key} {name}")
                     })
                 };
-                Ok(format!("{socket}{manner}{}{}", name(user, "user"), name(group, "group")))
+                Ok(format!("{socket}{options}{}{}", name(user, "user"), name(group, "group")))
             }
             Err(fault) => Err((text[fault.part].to_owned(), fault.wrong.0)),
         }

@@ -57,10 +57,10 @@ pub fn parse(
                     "dropped" => (dropped.uid, Some(dropped.gid)),
                     name => user(name).map(|u| (u.uid, u.gid)).map_err(|f| moved(f, part_of(text, part)))?,
                 };
-                (listen.manner.uid, listen.manner.gid) = (Some(uid), gid);
+                (listen.options.uid, listen.options.gid) = (Some(uid), gid);
             }
             if let Some((part, name)) = &found.group {
-                listen.manner.gid = Some(match name.as_str() {
+                listen.options.gid = Some(match name.as_str() {
                     "dropped" => dropped.gid,
                     name => group(name).map_err(|f| moved(f, part_of(text, part)))?.gid,
                 });

@@ -21,6 +21,7 @@ impl Judge<'_> {
             .failures
             .iter()
             .filter_map(|(phase, failure)| Some((self.plan.find(phase)?, failure)))
+            .filter(|(i, _)| super::fail::asked_for(&steps[*i]).is_none())
             .collect();
         // What starts or serves the application fails again, for want of what an earlier step did not bring.
         let brings = |i: &usize| {

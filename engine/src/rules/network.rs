@@ -2,7 +2,7 @@
 
 use super::Judge;
 use crate::diagnostic::Diagnostic;
-use crate::effect::{Application, Effect, Manner, Program, Socket, Sort};
+use crate::effect::{Application, Effect, Program, Socket, SocketOptions, Sort};
 use crate::plan::Step;
 
 impl Judge<'_> {
@@ -25,9 +25,9 @@ impl Judge<'_> {
         let guard = self.steps().find(|(_, s)| s.effects.contains(&Effect::KeepGuard));
         let mut found = Vec::new();
         for (i, step, effect) in self.effects() {
-            let Effect::Bind { socket: socket @ Socket::Unix(path), manner } = effect else { continue };
+            let Effect::Bind { socket: socket @ Socket::Unix(path), options } = effect else { continue };
             let left = self.simulation.model.sockets_left().any(|left| left == path);
-            if manner.keep || !left || self.fails(step) {
+            if options.keep || !left || self.fails(step) {
                 continue;
             }
             let removes = |e: &Effect| matches!(e, Effect::RemoveSocket { path: p } if p == path);
@@ -62,18 +62,18 @@ impl Judge<'_> {
         let mut found = Vec::new();
         for (i, step) in self.steps() {
             let late = start.is_none_or(|(s, _, _)| s < i);
-            let left: Vec<(&Socket, &Manner)> = step
+            let left: Vec<(&Socket, &SocketOptions)> = step
                 .effects
                 .iter()
                 .filter_map(|e| match e {
-                    Effect::Bind { socket, manner } => Some((socket, manner)),
+                    Effect::Bind { socket, options } => Some((socket, options)),
                     _ => None,
                 })
-                .filter(|(socket, manner)| {
-                    late || program.is_some_and(|(_, program)| !takes(program, socket, manner))
+                .filter(|(socket, options)| {
+                    late || program.is_some_and(|(_, program)| !takes(program, socket, options))
                 })
                 .collect();
-            let Some((first, manner)) = left.first().filter(|_| !self.fails(step)) else { continue };
+            let Some((first, options)) = left.first().filter(|_| !self.fails(step)) else { continue };
             let names: Vec<String> = left.iter().map(|(socket, _)| socket.to_string()).collect();
             let finding =
                 Diagnostic::warning("RSD0603", format!("nobody takes {}", crate::text::list(&names)))
@@ -81,7 +81,7 @@ impl Judge<'_> {
                     .phase(&step.phase)
                     .note(match first {
                         Socket::Udp(_) | Socket::Unix(_) | Socket::Abstract(_)
-                            if manner.sort == Sort::Datagram || matches!(first, Socket::Udp(_)) =>
+                            if options.sort == Sort::Datagram || matches!(first, Socket::Udp(_)) =>
                         {
                             "the kernel keeps what is sent there, and nobody reads it"
                         }
@@ -114,7 +114,7 @@ impl Judge<'_> {
 }
 
 /// Whether an application does something with a socket that it is given.
-fn takes(program: &Program, socket: &Socket, manner: &Manner) -> bool {
+fn takes(program: &Program, socket: &Socket, options: &SocketOptions) -> bool {
     let built_in = program.command.is_empty() && !program.is_twisted();
-    !(program.is_twisted() || built_in && !socket.is_stream(manner))
+    !(program.is_twisted() || built_in && !socket.is_stream(options))
 }

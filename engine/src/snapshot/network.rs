@@ -1,6 +1,6 @@
 //! Who has an address: when bind(2) refuses one because of another, ip(7), ipv6(7), udp(7).
 
-use crate::effect::{Manner, Socket, Sort};
+use crate::effect::{Socket, SocketOptions, Sort};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -92,12 +92,12 @@ pub(crate) fn occupant<'a>(
     ports: &'a BTreeMap<u16, Vec<Listener>>,
     v6_only: Option<bool>,
     socket: &Socket,
-    manner: &Manner,
+    options: &SocketOptions,
     uid: u32,
 ) -> Option<&'a Listener> {
     let (protocol, address) = internet(socket).filter(|(_, a)| a.port() != 0)?;
-    let ours = (address.ip(), manner.v6_only.or(v6_only).unwrap_or(false));
-    let shares = |l: &Listener| manner.reuse_port && l.uid == Some(uid) && l.reuse_port != Some(false);
+    let ours = (address.ip(), options.v6_only.or(v6_only).unwrap_or(false));
+    let shares = |l: &Listener| options.reuse_port && l.uid == Some(uid) && l.reuse_port != Some(false);
     let there = ports.get(&address.port())?;
     there.iter().find(|l| l.protocol == protocol && overlap(ours, (l.address, l.v6_only)) && !shares(l))
 }

@@ -1,13 +1,15 @@
 //! What has to be known of a machine for a plan to be judged: asked of the machine, or of a snapshot
 //! that was taken elsewhere, by the same code.
 
-use super::{FileFact, FileKind, Handed, Listener, Lock, Mount, NoPython, Python, Snapshot, parts};
-use crate::effect::{Application, Effect, Manner, Program, Setting, Socket, Sort};
+use super::{
+    FileFact, FileKind, Handed, Interpreter, Listener, Lock, Mount, NoPython, Python, Snapshot, parts,
+};
+use crate::effect::{Application, Effect, Program, Setting, Socket, SocketOptions, Sort};
 use crate::plan::Plan;
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 /// A machine that can be looked at. Nothing on it is changed by that.
@@ -18,6 +20,10 @@ pub trait Machine {
     fn names(&mut self, path: &Path, most: usize) -> Vec<OsString>;
     /// The program that a command names.
     fn program(&mut self, wanted: &Program) -> Option<PathBuf>;
+    /// What a program at a path needs to be executed.
+    fn interpreter(&mut self, path: &Path) -> Option<Interpreter>;
+    /// The number of the error that bind(2) gives for an address, whatever the port.
+    fn no_address(&mut self, socket: &Socket) -> Option<i32>;
     /// The interpreter that will host a Twisted application; `None` for the default.
     fn python(&mut self, name: Option<&str>) -> Result<Python, NoPython>;
     /// Who holds the lock of a PID file; `None` where it cannot be told.
@@ -28,8 +34,6 @@ pub trait Machine {
     fn listens(&mut self, path: &Path) -> Option<bool>;
     /// Who has a port.
     fn port(&mut self, port: u16) -> Vec<Listener>;
-    /// With which error bind(2) refuses this address on any port, 0 where it does not.
-    fn address(&mut self, address: IpAddr) -> i32;
     /// The sorts of sockets that have this abstract name.
     fn abstract_name(&mut self, name: &str) -> Vec<Sort>;
     /// The sockets that were handed to us.
@@ -57,8 +61,6 @@ pub enum Unknown {
     Python(String),
     /// a port
     Port(u16),
-    /// an address of a network interface
-    Address(IpAddr),
     /// an abstract name of a Unix socket
     Abstract(String),
     /// the sockets that were handed over
@@ -77,7 +79,6 @@ impl fmt::Display for Unknown {
             Unknown::Python(name) if name.is_empty() => f.write_str("the Python that hosts Twisted"),
             Unknown::Python(name) => write!(f, "the Python `{name}`"),
             Unknown::Port(port) => write!(f, "port {port}"),
-            Unknown::Address(address) => write!(f, "the address {address}"),
             Unknown::Abstract(name) => write!(f, "the abstract name `@{name}`"),
             Unknown::Handed => f.write_str("the sockets that are handed over"),
             Unknown::Setting(name) => write!(f, "the setting {name}"),
@@ -153,9 +154,9 @@ impl Survey<'_, '_> {
     fn addresses(&mut self, plan: &Plan) {
         let mut asked = false;
         for (_, effect) in plan.effects() {
-            let (address, manner) = match effect {
-                Effect::Bind { socket: Socket::Tcp(address) | Socket::Udp(address), manner } => {
-                    (address, manner)
+            let (socket, address, options) = match effect {
+                Effect::Bind { socket: socket @ (Socket::Tcp(address) | Socket::Udp(address)), options } => {
+                    (socket, address, options)
                 }
                 Effect::Bind { socket: Socket::Abstract(name), .. } => {
                     self.abstract_name(name);
@@ -172,7 +173,11 @@ impl Survey<'_, '_> {
             {
                 self.snapshot.unprivileged_port = machine.unprivileged_port();
             }
-            self.address(*address, manner);
+            let any_port = socket.any_port();
+            if let Some(errno) = self.machine.as_mut().and_then(|m| m.no_address(&any_port)) {
+                self.snapshot.no_addresses.insert(any_port.to_string(), errno);
+            }
+            self.address(*address, options);
         }
     }
 
@@ -198,18 +203,8 @@ impl Survey<'_, '_> {
         }
     }
 
-    fn address(&mut self, address: SocketAddr, manner: &Manner) {
-        let (ip, port) = (address.ip(), address.port());
-        let everywhere = ip.is_loopback() || ip.is_unspecified() || manner.free_bind;
-        if !everywhere && !self.snapshot.addresses.contains_key(&ip) {
-            match &mut self.machine {
-                Some(machine) => {
-                    let refused = machine.address(ip);
-                    self.snapshot.addresses.insert(ip, refused);
-                }
-                None => drop(self.unknown.insert(Unknown::Address(ip))),
-            }
-        }
+    fn address(&mut self, address: SocketAddr, options: &SocketOptions) {
+        let port = address.port();
         if port == 0 {
             return;
         }
@@ -223,7 +218,7 @@ impl Survey<'_, '_> {
             }
         }
         let any = address.is_ipv6() && address.ip().is_unspecified();
-        if any && manner.v6_only.is_none() && self.snapshot.v6_only.is_none() {
+        if any && options.v6_only.is_none() && self.snapshot.v6_only.is_none() {
             match &mut self.machine {
                 Some(machine) => self.snapshot.v6_only = Some(machine.v6_only()),
                 None => drop(self.unknown.insert(Unknown::Setting("net.ipv6.bindv6only"))),
@@ -239,6 +234,7 @@ impl Survey<'_, '_> {
             Ways { roots: BTreeSet::from([top.to_owned()]), stands: BTreeSet::from([cwd.clone()]) };
         let mut paths: BTreeSet<PathBuf> = BTreeSet::from([cwd]);
         let (mut pid_files, mut sockets, mut emptied) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+        let mut programs: BTreeSet<PathBuf> = BTreeSet::new();
         for (_, effect) in plan.effects() {
             match effect {
                 // As seen in every root and from every directory so far, where links lead to.
@@ -268,6 +264,8 @@ impl Survey<'_, '_> {
                         ways.roots.extend(seen);
                     }
                     let word = wanted.command.first();
+                    programs.extend(word.filter(|w| w.contains('/')).map(PathBuf::from));
+                    programs.extend(word.and_then(|w| self.snapshot.programs.get(w).cloned()).flatten());
                     // Where it is not in the root, it is worth knowing that it is outside.
                     paths.extend(word.filter(|w| w.contains('/')).map(PathBuf::from));
                     paths.extend(word.and_then(|w| self.snapshot.programs.get(w).cloned()).flatten());
@@ -281,6 +279,9 @@ impl Survey<'_, '_> {
         }
         for path in &paths {
             self.everywhere(&ways, path, true);
+        }
+        for path in &programs {
+            self.program(&ways, path);
         }
         for path in &pid_files {
             self.everywhere(&ways, path, true);
@@ -314,6 +315,21 @@ impl Survey<'_, '_> {
             }
         }
         found
+    }
+
+    /// What has to be there for a program to be executed, and for that in turn.
+    fn program(&mut self, ways: &Ways, path: &Path) {
+        let mut todo = self.everywhere(ways, path, true);
+        while let Some(at) = todo.pop() {
+            let file = self.snapshot.file(&at).is_some_and(|f| f.kind == FileKind::File);
+            if !file || self.snapshot.interpreters.contains_key(&at) {
+                continue;
+            }
+            if let Some(needs) = self.machine.as_mut().and_then(|m| m.interpreter(&at)) {
+                self.snapshot.interpreters.insert(at, needs.clone());
+                todo.extend(self.everywhere(ways, &needs.path, true));
+            }
+        }
     }
 
     /// What is in a directory that is removed only if it is empty: as much of it as a start may remove.

@@ -12,7 +12,7 @@ use nix::sys::stat::fstat;
 use nix::unistd::{Pid, execve, geteuid, getpid, getppid, isatty, pipe2, setsid, write};
 use std::convert::Infallible;
 use std::env;
-use std::ffi::CString;
+use std::ffi::{CString, OsString};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
@@ -29,6 +29,9 @@ pub(crate) const PRIVATE: [&str; 7] = [
     "WATCHDOG_USEC",
 ];
 
+/// Those of them by which a manager follows one process.
+const MANAGER: [&str; 3] = ["NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC"];
+
 pub(super) fn arguments(program: &Program) -> Result<Vec<CString>, SystemError> {
     let each = |a: &String| {
         CString::new(a.as_bytes()).map_err(|_| {
@@ -38,10 +41,14 @@ pub(super) fn arguments(program: &Program) -> Result<Vec<CString>, SystemError> 
     program.command.iter().map(each).collect()
 }
 
-/// The caller's environment without what was meant for us alone.
-fn environment() -> Vec<CString> {
+/// The caller's environment without what was meant for us alone. A program that takes the place of this
+/// process is the one that the manager speaks of, and speaks to it itself.
+fn environment(in_place: bool) -> Vec<CString> {
+    let strange = |name: &OsString| {
+        PRIVATE.iter().any(|p| name == *p) && !(in_place && MANAGER.iter().any(|p| name == *p))
+    };
     env::vars_os()
-        .filter(|(name, _)| !PRIVATE.iter().any(|p| name == *p))
+        .filter(|(name, _)| !strange(name))
         .filter_map(|(name, value)| {
             let mut pair = name.into_vec();
             pair.push(b'=');
@@ -124,7 +131,7 @@ impl<'a> Child<'a> {
             }
             listening.push(child::copy_above(&one.fd, least)?);
         }
-        let mut environment = environment();
+        let mut environment = environment(given.in_place.is_some());
         if count > 0 {
             let names: Vec<&str> = around.listening.iter().map(|l| l.name.as_str()).collect();
             for pair in [format!("LISTEN_FDS={count}"), format!("LISTEN_FDNAMES={}", names.join(":"))] {
@@ -217,6 +224,10 @@ impl<'a> Child<'a> {
         if self.in_place.is_none() {
             // Behind every change of user, which would clear it (prctl(2)).
             set_pdeathsig(self.orphaned).map_err(at(Stage::Parent))?;
+        }
+        if self.in_place.is_none() {
+            // exec(2) would close it too, but lets the keeper see that before the lock is free.
+            lock::let_go_in_fork();
         }
         if self.in_place.is_none() && getppid() != parent {
             // it died before the line above: nobody will tell us

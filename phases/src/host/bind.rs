@@ -4,7 +4,7 @@ use super::{Host, pid_file};
 use crate::application::Listening;
 use crate::host::protocol::Held;
 use crate::sys::{failed, process, socket as sys};
-use engine::effect::{Capability, Done, Effect, Handle, Manner, Socket, Sort, SystemError, Undo};
+use engine::effect::{Capability, Done, Effect, Handle, Socket, SocketOptions, Sort, SystemError, Undo};
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, openat};
 use nix::sys::socket::{
@@ -29,18 +29,20 @@ struct Name {
 }
 
 impl Host {
-    pub(super) fn bind(&mut self, socket: &Socket, manner: &Manner) -> Result<Done, SystemError> {
+    pub(super) fn bind(&mut self, socket: &Socket, options: &SocketOptions) -> Result<Done, SystemError> {
         let refused = |e: Errno| explain(socket, e);
         let mut note = "";
         let (fd, undo): (OwnedFd, _) = match socket {
-            Socket::Tcp(a) => (internet(*a, SockType::Stream, manner).map_err(refused)?, self.unbind(socket)),
-            Socket::Udp(a) => {
-                (internet(*a, SockType::Datagram, manner).map_err(refused)?, self.unbind(socket))
+            Socket::Tcp(a) => {
+                (internet(*a, SockType::Stream, options).map_err(refused)?, self.unbind(socket))
             }
-            Socket::Abstract(name) => (nameless(name, manner).map_err(refused)?, self.unbind(socket)),
-            Socket::Inherited(name) => return self.take_over(socket, name, manner),
+            Socket::Udp(a) => {
+                (internet(*a, SockType::Datagram, options).map_err(refused)?, self.unbind(socket))
+            }
+            Socket::Abstract(name) => (nameless(name, options).map_err(refused)?, self.unbind(socket)),
+            Socket::Inherited(name) => return self.take_over(socket, name, options),
             Socket::Unix(path) => {
-                let (fd, at, stale) = at_path(path, socket, manner)?;
+                let (fd, at, stale) = at_path(path, socket, options)?;
                 if stale {
                     note = ", in place of a stale socket";
                 }
@@ -54,7 +56,7 @@ impl Host {
             Effect::Unbind { handle, .. } | Effect::Remove { handle, .. } => *handle,
             _ => Handle(u32::MAX),
         };
-        let listening = Listening { socket: socket.clone(), name: socket.fd_name(manner), fd };
+        let listening = Listening { socket: socket.clone(), name: socket.fd_name(options), fd };
         let note = format!("listening on {}{note}", listening.address());
         self.listening.push((handle, listening));
         Ok(Done::with(Undo::Effect(Box::new(undo))).note(note))
@@ -67,14 +69,19 @@ impl Host {
     }
 
     /// Sockets that the caller has bound, as copies.
-    fn take_over(&mut self, socket: &Socket, name: &str, manner: &Manner) -> Result<Done, SystemError> {
+    fn take_over(
+        &mut self,
+        socket: &Socket,
+        name: &str,
+        options: &SocketOptions,
+    ) -> Result<Done, SystemError> {
         let undo = self.unbind(socket);
         let Effect::Unbind { handle, .. } = undo else { return Ok(Done::with(Undo::Nothing)) };
         let what = || format!("take over what was handed to us as {name}");
         let mut taken = Vec::new();
         for (_, fd) in self.handed.iter().filter(|(theirs, _)| theirs == name) {
             let fd = fd.try_clone().map_err(|e| crate::sys::io_failed(&e, what()))?;
-            taken.push(Listening { socket: socket.clone(), name: socket.fd_name(manner), fd });
+            taken.push(Listening { socket: socket.clone(), name: socket.fd_name(options), fd });
         }
         if taken.is_empty() {
             let others: Vec<&str> = self.handed.iter().map(|(name, _)| name.as_str()).collect();
@@ -112,31 +119,31 @@ fn explain(socket: &Socket, error: Errno) -> SystemError {
             explained.lacks = Some(Capability::NetBindService);
             explained.help("bind it before the drop, or choose a port from 1024 up")
         }
-        Errno::EADDRNOTAVAIL => explained.help(
-            "`ip address` shows the addresses of this machine; `free-bind` takes one that is yet to come",
+        Errno::EADDRNOTAVAIL => explained.why("no interface of this machine has that address").help(
+            "see those that it has: `ip address`; one that is yet to come is taken with `free-bind`, or waited for where the phase is retried (`on-failure`)",
         ),
         _ => explained,
     }
 }
 
-fn backlog(manner: &Manner) -> i32 {
-    manner.backlog.and_then(|n| i32::try_from(n).ok()).unwrap_or(-1)
+fn backlog(options: &SocketOptions) -> i32 {
+    options.backlog.and_then(|n| i32::try_from(n).ok()).unwrap_or(-1)
 }
 
-fn internet(address: SocketAddr, sort: SockType, manner: &Manner) -> Result<OwnedFd, Errno> {
+fn internet(address: SocketAddr, sort: SockType, options: &SocketOptions) -> Result<OwnedFd, Errno> {
     let family = if address.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
     let fd = socket(family, sort, SockFlag::SOCK_CLOEXEC, None)?;
     if sort == SockType::Stream {
         // Connections of an earlier daemon that are not quite over keep nobody out; one that listens does.
         setsockopt(&fd, sockopt::ReuseAddr, &true)?;
     }
-    if manner.reuse_port {
+    if options.reuse_port {
         setsockopt(&fd, sockopt::ReusePort, &true)?;
     }
-    if let (Some(only), SocketAddr::V6(_)) = (manner.v6_only, address) {
+    if let (Some(only), SocketAddr::V6(_)) = (options.v6_only, address) {
         setsockopt(&fd, sockopt::Ipv6V6Only, &only)?;
     }
-    if manner.free_bind {
+    if options.free_bind {
         // For both families: one flag of the socket.
         setsockopt(&fd, sockopt::IpFreebind, &true)?;
     }
@@ -145,13 +152,13 @@ fn internet(address: SocketAddr, sort: SockType, manner: &Manner) -> Result<Owne
         SocketAddr::V6(a) => bind(fd.as_raw_fd(), &SockaddrIn6::from(a))?,
     }
     if sort == SockType::Stream {
-        sys::listen(&fd, backlog(manner))?;
+        sys::listen(&fd, backlog(options))?;
     }
     Ok(fd)
 }
 
-fn unix(manner: &Manner) -> Result<OwnedFd, Errno> {
-    let sort = match manner.sort {
+fn unix(options: &SocketOptions) -> Result<OwnedFd, Errno> {
+    let sort = match options.sort {
         Sort::Stream => SockType::Stream,
         Sort::Datagram => SockType::Datagram,
         Sort::SeqPacket => SockType::SeqPacket,
@@ -159,23 +166,27 @@ fn unix(manner: &Manner) -> Result<OwnedFd, Errno> {
     socket(AddressFamily::Unix, sort, SockFlag::SOCK_CLOEXEC, None)
 }
 
-fn listens(fd: OwnedFd, manner: &Manner) -> Result<OwnedFd, Errno> {
-    if manner.sort != Sort::Datagram {
-        sys::listen(&fd, backlog(manner))?;
+fn listens(fd: OwnedFd, options: &SocketOptions) -> Result<OwnedFd, Errno> {
+    if options.sort != Sort::Datagram {
+        sys::listen(&fd, backlog(options))?;
     }
     Ok(fd)
 }
 
-fn nameless(name: &str, manner: &Manner) -> Result<OwnedFd, Errno> {
-    let fd = unix(manner)?;
+fn nameless(name: &str, options: &SocketOptions) -> Result<OwnedFd, Errno> {
+    let fd = unix(options)?;
     bind(fd.as_raw_fd(), &UnixAddr::new_abstract(name.as_bytes())?)?;
-    listens(fd, manner)
+    listens(fd, options)
 }
 
 /// A socket at a path, its name, and whether a stale socket had to go. bind(2) knows paths only, and
 /// who is handed the socket may ask for its path (sd_is_socket_unix(3)): so the way there is walked
 /// before and after, and must have led to the same directory.
-fn at_path(path: &Path, socket: &Socket, manner: &Manner) -> Result<(OwnedFd, Name, bool), SystemError> {
+fn at_path(
+    path: &Path,
+    socket: &Socket,
+    options: &SocketOptions,
+) -> Result<(OwnedFd, Name, bool), SystemError> {
     let what = || format!("bind {socket}");
     let (before, name) = pid_file::open_parent(path)?;
     let bytes = path.as_os_str().as_bytes();
@@ -185,9 +196,9 @@ fn at_path(path: &Path, socket: &Socket, manner: &Manner) -> Result<(OwnedFd, Na
     if bytes.len() > LONGEST {
         return Err(SystemError::new(format!("{}: its path is longer than {LONGEST} bytes", what())));
     }
-    let fd = unix(manner).map_err(|e| failed(e, what()))?;
-    bind_with_mode(&fd, path, manner.mode).map_err(|e| explain(socket, e))?;
-    let fd = listens(fd, manner).map_err(|e| explain(socket, e))?;
+    let fd = unix(options).map_err(|e| failed(e, what()))?;
+    bind_with_mode(&fd, path, options.mode).map_err(|e| explain(socket, e))?;
+    let fd = listens(fd, options).map_err(|e| explain(socket, e))?;
     let (dir, name) = pid_file::open_parent(path)?;
     let same = |a: FileStat, b: FileStat| (a.st_dev, a.st_ino) == (b.st_dev, b.st_ino);
     match (fstat(&before), fstat(&dir), look(&dir, &name)) {
@@ -197,7 +208,7 @@ fn at_path(path: &Path, socket: &Socket, manner: &Manner) -> Result<(OwnedFd, Na
             if file.as_ref().and_then(|file| fstat(file).ok()).is_some_and(|own| !same(own, stat)) {
                 return Err(moved(&what()));
             }
-            if let Err(error) = give(file, &dir, &name, manner, &what()) {
+            if let Err(error) = give(file, &dir, &name, options, &what()) {
                 let _ = unlinkat(&dir, name.as_os_str(), UnlinkatFlags::NoRemoveDir);
                 return Err(error);
             }
@@ -235,10 +246,10 @@ fn give(
     file: Option<OwnedFd>,
     dir: &OwnedFd,
     name: &OsStr,
-    manner: &Manner,
+    options: &SocketOptions,
     what: &str,
 ) -> Result<(), SystemError> {
-    if manner.uid.is_none() && manner.gid.is_none() {
+    if options.uid.is_none() && options.gid.is_none() {
         return Ok(());
     }
     let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
@@ -251,7 +262,7 @@ fn give(
     if !sure && !own {
         return Err(moved(what));
     }
-    let (uid, gid) = (manner.uid.unwrap_or(stat.st_uid), manner.gid.unwrap_or(stat.st_gid));
+    let (uid, gid) = (options.uid.unwrap_or(stat.st_uid), options.gid.unwrap_or(stat.st_gid));
     if (uid, gid) == (stat.st_uid, stat.st_gid) {
         return Ok(());
     }

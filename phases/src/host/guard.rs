@@ -2,12 +2,14 @@
 
 use super::protocol::Held;
 use super::{Host, Role, say};
+use crate::notify::Manager;
+use crate::sys::gate::{Gate, Passed};
 use crate::sys::{failed, process};
-use engine::effect::{Done, Effect, Performed, SystemError, Undo};
+use engine::effect::{Done, Effect, Performed, System, SystemError, Undo};
 use engine::timeline::What;
 use nix::sys::signal::Signal;
 use nix::unistd::{ForkResult, getpid};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 
 impl Host {
     pub(super) fn keep_guard(&mut self) -> Result<Performed, SystemError> {
@@ -17,16 +19,30 @@ impl Host {
         // and the guard does nothing. The daemon itself has no way to speak to the guard.
         let (launcher, alive) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC)
             .map_err(|e| failed(e, "make the guard's pipe"))?;
+        // The daemon goes on only when the guard has let go: a daemon that ends a moment later would
+        // leave its lock in here, and the next start would be told that it still runs.
+        let gate = Gate::new().map_err(|e| failed(e, "make the guard's pipe"))?;
+        // With the first process of a PID namespace the kernel ends all others, so this one must be over
+        // before: it is told by a pipe. The worst that a daemon can do with it is to lose its PID file early.
+        let last = match me.as_raw() {
+            1 => Some(
+                nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC)
+                    .map_err(|e| failed(e, "make the guard's pipe"))?,
+            ),
+            _ => None,
+        };
         match self.fork().map_err(|e| failed(e, "fork the guard"))? {
             ForkResult::Child => {
                 drop(alive);
+                let last = last.map(|(reader, _)| reader);
                 self.let_go_of_the_daemons_things();
-                self.role = Role::Guard { daemon, launcher };
-                self.close_all_but_ours();
+                self.role = Role::Guard { daemon, launcher, last };
+                self.close_all_but_ours(&gate);
                 if process::standard_descriptors_to(&self.null).is_err() {
                     // An error from here would be taken for one of the daemon, which goes on.
                     process::exit_now(1);
                 }
+                gate.open();
                 say(What::Fork { parent: me.as_raw() as u32, role: "guard".to_owned(), child: None });
                 Ok(Performed::Guard)
             }
@@ -38,9 +54,37 @@ impl Host {
                     let _ = nix::sys::wait::waitpid(child, None);
                     failed(e, "open a handle of the guard")
                 })?;
+                if let Err(error) = self.wait_at(&gate, &pidfd) {
+                    let _ = process::signal(&pidfd, Signal::SIGKILL);
+                    let _ = nix::sys::wait::waitpid(child, None);
+                    return Err(error);
+                }
+                if let Some((_, writer)) = last {
+                    let guard = process::pidfd(child).map_err(|e| failed(e, "open a handle of the guard"))?;
+                    self.last_words = Some((writer, guard));
+                }
                 let handle = self.keep(Held::Process { pid: child.as_raw(), pidfd, alive: Some(alive) });
                 let undo = Effect::End { handle, name: "the guard".to_owned() };
                 Ok(Performed::Done(Done::with(Undo::Effect(Box::new(undo)))))
+            }
+        }
+    }
+
+    /// Until the guard has let go. A start that is called off meanwhile, or out of time, is so behind the
+    /// effect: the guard is undone then.
+    fn wait_at(&mut self, gate: &Gate, guard: &OwnedFd) -> Result<(), SystemError> {
+        loop {
+            let left = self.deadline.map(|d| d.saturating_sub(process::monotonic()));
+            match gate.wait(guard.as_fd(), Some(self.signals.as_fd()), left) {
+                Ok(Passed::Open) => return Ok(()),
+                Ok(Passed::Disturbed) if self.interrupted().is_some() => return Ok(()),
+                Ok(Passed::Disturbed) => {}
+                Ok(Passed::Gone) => {
+                    return Err(SystemError::new("the guard ended as soon as it was forked")
+                        .why("its standard descriptors could not be set, or it was killed")
+                        .help("look whether memory or processes are limited here"));
+                }
+                Err(error) => return Err(failed(error, "wait for the guard")),
             }
         }
     }
@@ -51,6 +95,7 @@ impl Host {
         self.handed.clear();
         self.close_log();
         self.application = None;
+        self.manager = Manager::default();
         for pid_file in &mut self.pid_files {
             pid_file.lock = None;
         }
@@ -59,10 +104,12 @@ impl Host {
 
     /// What a hosted application has opened would stay open here: a port that it closes would be in
     /// use still, the other end of a pipe would never see its end.
-    fn close_all_but_ours(&self) {
+    fn close_all_but_ours(&self, gate: &Gate) {
         let mut ours = vec![self.signals.as_fd(), self.null.as_fd()];
-        if let Role::Guard { daemon, launcher } = &self.role {
+        ours.extend(gate.descriptors());
+        if let Role::Guard { daemon, launcher, last } = &self.role {
             ours.extend([daemon.as_fd(), launcher.as_fd()]);
+            ours.extend(last.as_ref().map(|last| last.as_fd()));
         }
         ours.extend(self.journal.as_ref().map(|journal| journal.as_fd()));
         for held in self.held.values() {
@@ -79,7 +126,7 @@ impl Host {
     }
 
     pub(super) fn wait_for_the_end(&mut self) -> bool {
-        let Role::Guard { daemon, launcher } = &self.role else { return false };
+        let Role::Guard { daemon, launcher, last } = &self.role else { return false };
         // As long as the start may fail, TERM from the one that holds the undo dismisses the guard.
         // Afterwards nothing but the daemon's end counts, not even TERM to everybody at shutdown.
         loop {
@@ -93,7 +140,11 @@ impl Host {
                 }
             }
         }
-        while !matches!(process::wait_readable([daemon.as_fd()], -1), Ok([true]) | Err(_)) {}
+        let last = last.as_ref().map_or(daemon.as_fd(), |last| last.as_fd());
+        while !matches!(
+            process::wait_readable([daemon.as_fd(), last], -1),
+            Ok([true, _] | [_, true]) | Err(_)
+        ) {}
         true
     }
 }

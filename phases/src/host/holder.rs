@@ -2,9 +2,12 @@
 
 use super::protocol::{Held, HeldAs, Message};
 use super::{DropStep, Host, Role, say};
+use crate::notify::Manager;
 use crate::sys::channel;
 use crate::sys::{failed, process};
-use engine::effect::{Done, Effect, End, ErrorKind, News, Performed, SystemError, Undo, Undoer, Verdict};
+use engine::effect::{
+    Done, Effect, End, ErrorKind, Manner, News, Performed, SystemError, Undo, Undoer, Verdict,
+};
 use engine::timeline::{Divergence, Failure, What};
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
@@ -39,6 +42,7 @@ impl Host {
         match process::fork().map_err(|e| failed(e, "fork the holder of the undo"))? {
             ForkResult::Child => {
                 drop(ours);
+                self.manager = Manager::default();
                 say(What::Fork {
                     parent: peer.as_raw() as u32,
                     role: "guard until ready".to_owned(),
@@ -149,6 +153,14 @@ impl Host {
                 self.send(&Message::Failed { step: *step, failure: short(failure) }, &[])
             }
         };
+        if matches!(news, News::Ready) {
+            match &self.role {
+                // It says so itself, if it wants to.
+                _ if self.replace => {}
+                Role::Runner { holder: None, .. } => self.manager.leave_ready_to_another(),
+                _ => self.manager.ready(None),
+            }
+        }
         let Role::Runner { holder, .. } = &self.role else { return Undoer::Me };
         let holder = *holder;
         if matches!(news, News::Ready) {
@@ -279,6 +291,9 @@ impl Host {
         if end != End::Ready && ours {
             watch.end(Signal::SIGTERM);
         }
+        if end == End::Ready && ours {
+            self.manager.ready(Some(watch.peer.as_raw()));
+        }
         Verdict { held, end }
     }
 
@@ -373,7 +388,12 @@ impl Host {
 
 /// True for the effects that undo is made of.
 fn takes_back(effect: &Effect) -> bool {
-    matches!(effect, Effect::Remove { .. } | Effect::Unbind { .. } | Effect::End { .. })
+    match effect {
+        Effect::Remove { .. } | Effect::Unbind { .. } | Effect::End { .. } => true,
+        // Whoever speaks may have it say that something is left, and neither kill nor hang this process.
+        Effect::Fail(fault) => fault.manner == Manner::Error,
+        _ => false,
+    }
 }
 
 fn cut(text: &str, most: usize) -> String {

@@ -25,7 +25,7 @@ pub const KIND: Kind = Kind {
         let mut effects: Vec<_> = args
             .sockets("listen")
             .into_iter()
-            .map(|Listen { socket, manner }| Effect::Bind { socket, manner })
+            .map(|Listen { socket, options }| Effect::Bind { socket, options })
             .collect();
         effects.push(Effect::Application(Application::PrivilegedStart));
         Ok(effects)

@@ -14,8 +14,8 @@ pub const KIND: Kind = Kind {
     params: &[several("listen", Type::Socket, "addresses, as `privileged-start` has them")],
     learns: None,
     effects: |args, _| {
-        let path = |Listen { socket, manner }| match socket {
-            Socket::Unix(path) if !manner.keep => Some(Effect::RemoveSocket { path }),
+        let path = |Listen { socket, options }| match socket {
+            Socket::Unix(path) if !options.keep => Some(Effect::RemoveSocket { path }),
             _ => None,
         };
         Ok(args.sockets("listen").into_iter().rev().filter_map(path).collect())

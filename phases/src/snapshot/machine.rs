@@ -1,18 +1,21 @@
 //! This machine, looked at for a plan. Nothing on it is changed, and nothing is waited for.
 
-use super::network;
+use super::{interpreter, network};
 use crate::application::program;
 use crate::host::pid_file;
 use crate::python;
 use crate::sys::{lock::Holder, process};
-use engine::effect::{Program, Sort};
+use engine::effect::{Program, Socket, Sort};
 use engine::snapshot::{
-    FileFact, FileKind, Handed, Listener, Lock, Machine, Mount, NoPython, Python, ReadOnly,
+    FileFact, FileKind, Handed, Interpreter, Listener, Lock, Machine, Mount, NoPython, Python, ReadOnly,
 };
 use nix::unistd::{Gid, Uid};
 use rustix::fs::{AtFlags, CWD, FileType, StatVfsMountFlags, Statx, StatxFlags, statvfs, statx};
+use rustix::process::getgroups;
+use rustix::thread::set_thread_groups;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::io::ErrorKind;
 use std::net::IpAddr;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -51,17 +54,29 @@ impl This {
     }
 }
 
-/// Looks as the owner of a directory, as one of its group, as root, as one of all the others: whoever of them
-/// this process may be.
-fn as_another<T>(directory: &std::fs::Metadata, look: impl Fn() -> Option<T>) -> Option<T> {
+/// Looks as the owner of a file, as one of its group, as root, as one of all the others: whoever of them
+/// this process may be. First as a member of the groups that it is in, then as a member of none.
+fn as_another<T>(file: &std::fs::Metadata, look: impl Fn() -> Option<T>) -> Option<T> {
+    let found = with_other_ids(file, &look);
+    let mine = getgroups().ok()?;
+    if found.is_some() || mine.is_empty() || set_thread_groups(&[]).is_err() {
+        return found;
+    }
+    // Whoever was allowed to leave them may come back.
+    let found = with_other_ids(file, &look);
+    let _ = set_thread_groups(&mine);
+    found
+}
+
+fn with_other_ids<T>(file: &std::fs::Metadata, look: impl Fn() -> Option<T>) -> Option<T> {
     const NOBODY: u32 = 65534;
     let (me, my_group) = (nix::unistd::geteuid(), nix::unistd::getegid());
     let caps = rustix::thread::capabilities(None).ok()?;
     // Both go with a change of ids (prctl(2)).
     let (dumpable, signal) = (nix::sys::prctl::get_dumpable(), nix::sys::prctl::get_pdeathsig());
     let others = [
-        (directory.uid(), my_group.as_raw()),
-        (me.as_raw(), directory.gid()),
+        (file.uid(), my_group.as_raw()),
+        (me.as_raw(), file.gid()),
         (0, my_group.as_raw()),
         (NOBODY, NOBODY),
     ];
@@ -124,6 +139,21 @@ impl Machine for This {
         program::find(wanted).ok().map(|found| found.path)
     }
 
+    fn interpreter(&mut self, path: &Path) -> Option<Interpreter> {
+        match interpreter::of(path) {
+            Ok(needs) => needs,
+            Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+                let owner = path.ancestors().find_map(|p| std::fs::symlink_metadata(p).ok())?;
+                as_another(&owner, || interpreter::of(path).ok()).flatten()
+            }
+            Err(_) => None,
+        }
+    }
+
+    fn no_address(&mut self, socket: &Socket) -> Option<i32> {
+        network::refused(socket).map(|errno| errno as i32)
+    }
+
     fn python(&mut self, name: Option<&str>) -> Result<Python, NoPython> {
         let found = python::find(name).map_err(|e| NoPython { message: e.message, help: e.help })?;
         let (major, minor) = found.version;
@@ -146,9 +176,12 @@ impl Machine for This {
     }
 
     fn listens(&mut self, path: &Path) -> Option<bool> {
-        use std::os::unix::fs::FileTypeExt;
-        let is_socket = std::fs::symlink_metadata(path).is_ok_and(|m| m.file_type().is_socket());
-        is_socket.then(|| !process::is_stale_socket(path))
+        if let Ok(found) = process::has_listener(path) {
+            return found;
+        }
+        // Not for this one to tell, but the daemon may be somebody else by then.
+        let owner = path.ancestors().find_map(|p| std::fs::symlink_metadata(p).ok())?;
+        as_another(&owner, || process::has_listener(path).ok()).unwrap_or(Some(true))
     }
 
     fn port(&mut self, port: u16) -> Vec<Listener> {
@@ -165,10 +198,6 @@ impl Machine for This {
             }
         }
         there
-    }
-
-    fn address(&mut self, address: IpAddr) -> i32 {
-        network::refused(address)
     }
 
     fn abstract_name(&mut self, name: &str) -> Vec<Sort> {

@@ -1,16 +1,16 @@
 //! Who has which port in our network namespace: /proc/net, proc_pid_net(5), and sock_diag(7) for what
 //! is not told there.
 
-use engine::effect::Sort;
+use engine::effect::{Socket, Sort};
 use engine::snapshot::{Listener, Protocol};
 use nix::errno::Errno;
 use nix::sys::socket::{
-    AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, SockaddrIn, SockaddrIn6, bind,
-    recv, send, setsockopt, socket, sockopt,
+    AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, SockaddrIn, SockaddrIn6,
+    SockaddrStorage, bind, recv, send, setsockopt, socket, sockopt,
 };
 use std::fs::File;
 use std::io::{BufRead, BufReader};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::AsRawFd;
 
 /// A bound socket and its port.
@@ -42,15 +42,6 @@ fn read(table: impl BufRead, protocol: Protocol, all: &mut Vec<Bound>) {
             let uid = uid.and_then(|uid| uid.parse().ok());
             all.push((port, Listener { protocol, address, v6_only: false, uid, reuse_port: None }));
         }
-    }
-}
-
-/// The error with which the kernel refuses to bind this address, whatever the port; 0 where it does not. It is
-/// asked by doing it, at a port that it chooses.
-pub(super) fn refused(address: IpAddr) -> i32 {
-    match UdpSocket::bind((address, 0)).map_err(|e| Errno::from_raw(e.raw_os_error().unwrap_or(0))) {
-        Err(error @ (Errno::EADDRNOTAVAIL | Errno::EAFNOSUPPORT)) => error as i32,
-        _ => 0,
     }
 }
 
@@ -111,6 +102,25 @@ fn place(text: &str) -> Option<(IpAddr, u16)> {
         _ => return None,
     };
     Some((address, u16::from_str_radix(port, 16).ok()?))
+}
+
+/// Why nobody can bind to that address here: another port, chosen by the kernel, is tried for a moment.
+/// Nothing listens on it.
+pub(super) fn refused(wanted: &Socket) -> Option<Errno> {
+    let (address, kind) = match wanted {
+        Socket::Tcp(address) => (address, SockType::Stream),
+        Socket::Udp(address) => (address, SockType::Datagram),
+        Socket::Unix(_) | Socket::Abstract(_) | Socket::Inherited(_) => return None,
+    };
+    let family = if address.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
+    let tried = socket(family, kind, SockFlag::SOCK_CLOEXEC, None)
+        .and_then(|fd| bind(fd.as_raw_fd(), &SockaddrStorage::from(*address)));
+    match tried {
+        // Its ports are used up, or none may be had: that says nothing of the address.
+        Err(Errno::EADDRINUSE | Errno::EACCES | Errno::EPERM) => None,
+        Err(Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM | Errno::ENOBUFS) => None,
+        other => other.err(),
+    }
 }
 
 /// Whether the socket on `[::]` and this port leaves IPv4 alone; `None` if the kernel does not say.
@@ -217,7 +227,7 @@ fn answer(mut bytes: &[u8], port: u16) -> Answer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::net::TcpListener;
+    use std::net::{TcpListener, UdpSocket};
 
     #[test]
     fn addresses_are_read_as_the_kernel_writes_them() {
@@ -237,6 +247,17 @@ mod tests {
         let mut all = Vec::new();
         read(table.as_bytes(), Protocol::Tcp, &mut all);
         assert_eq!(all.iter().map(|(p, _)| *p).collect::<Vec<_>>(), [80]);
+    }
+
+    #[test]
+    fn what_is_nobodys_address_is_refused() {
+        let socket = |text: &str| Socket::Tcp(text.parse().unwrap());
+        assert_eq!(refused(&socket("127.0.0.1:80")), None);
+        assert_eq!(refused(&socket("0.0.0.0:0")), None);
+        // TEST-NET-1 (RFC 5737), unless `net.ipv4.ip_nonlocal_bind` allows any.
+        let any = std::fs::read_to_string("/proc/sys/net/ipv4/ip_nonlocal_bind").unwrap_or_default();
+        let wanted = if any.trim() == "1" { None } else { Some(Errno::EADDRNOTAVAIL) };
+        assert_eq!(refused(&socket("192.0.2.1:0")), wanted);
     }
 
     #[test]
@@ -271,13 +292,6 @@ mod tests {
         bind(shared.as_raw_fd(), &SockaddrIn::new(127, 0, 0, 1, 0)).unwrap();
         nix::sys::socket::listen(&shared, nix::sys::socket::Backlog::new(1).unwrap()).unwrap();
         assert_eq!(own(&TcpListener::from(shared)), Some(true));
-    }
-
-    #[test]
-    fn an_address_of_nobody_here_is_refused() {
-        assert_eq!(refused("127.0.0.1".parse().unwrap()), 0);
-        // Kept for documents, RFC 5737.
-        assert_eq!(refused("192.0.2.1".parse().unwrap()), Errno::EADDRNOTAVAIL as i32);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::unistd::{ForkResult, Pid};
 use std::fs::File;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
@@ -138,6 +138,13 @@ pub fn exit_now(code: i32) -> ! {
     unsafe { nix::libc::_exit(code) }
 }
 
+/// Ends this process as `kill -9` does.
+pub fn die() -> ! {
+    let _ = nix::sys::signal::raise(Signal::SIGKILL);
+    // The first process of a PID namespace is spared by its own signals (pid_namespaces(7)).
+    exit_now(128 + Signal::SIGKILL as i32)
+}
+
 /// More sockets than anybody hands over.
 const MOST_HANDED: u32 = 1024;
 
@@ -155,11 +162,32 @@ pub fn handed_sockets() -> u32 {
     }
 }
 
-/// Closes every descriptor above 2 that the caller left open, but for that many from 3 up.
-pub fn close_inherited(but: u32) -> Result<(), Errno> {
-    // SAFETY: nothing of ours is open above 2 yet; close_range(2) takes plain numbers.
-    let result = unsafe { nix::libc::syscall(nix::libc::SYS_close_range, 3 + but, u32::MAX, 0u32) };
-    Errno::result(result).map(drop)
+/// Whether the caller left that descriptor open.
+pub fn is_open(fd: u32) -> bool {
+    // SAFETY: fcntl(2) with F_GETFD takes plain numbers.
+    i32::try_from(fd).is_ok_and(|fd| unsafe { nix::libc::fcntl(fd, nix::libc::F_GETFD) } != -1)
+}
+
+/// Closes every descriptor above 2 that the caller left open, but for that many from 3 up, and `keep`, which
+/// gets another number and is closed on exec.
+pub fn close_inherited(but: u32, keep: Option<u32>) -> Result<Option<OwnedFd>, Errno> {
+    let first = 3 + but;
+    let close = |from: u32, to: u32| {
+        // SAFETY: nothing of ours is open above 2 yet but the copy below, which is left out; close_range(2)
+        // takes plain numbers.
+        Errno::result(unsafe { nix::libc::syscall(nix::libc::SYS_close_range, from, to, 0u32) }).map(drop)
+    };
+    let Some(keep) = keep else { return close(first, u32::MAX).map(|()| None) };
+    // SAFETY: fcntl(2) with F_DUPFD_CLOEXEC takes plain numbers.
+    let copy = unsafe { nix::libc::fcntl(keep as i32, nix::libc::F_DUPFD_CLOEXEC, first) };
+    let copy = Errno::result(copy)?;
+    // SAFETY: the kernel has just made it for us alone.
+    let kept = unsafe { OwnedFd::from_raw_fd(copy) };
+    if copy as u32 > first {
+        close(first, copy as u32 - 1)?;
+    }
+    close(copy as u32 + 1, u32::MAX)?;
+    Ok(Some(kept))
 }
 
 /// Closes every descriptor above 2 but these, whoever has opened it.
@@ -269,15 +297,28 @@ pub fn signal(pidfd: impl AsFd, signal: Signal) -> Result<bool, Errno> {
     }
 }
 
-/// Whether that is a unix socket that nobody listens behind. Whoever does is not disturbed: a
-/// datagram socket is refused by a stream listener without a word to it (unix(7), EPROTOTYPE).
+/// Whether that is a unix socket that nobody listens behind, for all that this process can tell.
 pub fn is_stale_socket(path: &std::path::Path) -> bool {
+    has_listener(path) == Ok(Some(false))
+}
+
+/// Whether somebody listens behind a unix socket; `None` where the path is none. Whoever does is not
+/// disturbed: a datagram socket is refused by a stream listener without a word to it (unix(7), EPROTOTYPE).
+///
+/// EACCES: this process may not look.
+pub fn has_listener(path: &std::path::Path) -> Result<Option<bool>, Errno> {
     use std::os::unix::fs::FileTypeExt;
-    let is_socket = std::fs::symlink_metadata(path).is_ok_and(|m| m.file_type().is_socket());
-    is_socket
-        && std::os::unix::net::UnixDatagram::unbound()
-            .and_then(|probe| probe.connect(path))
-            .is_err_and(|e| e.raw_os_error() == Some(nix::libc::ECONNREFUSED))
+    let denied = |e: &std::io::Error| e.raw_os_error() == Some(nix::libc::EACCES);
+    match std::fs::symlink_metadata(path) {
+        Ok(meta) if meta.file_type().is_socket() => {}
+        Err(error) if denied(&error) => return Err(Errno::EACCES),
+        _ => return Ok(None),
+    }
+    match std::os::unix::net::UnixDatagram::unbound().and_then(|probe| probe.connect(path)) {
+        Err(error) if denied(&error) => Err(Errno::EACCES),
+        Err(error) if error.raw_os_error() == Some(nix::libc::ECONNREFUSED) => Ok(Some(false)),
+        _ => Ok(Some(true)),
+    }
 }
 
 /// The same of a file that is held open (`O_PATH`) and was found to be a socket. Without /proc the path has to

@@ -158,6 +158,40 @@ fn follow(path: &Path) -> Result<OwnedFd, Refused> {
     Ok(here)
 }
 
+/// Where a relative path leads, as it is called outside: `cwd` is the name of the working directory there,
+/// and `root` that of the root, which the working directory may be out of. `None` where it leads nowhere.
+pub fn named_outside(path: &Path, cwd: &Path, root: (&Path, identity::Inode)) -> Option<PathBuf> {
+    let look = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    let mut here = open(".", look, Mode::empty()).ok()?;
+    let mut name = cwd.to_owned();
+    let mut todo = parts(path);
+    let mut links = 0;
+    while let Some(part) = todo.pop() {
+        let above = part == Path::new("..");
+        let stat = fstat(&here).ok()?;
+        if above && (stat.st_dev, stat.st_ino) == root.1 {
+            continue;
+        }
+        let next = openat(&here, &part, look, Mode::empty()).ok()?;
+        if !is(&fstat(&next).ok()?, SFlag::S_IFLNK) {
+            here = next;
+            match above {
+                true => drop(name.pop()),
+                false => name.push(&part),
+            }
+            continue;
+        }
+        links += 1;
+        let target = PathBuf::from(readlinkat(&next, "").ok().filter(|_| links <= 40)?);
+        if target.is_absolute() {
+            here = open("/", look, Mode::empty()).ok()?;
+            name = root.0.to_owned();
+        }
+        todo.extend(parts(&target));
+    }
+    Some(name)
+}
+
 fn is(stat: &FileStat, kind: SFlag) -> bool {
     SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT == kind
 }

@@ -3,8 +3,8 @@
 
 use super::case::{Case, Entry, Start, What};
 use engine::effect::{
-    Application, Capability, CapabilitySet, Effect, Environment, IoPriority, Limits, Manner, Owner, Policy,
-    Program, Resource, Rotation, SecureBits, Setting, Socket, Sort, Starting,
+    Application, Capability, CapabilitySet, Effect, Environment, Fault, IoPriority, Limits, Manner, Owner,
+    Policy, Program, Resource, Rotation, SecureBits, Setting, Socket, SocketOptions, Sort, Starting,
 };
 use engine::model::all_capabilities;
 use fastrand::Rng;
@@ -109,6 +109,8 @@ const TARGETS: &[&str] = &[
 ];
 const PROGRAMS: &[&str] = &["/bin/stay", "/d/stay", "/jail/bin/stay", "/jail/d/stay", "/jail/in/stay"];
 
+const INTERPRETERS: &[&str] = &["/in/stay", "bin/stay", "./stay", "/nowhere", "/d", "/l", "/d/l/stay", "/f"];
+
 const OWNERS: &[Row<(u32, u32)>] = &[
     (8, (0, 0)),
     (5, (USER, USER)),
@@ -170,6 +172,8 @@ const PROGRAM_MODES: &[Row<u32>] = &[
     (1, 0o100),
     (1, 0o600),
 ];
+const READABLE_PROGRAM_MODES: &[Row<u32>] =
+    &[(6, 0o755), (1, 0o555), (1, 0o700), (1, 0o750), (1, 0o775), (1, 0o644)];
 const SIZES: &[Row<usize>] = &[(4, 0), (3, 4), (1, 64), (1, 65), (1, 300)];
 
 fn world(rng: &mut Rng) -> Vec<Entry> {
@@ -195,7 +199,17 @@ fn world(rng: &mut Rng) -> Vec<Entry> {
     }
     for path in PROGRAMS {
         if rng.u32(..12) < full {
-            add(&mut all, path, What::Program, pick(rng, OWNERS), pick(rng, PROGRAM_MODES));
+            let other = PathBuf::from(PROGRAMS[rng.usize(..PROGRAMS.len())]);
+            let what = match rng.u32(..8) {
+                0 => What::Script(other),
+                1 => What::Dynamic(other),
+                2 => What::Script(INTERPRETERS[rng.usize(..INTERPRETERS.len())].into()),
+                3 => What::Dynamic(INTERPRETERS[rng.usize(..INTERPRETERS.len())].into()),
+                _ => What::Program,
+            };
+            // What is in a file that may be executed and not read nobody can know before.
+            let modes = if what == What::Program { PROGRAM_MODES } else { READABLE_PROGRAM_MODES };
+            add(&mut all, path, what, pick(rng, OWNERS), pick(rng, modes));
         }
     }
     for path in LINKS {
@@ -321,7 +335,8 @@ struct Draw<'a> {
 impl Draw<'_> {
     fn of_the_world(&mut self) -> String {
         // A running program cannot be written to (ETXTBSY): nobody names one as a log or a PID file.
-        let entries: Vec<&Entry> = self.world.iter().filter(|e| e.what != What::Program).collect();
+        let runs = |e: &Entry| matches!(e.what, What::Program | What::Dynamic(_) | What::Script(_));
+        let entries: Vec<&Entry> = self.world.iter().filter(|e| !runs(e)).collect();
         match entries.len() {
             0 => "/".to_owned(),
             n => entries[self.rng.usize(..n)].path.to_str().expect("text").to_owned(),
@@ -405,13 +420,18 @@ impl Draw<'_> {
             let ip = pick(
                 self.rng,
                 &[
-                    (4, "127.0.0.1"),
-                    (2, "0.0.0.0"),
-                    (1, "[::1]"),
-                    (2, "[::]"),
-                    (1, "127.0.0.2"),
+                    (8, "127.0.0.1"),
+                    (4, "0.0.0.0"),
+                    (2, "[::1]"),
+                    (4, "[::]"),
+                    (2, "127.0.0.2"),
                     (1, "192.0.2.1"),
+                    (1, "224.0.0.251"),
+                    (1, "255.255.255.255"),
                     (1, "[2001:db8::1]"),
+                    (1, "[ff02::1]"),
+                    (1, "[::ffff:127.0.0.1]"),
+                    (1, "[::ffff:192.0.2.1]"),
                 ],
             );
             format!("{ip}:{}", pick(self.rng, &ports)).parse().expect("an address")
@@ -428,10 +448,10 @@ impl Draw<'_> {
     }
 
     /// What a socket is given besides: mostly nothing.
-    fn manner(&mut self, socket: &Socket) -> Manner {
+    fn socket_options(&mut self, socket: &Socket) -> SocketOptions {
         let sort = pick(self.rng, &[(3, Sort::Stream), (1, Sort::Datagram), (1, Sort::SeqPacket)]);
         match socket {
-            Socket::Tcp(a) | Socket::Udp(a) => Manner {
+            Socket::Tcp(a) | Socket::Udp(a) => SocketOptions {
                 reuse_port: self.rng.bool(),
                 v6_only: match a.is_ipv6() && a.ip().is_unspecified() {
                     true => pick(self.rng, &[(2, None), (1, Some(true)), (1, Some(false))]),
@@ -439,20 +459,20 @@ impl Draw<'_> {
                 },
                 free_bind: self.rng.u32(..4) == 0,
                 backlog: pick(self.rng, &[(3, None), (1, Some(1))]),
-                ..Manner::default()
+                ..SocketOptions::default()
             },
             Socket::Unix(_) => {
                 let owner = if self.rng.u32(..3) == 0 { self.owner() } else { None };
-                Manner {
+                SocketOptions {
                     sort,
                     mode: pick(self.rng, &[(3, None), (2, Some(0o660)), (1, Some(0o777)), (1, Some(0))]),
                     uid: owner.filter(|_| self.rng.u32(..4) > 0).map(|o| o.uid),
                     gid: owner.map(|o| o.gid),
-                    ..Manner::default()
+                    ..SocketOptions::default()
                 }
             }
-            Socket::Abstract(_) => Manner { sort, ..Manner::default() },
-            Socket::Inherited(_) => Manner::default(),
+            Socket::Abstract(_) => SocketOptions { sort, ..SocketOptions::default() },
+            Socket::Inherited(_) => SocketOptions::default(),
         }
     }
 
@@ -602,8 +622,8 @@ const EFFECTS: &[Row<DrawEffect>] = &[
     (6, |d| Effect::CreatePidFile { path: d.path(PIDS), owner: d.owner(), mode: d.mode() }),
     (6, |d| {
         let socket = d.socket();
-        let manner = d.manner(&socket);
-        Effect::Bind { socket, manner }
+        let options = d.socket_options(&socket);
+        Effect::Bind { socket, options }
     }),
     (5, |d| {
         let id = pick(d.rng, IDS);
@@ -635,6 +655,10 @@ const EFFECTS: &[Row<DrawEffect>] = &[
         any_owner: d.rng.bool(),
     }),
     (2, |d| Effect::RemoveDirectory { path: d.path(MADE) }),
+    (1, |d| {
+        let manner = pick(d.rng, &[(1, Manner::Error), (1, Manner::Undo)]);
+        Effect::Fail(Fault { manner, errno: pick(d.rng, &[(1, 28), (1, 4000)]), message: None })
+    }),
     (2, |d| Effect::RemoveSocket { path: d.path(SOCKETS) }),
 ];
 

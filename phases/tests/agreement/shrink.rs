@@ -3,7 +3,7 @@
 use super::case::{Case, Entry, What};
 use super::compare::Difference;
 use super::draw;
-use engine::effect::{Application, CapabilitySet, Effect, Manner, Rotation, Socket, Sort};
+use engine::effect::{Application, CapabilitySet, Effect, Rotation, Socket, SocketOptions, Sort};
 use std::path::{Path, PathBuf};
 
 /// Tries smaller cases as long as one of them shows a disagreement of the same sort.
@@ -80,7 +80,7 @@ fn smaller(case: &Case) -> Vec<Case> {
 
 fn plain(entry: &Entry) -> Entry {
     let mode = match entry.what {
-        What::Directory | What::Program => 0o755,
+        What::Directory | What::Program | What::Dynamic(_) | What::Script(_) => 0o755,
         _ => 0o644,
     };
     Entry { mode, ..entry.clone() }
@@ -127,15 +127,15 @@ fn simpler(effect: &Effect) -> Vec<Effect> {
             all.push(simpler(*uid, *gid, groups.clone(), false, *keep));
             all.push(simpler(*uid, *gid, groups.clone(), *effective, CapabilitySet::EMPTY));
         }
-        Effect::Bind { socket, manner } => {
+        Effect::Bind { socket, options } => {
             for plainer in [
-                Manner::default(),
-                Manner { sort: Sort::Stream, ..manner.clone() },
-                Manner { uid: None, gid: None, ..manner.clone() },
-                Manner { mode: None, ..manner.clone() },
-                Manner { reuse_port: false, ..manner.clone() },
+                SocketOptions::default(),
+                SocketOptions { sort: Sort::Stream, ..options.clone() },
+                SocketOptions { uid: None, gid: None, ..options.clone() },
+                SocketOptions { mode: None, ..options.clone() },
+                SocketOptions { reuse_port: false, ..options.clone() },
             ] {
-                all.push(Effect::Bind { socket: socket.clone(), manner: plainer });
+                all.push(Effect::Bind { socket: socket.clone(), options: plainer });
             }
         }
         Effect::Application(Application::Load(program)) if program.root.is_some() => {

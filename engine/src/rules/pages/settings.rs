@@ -1,4 +1,4 @@
-//! 0316 to 0329 and 0509 to 0519: settings of the process, and what makes them void.
+//! 0316 to 0329 and 0509 to 0519: settings of the process, and what makes them void; what fails on purpose.
 
 use super::{
     Page,
@@ -94,5 +94,27 @@ order: [switchUidGid, noNewPrivileges, startApplication]",
 needs its owner's id for answers EPERM or EACCES.",
         fix: "let the daemon have what it needs itself, as a user, a group or
 kept capabilities; or leave that phase away for this program.",
+    },
+    Page {
+        code: "RSD0512",
+        title: "a phase fails on purpose",
+        story: "
+A phase of kind `fail` is there to be seen failing: what a start leaves behind
+that fails at this point, what it says, what your monitoring makes of it. It is
+a warning and no error, because that is the plan which is to be run: with
+`--unchecked` it would be another one. `--deny warnings` refuses it, so that
+none is forgotten.",
+        spec: "
+rsd: 1
+name: demo
+extends: twistd
+phases:
+  full: { kind: fail, with: { errno: ENOSPC } }
+order: [openPIDFile, full]",
+        args: &["--spec", "spec.yaml", "--", "sleep", "60"],
+        starter: Anyone,
+        failure: "the start fails there with that error, everything done so far
+is taken back, and the exit status is 1.",
+        fix: "take the phase away, or run with `--skip full`.",
     },
 ];

@@ -1,0 +1,26 @@
+//! Nothing lost: a failure at every place of every shipped spec, and what is left of the start.
+//!
+//! * `borders`: a phase of kind `fail` before every phase in turn, in each of its four manners.
+//! * `seen`: what is on the machine, so that before and after can be compared.
+//!
+//! As root each test runs in namespaces of its own (`tests/system/sandbox.rs`), and the ordinary user is one
+//! of them; without root only what an ordinary user can start is there. `RSD_NOTHING_LOST=all` tries all there
+//! is; otherwise what is expensive is sampled. What was counted is written below `target/nothing-lost`;
+//! `tests/nothing-lost` runs all of it and writes the table in the docs.
+
+mod borders;
+#[path = "../system/kernel.rs"]
+#[allow(dead_code)]
+mod kernel;
+mod page;
+mod rows;
+#[path = "../system/sandbox.rs"]
+#[allow(dead_code)]
+mod sandbox;
+mod scene;
+mod seen;
+
+/// Everything is to be tried, however long it takes.
+pub fn all() -> bool {
+    std::env::var("RSD_NOTHING_LOST").is_ok_and(|v| v == "all")
+}
