@@ -415,3 +415,29 @@ fn what_was_handed_to_us_is_passed_on() {
         assert!(out.code == 1 && out.err.contains("nobody has handed a socket"), "{out:#?}");
     });
 }
+
+#[test]
+fn systemd_hands_a_socket_over() {
+    const NAME: &str = "sockets::systemd_hands_a_socket_over";
+    const TOOL: &str = "/usr/bin/systemd-socket-activate";
+    if !python() || !Path::new(TOOL).exists() {
+        return skip(NAME, "there is no python3, or no systemd-socket-activate");
+    }
+    test(NAME, Needs::Root, |world| {
+        let daemon = Daemon::new(world, "d", &["inherit:web"]);
+        let program = world.file("says.py", SAYS, 0o755);
+        let mut command = world.command(TOOL);
+        command.args(["--listen=127.0.0.1:80", "--fdname=web"]).arg(binary()).arg("run").args(&daemon.line);
+        command.args(["--", PYTHON]).arg(program);
+        command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
+        let mut starter = command.spawn().expect("start systemd-socket-activate");
+        // It waits for somebody to connect, and becomes the command then.
+        let stream = eventually("it listens", || TcpStream::connect("127.0.0.1:80").ok());
+        let answer = heard(stream);
+        assert!(starter.wait().expect("wait for it").success());
+        let children = kernel::children(world.pid(&daemon.pidfile));
+        assert!(children.iter().any(|pid| pid.to_string() == answer), "{answer} of {children:?}");
+        assert_eq!(daemon.said(), ["web INET STREAM 127.0.0.1 80 accepts waits"]);
+        daemon.stop();
+    });
+}
