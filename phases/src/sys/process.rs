@@ -297,11 +297,6 @@ pub fn signal(pidfd: impl AsFd, signal: Signal) -> Result<bool, Errno> {
     }
 }
 
-/// Whether that is a unix socket that nobody listens behind, for all that this process can tell.
-pub fn is_stale_socket(path: &std::path::Path) -> bool {
-    has_listener(path) == Ok(Some(false))
-}
-
 /// Whether somebody listens behind a unix socket; `None` where the path is none. Whoever does is not
 /// disturbed: a datagram socket is refused by a stream listener without a word to it (unix(7), EPROTOTYPE).
 ///
@@ -321,8 +316,8 @@ pub fn has_listener(path: &std::path::Path) -> Result<Option<bool>, Errno> {
     }
 }
 
-/// The same of a file that is held open (`O_PATH`) and was found to be a socket. Without /proc the path has to
-/// lead to it: then it is looked at before and behind the question.
+/// Whether nobody listens behind a unix socket that is held open (`O_PATH`), for all that this process can tell.
+/// Without /proc the path has to lead to it: then it is looked at before and behind the question.
 pub fn is_dead_socket(file: &std::os::fd::OwnedFd, path: &std::path::Path) -> bool {
     let ask = |path: &std::path::Path| {
         std::os::unix::net::UnixDatagram::unbound().and_then(|probe| probe.connect(path))
