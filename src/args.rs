@@ -61,7 +61,7 @@ fn top() -> Command {
 }
 
 fn of_a_spec(name: &'static str, about: &'static str, spec: Option<&Spec>) -> Command {
-    with_spec(Command::new(name).about(about).arg(spec_arg()), spec).args(order_args())
+    with_spec(Command::new(name).about(about).arg(spec_arg()).arg(trust()), spec).args(order_args())
 }
 
 fn run(spec: Option<&Spec>) -> Command {
@@ -219,6 +219,10 @@ fn spec_arg() -> Arg {
         .value_name("S")
         .default_value("twistd")
         .help("Spec: a file, or the name of a built-in one")
+}
+
+fn trust() -> Arg {
+    flag("trust-spec", "As root, take a spec that others may write: they choose what root does")
 }
 
 fn profile() -> Arg {

@@ -49,9 +49,9 @@ pub fn stop(prepared: &Prepared) -> i32 {
         State::Stale(path) => {
             not_running(&name, &format!("nobody holds the lock of {}, which is stale", path.display()))
         }
-        State::Unnamed(path) => {
+        State::Unnamed(path, doubt) => {
             output::complain(&format!(
-                "{name}: somebody holds the lock of {}, and it cannot be proved who; nothing was signalled\n",
+                "{name}: somebody holds the lock of {}, and it cannot be proved who; nothing was signalled\n  why: {doubt}\n",
                 clean(&path.display().to_string())
             ));
             exit::PRIVILEGE

@@ -4,18 +4,24 @@
 //! real machine (`phases::host`) or in a small world in memory ([`crate::model`]). Nothing else in
 //! rsd changes anything, so simulating, running, undoing and explaining are readings of one list.
 
+pub mod calls;
+mod confine;
 mod environment;
 mod fault;
 mod identity;
+pub mod landlock;
+mod needs;
 mod setting;
 mod socket;
 mod standing;
 mod start;
 mod touches;
 
+pub use confine::{Otherwise, SystemCalls, Whose};
 pub use environment::{Environment, matches as environment_matches};
 pub use fault::{Fault, Manner};
-pub use identity::{Capability, CapabilitySet, Identity, Ids};
+pub use identity::{Capability, CapabilitySet, Domains, Identity, Ids};
+pub use landlock::Landlock;
 pub use setting::{IoPriority, Limits, Policy, Resource, SecureBits, Setting, Settings, Unit};
 pub use socket::{Listen, Socket, SocketOptions, Sort};
 pub use standing::Standing;
@@ -410,6 +416,8 @@ pub enum ErrorKind {
     Interrupted,
     /// the process is not what the model said, and the run is strict
     Diverged,
+    /// a confinement that this run has set forbids it
+    Confined,
 }
 
 /// Why an effect failed.
@@ -554,8 +562,9 @@ pub trait System {
     fn begin(&mut self, step: usize, timeout: Option<u64>);
     /// Whether the step that was begun must stop: its time is up, or a signal asks for the end.
     fn interrupted(&mut self) -> Option<SystemError>;
-    /// Give an undo to the process that would need it if this one could not.
-    fn hold(&mut self, step: usize, undo: &Undo);
+    /// Give an undo to the process that would need it if this one could not. Where that fails the effect is
+    /// taken back at once: nobody else would.
+    fn hold(&mut self, step: usize, undo: &Undo) -> Result<(), SystemError>;
     /// Tell how the start went. After `Failed` the answer says who undoes.
     fn tell(&mut self, news: &News) -> Undoer;
     /// The plan was made again with what the application brings: who the daemon will be may have

@@ -3,6 +3,7 @@
 //! effects of a start-up reach (path_resolution(7), capabilities(7), credentials(7)).
 
 mod application;
+mod confine;
 mod credential;
 mod directories;
 mod files;
@@ -38,6 +39,8 @@ const EINVAL: i32 = 22;
 #[derive(Clone, Debug)]
 pub struct Model {
     identity: Identity,
+    /// what was taken away from it
+    confined: confine::Confined,
     settings: Settings,
     /// how low its oom score may go without CAP_SYS_RESOURCE
     oom_floor: i32,
@@ -46,6 +49,10 @@ pub struct Model {
     programs: BTreeMap<String, Option<PathBuf>>,
     interpreters: BTreeMap<PathBuf, Interpreter>,
     pythons: BTreeMap<String, Result<Python, NoPython>>,
+    /// the version of Landlock that the kernel has, 0 for none
+    landlock: Option<u32>,
+    /// the processors that there are for it
+    cpus: Option<Vec<u32>>,
     network: ports::Network,
     restrictions: Restrictions,
     listening: Vec<ports::Bound>,
@@ -71,6 +78,7 @@ impl Model {
     pub fn new(snapshot: &Snapshot) -> Self {
         Model {
             identity: snapshot.identity.clone(),
+            confined: confine::Confined::default(),
             settings: snapshot.settings.clone(),
             oom_floor: snapshot.settings.oom_score.min(0),
             processes: process::Processes::new(&snapshot.identity),
@@ -78,6 +86,8 @@ impl Model {
             programs: snapshot.programs.clone(),
             interpreters: snapshot.interpreters.clone(),
             pythons: snapshot.pythons.clone(),
+            landlock: snapshot.landlock,
+            cpus: snapshot.cpus.clone(),
             network: ports::Network::new(snapshot),
             restrictions: snapshot.restrictions.clone(),
             listening: Vec::new(),
@@ -125,7 +135,7 @@ impl Model {
 
     fn chroot(&mut self, path: &Path) -> Result<Done, SystemError> {
         let what = format!("chroot {}", path.display());
-        let node = self.files.directory(&self.identity, path).map_err(|e| e.of(&what))?;
+        let node = self.files.root(&self.identity, path).map_err(|e| e.of(&what))?;
         if !self.has(Capability::SysChroot) {
             return Err(self.denied(Capability::SysChroot, what));
         }
@@ -171,6 +181,7 @@ impl System for Model {
 
     fn perform(&mut self, effect: &Effect) -> Result<Performed, SystemError> {
         self.clock += 1_000;
+        self.lets_through(effect)?;
         let done = match effect {
             Effect::CheckPidFile { path } => self.check_pid_file(path),
             Effect::OpenLog { path, owner, mode, .. } => self.open_log(path, *owner, *mode),
@@ -247,13 +258,15 @@ impl System for Model {
         None
     }
 
-    fn hold(&mut self, _step: usize, _undo: &Undo) {}
+    fn hold(&mut self, _step: usize, _undo: &Undo) -> Result<(), SystemError> {
+        Ok(())
+    }
 
     fn tell(&mut self, news: &News) -> Undoer {
         match news {
             News::Ready => self.processes.ready(),
             // Whoever holds the undo goes on, as it was when it was left behind.
-            News::Failed { .. } => self.identity = self.processes.fail(&self.identity),
+            News::Failed { .. } => (self.identity, self.confined) = self.processes.fail(&self.identity),
         }
         Undoer::Me
     }
@@ -266,6 +279,7 @@ impl System for Model {
         let Some(guard) = self.processes.guard() else { return false };
         self.identity = guard.identity;
         self.known = guard.known;
+        self.confined = guard.confined;
         true
     }
 

@@ -1,6 +1,8 @@
 //! The real machine. Every effect ends here in system calls whose results are checked.
 
 mod bind;
+mod bind_as;
+pub mod confine;
 mod credential;
 mod daemonize;
 mod directories;
@@ -56,6 +58,10 @@ pub struct Host {
     root: PathBuf,
     root_inode: identity::Inode,
     bounding: CapabilitySet,
+    /// the application is a program, and not hosted in this process
+    runs_a_program: bool,
+    /// what the application is confined by when it is started
+    confining: confine::Confining,
     /// code of others ran in this process since the bounding set was read
     others_ran: bool,
     held: BTreeMap<u32, Held>,
@@ -150,6 +156,8 @@ impl Host {
             root: PathBuf::from("/"),
             root_inode: identity::root_inode().map_err(|e| failed(e, "look at the root directory"))?,
             bounding: start.bounding,
+            runs_a_program: false,
+            confining: confine::Confining::default(),
             others_ran: false,
             held: BTreeMap::new(),
             next_handle: 0,
@@ -333,13 +341,11 @@ impl Host {
             let named = walk::named_outside(path, &cwd, (&self.root, self.root_inode));
             named.unwrap_or_else(|| cwd.join(path))
         });
-        nix::unistd::chroot(path).map_err(|e| {
-            let error = failed(e, format!("chroot {}", path.display()));
-            if e == nix::errno::Errno::EPERM {
-                error.lacks(engine::effect::Capability::SysChroot)
-            } else {
-                error
-            }
+        walk::chroot(path).map_err(|refused| match refused.errno() {
+            nix::errno::Errno::EPERM => refused
+                .about(format!("chroot {}", path.display()))
+                .lacks(engine::effect::Capability::SysChroot),
+            _ => refused.about(format!("chroot {}", path.display())),
         })?;
         self.root_inode = identity::root_inode().map_err(|e| failed(e, "look at the new root directory"))?;
         let inside = inside.strip_prefix("/").unwrap_or(&inside);
@@ -358,6 +364,7 @@ impl Host {
             program.root = None;
         }
         self.application = Some(application::make(&program, self.timeline)?);
+        self.runs_a_program = !program.command.is_empty();
         let loaded = self.hosted("load the application", |h, around| h.load(around))?;
         let mut done = noted(Undo::EndsWithProcess, loaded.notes);
         done.learned.brought = loaded.brought.map(Box::new);
@@ -394,6 +401,7 @@ impl Host {
             deadline: self.deadline,
             journal: self.journal.as_deref(),
             identity: &identity,
+            confining: &self.confining,
             foreground: !matches!(self.role, Role::Runner { holder: None, .. }),
             manager: &self.manager,
             drop_ahead: self.drop.as_ref().is_some_and(|drop| drop.step > self.step),
@@ -421,6 +429,9 @@ impl Host {
     }
 
     fn start_application(&mut self, starting: &Starting) -> Result<Done, SystemError> {
+        if !self.runs_a_program {
+            self.confine_hosted()?;
+        }
         let (started, notes) = self.hosted("start the application", |h, around| h.start(starting, around))?;
         self.replace = starting.replace;
         let undo = match started {
@@ -673,8 +684,8 @@ impl System for Host {
         None
     }
 
-    fn hold(&mut self, step: usize, undo: &Undo) {
-        self.send_undo(step, undo);
+    fn hold(&mut self, step: usize, undo: &Undo) -> Result<(), SystemError> {
+        self.send_undo(step, undo)
     }
 
     fn tell(&mut self, news: &News) -> Undoer {

@@ -2,9 +2,11 @@
 
 pub mod channel;
 pub mod child;
+pub mod confine;
 pub mod environment;
 pub mod gate;
 pub mod identity;
+pub mod landlock;
 pub mod lock;
 pub mod namespace;
 pub mod process;
@@ -14,6 +16,7 @@ pub mod socket;
 pub mod title;
 pub mod walk;
 pub mod watch;
+pub mod writers;
 
 use engine::effect::SystemError;
 use nix::errno::Errno;

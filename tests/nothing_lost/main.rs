@@ -1,14 +1,16 @@
 //! Nothing lost: a failure at every place of every shipped spec, and what is left of the start.
 //!
 //! * `borders`: a phase of kind `fail` before every phase in turn, in each of its four manners.
+//! * `calls`: each system call in turn fails, or is the last that its process makes (`tracer`).
 //! * `seen`: what is on the machine, so that before and after can be compared.
 //!
 //! As root each test runs in namespaces of its own (`tests/system/sandbox.rs`), and the ordinary user is one
 //! of them; without root only what an ordinary user can start is there. `RSD_NOTHING_LOST=all` tries all there
-//! is; otherwise what is expensive is sampled. What was counted is written below `target/nothing-lost`;
+//! is, `RSD_NOTHING_LOST=3` a third of it; otherwise what is expensive is sampled. What was counted is written below `target/nothing-lost`;
 //! `tests/nothing-lost` runs all of it and writes the table in the docs.
 
 mod borders;
+mod calls;
 #[path = "../system/kernel.rs"]
 #[allow(dead_code)]
 mod kernel;
@@ -19,8 +21,13 @@ mod rows;
 mod sandbox;
 mod scene;
 mod seen;
+mod tracer;
 
-/// Everything is to be tried, however long it takes.
-pub fn all() -> bool {
-    std::env::var("RSD_NOTHING_LOST").is_ok_and(|v| v == "all")
+/// Of how many one is to be tried, where not `usual`: `RSD_NOTHING_LOST` is `all` or that number.
+pub fn one_of(usual: usize) -> usize {
+    match std::env::var("RSD_NOTHING_LOST").as_deref() {
+        Ok("all") => 1,
+        Ok(number) => number.parse().expect("RSD_NOTHING_LOST is `all` or a number"),
+        Err(_) => usual,
+    }
 }

@@ -3,6 +3,7 @@
 use crate::kernel;
 use crate::sandbox::{Out, SVC, World, binary, done};
 use crate::seen::Machine;
+use crate::tracer::{self, Deed, Point, Traced};
 use serde_json::Value;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
@@ -90,6 +91,32 @@ impl Scene {
     fn places(&self) -> Vec<PathBuf> {
         let inside = self.dir.join("jail").join(self.dir.strip_prefix("/").expect("it is absolute"));
         if self.way.jail { vec![self.dir.clone(), inside] } else { vec![self.dir.clone()] }
+    }
+
+    /// The same, whose program ends by itself in the foreground.
+    pub fn brief(world: &World, spec: &'static str, way: Way) -> Scene {
+        let mut scene = Scene::new(world, spec, way);
+        if way.foreground {
+            scene.sleeps = "0.3".to_owned();
+            scene.arguments = scene.make_arguments();
+        }
+        scene
+    }
+
+    /// Stops what runs of it, if it does. Without a PID file that is to end the processes.
+    pub fn stop_whatever_runs(&self, processes: &[i32]) -> Vec<String> {
+        if self.spec == "systemd-order" {
+            for pid in processes {
+                let pid = nix::unistd::Pid::from_raw(*pid);
+                let _ = nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM);
+            }
+            return Vec::new();
+        }
+        let out = self.rsd("stop", &["--spec", self.spec]);
+        match out.code {
+            0 | 3 => Vec::new(),
+            _ => vec![format!("stop: {out:?}")],
+        }
     }
 
     pub fn name(&self) -> String {
@@ -180,10 +207,20 @@ impl Scene {
         command.env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
         command.env("LC_ALL", "C.UTF-8").env("XDG_STATE_HOME", self.dir.join(".state"));
         command.current_dir(&self.dir).stdin(std::process::Stdio::null());
-        if self.own_machine && !self.way.root {
-            command.uid(SVC).gid(SVC);
+        if let Some(user) = self.user() {
+            command.uid(user).gid(user);
         }
         command
+    }
+
+    /// Who starts it, where that is somebody else.
+    pub fn user(&self) -> Option<u32> {
+        (self.own_machine && !self.way.root).then_some(SVC)
+    }
+
+    /// A start under the tracer.
+    pub fn traced(&self, at: Option<(Point, Deed)>) -> Traced {
+        tracer::run(self.with("run", &["--spec", self.spec]), self.user(), at)
     }
 
     /// The subcommand with all that belongs to the scene, and these words of its own before it.
@@ -199,6 +236,10 @@ impl Scene {
 
     /// Stops what a start has brought up: with `rsd stop` where there is a PID file, else by its number.
     pub fn stop(&self, start: &Out) -> Vec<String> {
+        // There it has ended by itself.
+        if self.way.foreground {
+            return Vec::new();
+        }
         if self.spec != "systemd-order" {
             let out = self.rsd("stop", &["--spec", self.spec]);
             return if out.code == 0 { Vec::new() } else { vec![format!("stop: {out:?}")] };

@@ -41,6 +41,12 @@ impl Machine {
         Machine(all)
     }
 
+    /// Whether that process was there.
+    pub fn has_process(&self, pid: i32) -> bool {
+        let begin = format!("process {pid}:");
+        self.0.iter().any(|l| l.starts_with(&begin))
+    }
+
     /// What is there now and was not there before, and the other way round. A log that was written to stays.
     pub fn changed(&self, before: &Machine) -> Vec<String> {
         let more = self.0.difference(&before.0).map(|l| format!("+ {l}"));

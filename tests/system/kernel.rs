@@ -118,6 +118,11 @@ impl Process {
         }
     }
 
+    /// The effective user id.
+    pub fn uid(&self) -> u32 {
+        self.field("Uid").split_whitespace().nth(1).expect("four of them").parse().expect("a number")
+    }
+
     pub fn umask(&self) -> u32 {
         u32::from_str_radix(self.field("Umask"), 8).expect("octal")
     }

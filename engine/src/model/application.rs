@@ -152,7 +152,7 @@ impl Model {
     pub(super) fn read_environment(&self, environment: &Environment) -> Result<Done, SystemError> {
         for path in &environment.files {
             let what = format!("read the environment file {}", path.display());
-            let at = self.files.resolve(&self.identity, path).map_err(|e| e.of(&what))?;
+            let at = self.files.read_for_others(&self.identity, path).map_err(|e| e.of(&what))?;
             self.files.may(&self.identity, &at, Access::Read).map_err(|e| e.of(&what))?;
             if let Some(node) = self.files.get(&at).filter(|node| !node.is_file()) {
                 return Err(super::irregular(&at, node, &what));
@@ -171,7 +171,10 @@ impl Model {
     pub(super) fn start_application(&mut self) -> Result<Done, SystemError> {
         let what = "start the application";
         let loaded = self.loaded(what)?;
-        let Some(word) = loaded.program.command.first() else { return self.start_hosted(&loaded) };
+        let Some(word) = loaded.program.command.first() else {
+            self.confine_hosted()?;
+            return self.start_hosted(&loaded);
+        };
         if loaded.started || !loaded.ready {
             let (why, help) = match loaded.started {
                 true => ("it was started already", "start it in one phase only"),
@@ -179,7 +182,11 @@ impl Model {
             };
             return Err(SystemError::new(format!("{what}: {why}")).help(help));
         }
+        self.may_execute(word)?;
         if let Some(path) = &loaded.path {
+            let what = format!("execute {}", path.display());
+            let at = self.files.resolve(&self.identity, path).map_err(|e| e.of(&what))?;
+            self.is_left_to_the_program(&at, &what)?;
             self.execute(path)?;
         }
         self.application = Some(Loaded { started: true, ..loaded.clone() });
@@ -192,12 +199,12 @@ impl Model {
         let what = format!("execute {}", path.display());
         let refused = |e: Refusal| e.of(&what);
         let mut at = self.files.resolve(&self.identity, path).map_err(refused)?;
-        self.may_execute(&at).map_err(refused)?;
+        self.is_executable(&at).map_err(refused)?;
         let mut scripts = 0;
         while let Some(needs) = self.interpreters.get(&at) {
             let kind = if needs.script { "interpreter" } else { "loader" };
             let next = self.files.resolve(&self.identity, &needs.path).and_then(|next| {
-                self.may_execute(&next)?;
+                self.is_executable(&next)?;
                 Ok(next)
             });
             at = next.map_err(|e| {
@@ -221,7 +228,7 @@ impl Model {
         Ok(())
     }
 
-    fn may_execute(&self, at: &Path) -> Result<(), Refusal> {
+    fn is_executable(&self, at: &Path) -> Result<(), Refusal> {
         if !self.files.get(at).is_some_and(Node::is_file) {
             return Err(Refusal::new(EACCES, format!("{} is no regular file", at.display())));
         }

@@ -1,6 +1,7 @@
 //! The processes of a start: who stays behind, who goes on, who is kept for the end.
 
 use super::Model;
+use super::confine::Confined;
 use super::named::Known;
 use crate::effect::{Capability, Done, Effect, Handle, Identity, SystemError, Undo};
 use crate::plan::Plan;
@@ -45,7 +46,7 @@ pub(super) struct Processes {
     others: Vec<Other>,
     guard: Option<Guard>,
     /// as whom the start is undone: the launcher, or in the foreground the child that was forked for it
-    undoer: Identity,
+    undoer: (Identity, Confined),
     next: u32,
     step: usize,
     drop: Option<DropStep>,
@@ -63,6 +64,8 @@ pub(super) struct Guard {
     pub(super) identity: Identity,
     /// it has handles of what was made before it was forked, and of no more
     pub(super) known: Known,
+    /// what was taken away from it before
+    pub(super) confined: Confined,
 }
 
 /// A process besides the one that goes on.
@@ -119,7 +122,7 @@ impl Processes {
             runner: Ids { pid: FIRST, ppid: CALLER, sid: CALLERS_SESSION },
             others: Vec::new(),
             guard: None,
-            undoer: start.clone(),
+            undoer: (start.clone(), Confined::default()),
             next: FIRST + 1,
             step: 0,
             drop: None,
@@ -171,7 +174,7 @@ impl Processes {
     }
 
     /// The one that holds the undo goes on; the one that went on until now, who is `gone`, ends.
-    pub(super) fn fail(&mut self, gone: &Identity) -> Identity {
+    pub(super) fn fail(&mut self, gone: &Identity) -> (Identity, Confined) {
         self.failed = true;
         for other in self.others.iter_mut().filter(|other| other.ids.ppid == self.runner.pid) {
             other.told = may_signal(gone, &other.identity);
@@ -225,13 +228,14 @@ impl Model {
         let identity = self.identity.clone();
         self.processes.others.push(Other { role: Role::Launcher, ids: launcher, identity, told: false });
         self.processes.runner = Ids { pid, ppid: launcher.pid, sid: session };
-        self.processes.undoer = self.identity.clone();
+        self.processes.undoer = (self.identity.clone(), self.confined.clone());
         self.processes.held = true;
         Done::with(Undo::EndsWithProcess)
     }
 
     pub(super) fn keep_guard(&mut self) -> Done {
-        self.processes.guard = Some(Guard { identity: self.identity.clone(), known: self.known });
+        let confined = self.confined.clone();
+        self.processes.guard = Some(Guard { identity: self.identity.clone(), known: self.known, confined });
         self.ends(Role::Guard, "the guard")
     }
 

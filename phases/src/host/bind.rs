@@ -1,5 +1,6 @@
 //! The effect `Bind`: sockets for the application to be handed.
 
+use super::bind_as::{bind_at, moved};
 use super::{Host, pid_file};
 use crate::application::Listening;
 use crate::host::protocol::Held;
@@ -197,7 +198,17 @@ fn at_path(
         return Err(SystemError::new(format!("{}: its path is longer than {LONGEST} bytes", what())));
     }
     let fd = unix(options).map_err(|e| failed(e, what()))?;
-    bind_with_mode(&fd, path, options.mode).map_err(|e| explain(socket, e))?;
+    // With the mode that was asked for from the first moment on: nobody can connect in between. The umask is
+    // that of the process, which has one thread.
+    let own = options.mode.map(|mode| umask(Mode::from_bits_truncate(!mode & 0o777)));
+    let bound = bind_at(&fd, &before, &name, path);
+    if let Some(own) = own {
+        umask(own);
+    }
+    bound.map_err(|e| match e {
+        Errno::EAGAIN => moved(&what()),
+        e => explain(socket, e),
+    })?;
     let fd = listens(fd, options).map_err(|e| explain(socket, e))?;
     let (dir, name) = pid_file::open_parent(path)?;
     let same = |a: FileStat, b: FileStat| (a.st_dev, a.st_ino) == (b.st_dev, b.st_ino);
@@ -219,26 +230,8 @@ fn at_path(
     }
 }
 
-fn moved(what: &str) -> SystemError {
-    SystemError::new(format!("{what}: the way to it changed meanwhile"))
-        .why("a directory, a link or the name itself was replaced at this very moment")
-        .help("see who may change the directories on the way, and look where a socket was left")
-}
-
 fn look(dir: &OwnedFd, name: &OsStr) -> Result<FileStat, Errno> {
     fstatat(dir, name, AtFlags::AT_SYMLINK_NOFOLLOW)
-}
-
-/// With the mode that was asked for from the first moment on: nobody can connect in between. The umask is
-/// that of the process, which has one thread.
-fn bind_with_mode(fd: &OwnedFd, path: &Path, mode: Option<u32>) -> Result<(), Errno> {
-    let address = UnixAddr::new(path)?;
-    let own = mode.map(|mode| umask(Mode::from_bits_truncate(!mode & 0o777)));
-    let bound = bind(fd.as_raw_fd(), &address);
-    if let Some(own) = own {
-        umask(own);
-    }
-    bound
 }
 
 /// Gives the name away: the file that the kernel says is ours, or what has the name and can be nothing else.

@@ -10,6 +10,10 @@ use engine::timeline::What;
 use nix::sys::signal::Signal;
 use nix::unistd::{ForkResult, getpid};
 use std::os::fd::{AsFd, OwnedFd};
+use std::time::Duration;
+
+/// When to look again where looking failed.
+const LATER: Duration = Duration::from_secs(1);
 
 impl Host {
     pub(super) fn keep_guard(&mut self) -> Result<Performed, SystemError> {
@@ -131,8 +135,9 @@ impl Host {
         // Afterwards nothing but the daemon's end counts, not even TERM to everybody at shutdown.
         loop {
             match process::wait_readable([launcher.as_fd(), self.signals.as_fd()], -1) {
-                Ok([true, _]) | Err(_) => break,
+                Ok([true, _]) => break,
                 Ok(_) => {}
+                Err(_) => std::thread::sleep(LATER),
             }
             while let Ok(Some(info)) = self.signals.read_signal() {
                 if info.ssi_signo as i32 == Signal::SIGTERM as i32 {
@@ -141,10 +146,13 @@ impl Host {
             }
         }
         let last = last.as_ref().map_or(daemon.as_fd(), |last| last.as_fd());
-        while !matches!(
-            process::wait_readable([daemon.as_fd(), last], -1),
-            Ok([true, _] | [_, true]) | Err(_)
-        ) {}
-        true
+        loop {
+            match process::wait_readable([daemon.as_fd(), last], -1) {
+                Ok([false, false]) => {}
+                Ok(_) => return true,
+                // That it cannot be seen does not mean that it is over: its PID file is not ours to remove yet.
+                Err(_) => std::thread::sleep(LATER),
+            }
+        }
     }
 }

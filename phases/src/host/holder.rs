@@ -3,7 +3,7 @@
 use super::protocol::{Held, HeldAs, Message};
 use super::{DropStep, Host, Role, say};
 use crate::notify::Manager;
-use crate::sys::channel;
+use crate::sys::channel::{self, Channel};
 use crate::sys::{failed, process};
 use engine::effect::{
     Done, Effect, End, ErrorKind, Manner, News, Performed, SystemError, Undo, Undoer, Verdict,
@@ -61,21 +61,25 @@ impl Host {
     }
 
     fn send(&self, message: &Message, fds: &[BorrowedFd]) -> bool {
-        let Role::Runner { channel, .. } = &self.role else { return false };
-        serde_json::to_vec(message).is_ok_and(|data| channel.send(&data, fds).is_ok())
+        matches!(self.try_send(message, fds), Ok(true))
+    }
+
+    /// True where it has arrived, false where nobody is there to receive it.
+    fn try_send(&self, message: &Message, fds: &[BorrowedFd]) -> Result<bool, SystemError> {
+        const WHAT: &str = "tell the holder of the undo what was done";
+        let Role::Runner { channel, .. } = &self.role else { return Ok(false) };
+        let data = serde_json::to_vec(message).map_err(|e| SystemError::new(format!("{WHAT}: {e}")))?;
+        match channel.send(&data, fds) {
+            Ok(()) => Ok(true),
+            Err(Errno::EPIPE | Errno::ECONNRESET | Errno::ENOTCONN | Errno::ECONNREFUSED) => Ok(false),
+            Err(error) => Err(failed(error, WHAT)),
+        }
     }
 
     /// Tells the holder who will drop, and when: it distrusts what comes behind that step. It must
     /// have arrived, unless nobody is there any more.
     pub(super) fn tell_drop(&self) -> Result<(), SystemError> {
-        let Role::Runner { channel, .. } = &self.role else { return Ok(()) };
-        let what = "tell the holder of the undo who the daemon will be";
-        let data = serde_json::to_vec(&Message::Learned(self.drop.clone()))
-            .map_err(|e| SystemError::new(format!("{what}: {e}")))?;
-        match channel.send(&data, &[]) {
-            Ok(()) | Err(Errno::EPIPE | Errno::ECONNRESET | Errno::ENOTCONN | Errno::ECONNREFUSED) => Ok(()),
-            Err(error) => Err(failed(error, what)),
-        }
+        self.try_send(&Message::Learned(self.drop.clone()), &[]).map(drop)
     }
 
     pub(super) fn tell_step(&self, step: usize, timeout: Option<u64>) {
@@ -104,10 +108,10 @@ impl Host {
         }
     }
 
-    pub(super) fn send_undo(&mut self, step: usize, undo: &Undo) {
+    pub(super) fn send_undo(&mut self, step: usize, undo: &Undo) -> Result<(), SystemError> {
         // What ends with this process needs nobody to undo it.
         if matches!(undo, Undo::Nothing | Undo::EndsWithProcess) {
-            return;
+            return Ok(());
         }
         let number = match undo {
             Undo::Effect(effect) => match **effect {
@@ -127,13 +131,14 @@ impl Host {
             }
             None => (None, Vec::new()),
         };
-        self.send(&Message::Done { step, undo: undo.clone(), handle }, &fds);
+        self.try_send(&Message::Done { step, undo: undo.clone(), handle }, &fds)?;
         // Only the holder keeps the guard waiting.
         for held in self.held.values_mut() {
             if let Held::Process { alive, .. } = held {
                 *alive = None;
             }
         }
+        Ok(())
     }
 
     pub(super) fn tell_holder(&mut self, news: &News) -> Undoer {
@@ -290,11 +295,25 @@ impl Host {
         self.speaks |= end != End::Ready;
         if end != End::Ready && ours {
             watch.end(Signal::SIGTERM);
+        } else if matches!(end, End::Gone { .. }) {
+            // It may live all the same, where this process could not hear it.
+            watch.end(Signal::SIGKILL);
+        }
+        if end != End::Ready {
+            self.hear_the_rest(&channel, &mut watch, &mut held);
         }
         if end == End::Ready && ours {
             self.manager.ready(Some(watch.peer.as_raw()));
         }
         Verdict { held, end }
+    }
+
+    /// What it had done and said before it was ended.
+    fn hear_the_rest(&mut self, channel: &Channel, watch: &mut Watch, held: &mut Vec<(usize, Undo)>) {
+        while process::wait_readable([channel.as_fd()], 0).is_ok_and(|[news]| news) {
+            let Ok(Some((data, fds))) = channel.receive() else { return };
+            let _ = self.take(&data, fds, watch, held);
+        }
     }
 
     fn take(

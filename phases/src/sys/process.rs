@@ -267,12 +267,22 @@ pub fn become_subreaper() -> Result<(), Errno> {
 /// can be read or hung up.
 pub fn wait_readable<const N: usize>(fds: [std::os::fd::BorrowedFd; N], ms: i32) -> Result<[bool; N], Errno> {
     use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+    /// How long to wait for memory to be there again.
+    const BREATH: Duration = Duration::from_millis(20);
     let mut polled = fds.map(|fd| PollFd::new(fd, PollFlags::POLLIN));
-    let timeout = PollTimeout::try_from(ms).unwrap_or(PollTimeout::NONE);
+    let mut timeout = PollTimeout::try_from(ms).unwrap_or(PollTimeout::NONE);
     loop {
         match poll(&mut polled, timeout) {
             Ok(_) => return Ok(polled.map(|p| p.any().unwrap_or(true))),
             Err(Errno::EINTR) => continue,
+            // Who waits for the end of a process must not take this for it (poll(2): no memory for the tables).
+            Err(Errno::ENOMEM | Errno::EAGAIN) => {
+                std::thread::sleep(BREATH);
+                if let Some(left) = timeout.as_millis() {
+                    let left = left.saturating_sub(BREATH.as_millis() as u32);
+                    timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::ZERO);
+                }
+            }
             Err(error) => return Err(error),
         }
     }
@@ -336,10 +346,27 @@ pub fn is_dead_socket(file: &std::os::fd::OwnedFd, path: &std::path::Path) -> bo
     is_it() && refused(ask(path)) && is_it()
 }
 
-/// Opens a file for reading without waiting: a FIFO without a writer does not hang.
+/// Opens a file for reading without waiting: a FIFO without a writer does not hang. A device is opened only
+/// if that does nothing: memory (such as /dev/null) and terminals. Others act on it, such as a tape or a
+/// watchdog, and a link can lead to one.
 pub fn open_to_read(path: &std::path::Path) -> std::io::Result<File> {
-    use std::os::unix::fs::OpenOptionsExt;
-    std::fs::OpenOptions::new().read(true).custom_flags(nix::libc::O_NONBLOCK).open(path)
+    use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
+    let open = |path: &std::path::Path, flags| {
+        std::fs::OpenOptions::new().read(true).custom_flags(flags | nix::libc::O_NOCTTY).open(path)
+    };
+    // What is looked at is what is opened, whatever the name leads to by then.
+    let found = open(path, nix::libc::O_PATH)?;
+    let meta = found.metadata()?;
+    let harmless = || matches!(nix::sys::stat::major(meta.rdev()), 1 | 4 | 5 | 136..=143);
+    if meta.file_type().is_block_device() || (meta.file_type().is_char_device() && !harmless()) {
+        return Err(std::io::Error::other("it is a device"));
+    }
+    let by_number = format!("/proc/self/fd/{}", found.as_raw_fd());
+    match open(by_number.as_ref(), nix::libc::O_NONBLOCK) {
+        // There is no /proc here.
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => open(path, nix::libc::O_NONBLOCK),
+        opened => opened,
+    }
 }
 
 /// The size of the terminal that standard output is; false if it is none.
