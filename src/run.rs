@@ -286,6 +286,12 @@ fn failures(said: &Said) -> String {
     for what in &report.kept {
         text.push_str(&format!("  kept: {}\n", engine::text::clean(what)));
     }
+    for path in &report.unsure {
+        text.push_str(&format!(
+            "  unsure: {} may be there, or was before: look\n",
+            engine::text::clean(path)
+        ));
+    }
     for (what, failure) in &report.left {
         text.push_str(&format!(
             "  LEFT BEHIND: {}: {}\n",
@@ -297,7 +303,7 @@ fn failures(said: &Said) -> String {
         }
     }
     if matches!(report.ending, Ending::Unwound | Ending::Told) {
-        text.push_str(match report.kept.is_empty() {
+        text.push_str(match report.kept.is_empty() && report.unsure.is_empty() {
             true => "  nothing is left behind\n",
             false => "  nothing else is left behind\n",
         });

@@ -88,13 +88,40 @@ fn listen_at(path: &Path, socket: &Socket) -> Result<(OwnedFd, Name, bool), Syst
         Errno::EAGAIN => moved(&what()),
         e => explain(socket, &e.into()),
     })?;
-    nix::sys::socket::listen(&listener, Backlog::MAXCONN).map_err(|e| failed(e, what()))?;
+    let kept = nix::sys::socket::listen(&listener, Backlog::MAXCONN)
+        .map_err(|e| failed(e, what()))
+        .and_then(|()| same_place(path, &before, &what()));
+    match kept {
+        Ok(at) => Ok((listener, at, stale)),
+        Err(error) => {
+            // The effect did not come about, so nobody else takes its name back. Where the way changed, that name
+            // may be another's.
+            if error.errno.is_some() {
+                take_back(&before, &name);
+            }
+            Err(error)
+        }
+    }
+}
+
+/// Takes away the name of a socket that was just bound in that directory.
+fn take_back(dir: &OwnedFd, name: &OsStr) {
+    let is_socket = |stat: FileStat| stat.st_mode & nix::libc::S_IFMT == nix::libc::S_IFSOCK;
+    if look(dir, name).is_ok_and(is_socket) {
+        let _ = unlinkat(dir, name, UnlinkatFlags::NoRemoveDir);
+    }
+}
+
+/// The name that was bound, if the way to it leads where it led before.
+fn same_place(path: &Path, before: &OwnedFd, what: &str) -> Result<Name, SystemError> {
     let (dir, name) = pid_file::open_parent(path)?;
     let same = |a: FileStat, b: FileStat| (a.st_dev, a.st_ino) == (b.st_dev, b.st_ino);
-    match (fstat(&before), fstat(&dir), look(&dir, &name)) {
-        (Ok(then), Ok(now), Ok(stat)) if same(then, now) => Ok((listener, Name { dir, name, stat }, stale)),
-        (_, _, Err(error)) => Err(failed(error, format!("keep {}", path.display()))),
-        _ => Err(moved(&what())),
+    match (fstat(before), fstat(&dir), look(&dir, &name)) {
+        (Ok(then), Ok(now), Ok(stat)) if same(then, now) => Ok(Name { dir, name, stat }),
+        (Err(error), ..) | (_, Err(error), _) | (_, _, Err(error)) => {
+            Err(failed(error, format!("keep {}", path.display())))
+        }
+        _ => Err(moved(what)),
     }
 }
 
