@@ -4,17 +4,23 @@
 //! real machine (`phases::host`) or in a small world in memory ([`crate::model`]). Nothing else in
 //! rsd changes anything, so simulating, running, undoing and explaining are readings of one list.
 
+pub mod calls;
+mod confine;
 mod environment;
 mod fault;
 mod identity;
+pub mod landlock;
+mod needs;
 mod setting;
 mod standing;
 mod start;
 mod touches;
 
+pub use confine::{Otherwise, SystemCalls, Whose};
 pub use environment::{Environment, matches as environment_matches};
 pub use fault::{Fault, Manner};
-pub use identity::{Capability, CapabilitySet, Identity, Ids};
+pub use identity::{Capability, CapabilitySet, Domains, Identity, Ids};
+pub use landlock::Landlock;
 pub use setting::{IoPriority, Limits, Policy, Resource, SecureBits, Setting, Settings, Unit};
 pub use standing::Standing;
 pub use start::{Ready, Rotation, Starting, Watchdog};
@@ -434,6 +440,8 @@ pub enum ErrorKind {
     Interrupted,
     /// the process is not what the model said, and the run is strict
     Diverged,
+    /// a confinement that this run has set forbids it
+    Confined,
 }
 
 /// Why an effect failed.

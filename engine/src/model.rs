@@ -3,6 +3,7 @@
 //! effects of a start-up reach (path_resolution(7), capabilities(7), credentials(7)).
 
 mod application;
+mod confine;
 mod credential;
 mod directories;
 mod files;
@@ -37,6 +38,8 @@ const EINVAL: i32 = 22;
 #[derive(Clone, Debug)]
 pub struct Model {
     identity: Identity,
+    /// what was taken away from it
+    confined: confine::Confined,
     settings: Settings,
     /// how low its oom score may go without CAP_SYS_RESOURCE
     oom_floor: i32,
@@ -45,6 +48,10 @@ pub struct Model {
     programs: BTreeMap<String, Option<PathBuf>>,
     interpreters: BTreeMap<PathBuf, Interpreter>,
     pythons: BTreeMap<String, Result<Python, NoPython>>,
+    /// the version of Landlock that the kernel has, 0 for none
+    landlock: Option<u32>,
+    /// the processors that there are for it
+    cpus: Option<Vec<u32>>,
     network: ports::Network,
     restrictions: Restrictions,
     listening: Vec<Socket>,
@@ -68,6 +75,7 @@ impl Model {
     pub fn new(snapshot: &Snapshot) -> Self {
         Model {
             identity: snapshot.identity.clone(),
+            confined: confine::Confined::default(),
             settings: snapshot.settings.clone(),
             oom_floor: snapshot.settings.oom_score.min(0),
             processes: process::Processes::new(&snapshot.identity),
@@ -75,6 +83,8 @@ impl Model {
             programs: snapshot.programs.clone(),
             interpreters: snapshot.interpreters.clone(),
             pythons: snapshot.pythons.clone(),
+            landlock: snapshot.landlock,
+            cpus: snapshot.cpus.clone(),
             network: ports::Network::new(snapshot),
             restrictions: snapshot.restrictions.clone(),
             listening: Vec::new(),
@@ -167,6 +177,7 @@ impl System for Model {
 
     fn perform(&mut self, effect: &Effect) -> Result<Performed, SystemError> {
         self.clock += 1_000;
+        self.lets_through(effect)?;
         let done = match effect {
             Effect::CheckPidFile { path } => self.check_pid_file(path),
             Effect::OpenLog { path, owner, mode, .. } => self.open_log(path, *owner, *mode),
@@ -192,7 +203,7 @@ impl System for Model {
             Effect::Application(Application::Load(program)) => self.load(program),
             Effect::Application(Application::PrivilegedStart) => Ok(Done::with(Undo::Nothing)),
             Effect::Serve => self.serve(),
-            Effect::Application(Application::Start(_)) => self.start_application(),
+            Effect::Application(Application::Start(starting)) => self.start_application(starting),
             Effect::RemovePidFile { path } => self.remove_pid_file(path),
             Effect::Remove { handle, path, only_if_empty } => {
                 self.as_whoever_made(*handle, Whose::Files, |model| {
@@ -249,7 +260,7 @@ impl System for Model {
         match news {
             News::Ready => self.processes.ready(),
             // Whoever holds the undo goes on, as it was when it was left behind.
-            News::Failed { .. } => self.identity = self.processes.fail(&self.identity),
+            News::Failed { .. } => (self.identity, self.confined) = self.processes.fail(&self.identity),
         }
         Undoer::Me
     }
@@ -262,6 +273,7 @@ impl System for Model {
         let Some(guard) = self.processes.guard() else { return false };
         self.identity = guard.identity;
         self.known = guard.known;
+        self.confined = guard.confined;
         true
     }
 

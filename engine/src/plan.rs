@@ -1,11 +1,13 @@
 //! A checked order: every phase once, with its process, its effects, and the reasons.
 
+mod drop;
 mod edges;
 pub mod order;
 mod reorder;
 mod resolve;
 mod why;
 
+pub use drop::DropStep;
 pub use why::{Why, why};
 
 use crate::diagnostic::{At, Diagnostic, Place};

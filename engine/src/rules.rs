@@ -3,6 +3,7 @@
 //! Every rule is one row of `RULES`; each family has a room of its own.
 
 mod application;
+mod confine;
 mod control;
 mod declared;
 mod drop;
@@ -34,8 +35,8 @@ const RULES: &[(&[&str], Rule)] = &[
     (&["RSD0301", "RSD0302", "RSD0303"], |judge| judge.declared_privileges()),
     (
         &[
-            "RSD0301", "RSD0302", "RSD0402", "RSD0403", "RSD0410", "RSD0412", "RSD0413", "RSD0601",
-            "RSD0602", "RSD0604",
+            "RSD0301", "RSD0302", "RSD0317", "RSD0318", "RSD0402", "RSD0403", "RSD0410", "RSD0412",
+            "RSD0413", "RSD0601", "RSD0602", "RSD0604",
         ],
         |judge| judge.failures(),
     ),

@@ -7,8 +7,8 @@ mod compare;
 mod learn;
 
 use crate::effect::{
-    Effect, End, Ended, ErrorKind, Identity, News, Performed, Socket, Standing, System, SystemError, Undo,
-    Undoer,
+    Application, Effect, End, Ended, ErrorKind, Identity, News, Performed, Socket, Standing, System,
+    SystemError, Undo, Undoer,
 };
 use crate::plan::Approved;
 use crate::plan::{Plan, Step};
@@ -345,7 +345,9 @@ impl<S: System> Loop<'_, S> {
                 }
                 return Err(error);
             }
-            if effect.changes_identity() {
+            // An application that is hosted in this process may be confined when it starts.
+            let starts = matches!(effect, Effect::Application(Application::Start(_)));
+            if effect.changes_identity() || starts {
                 self.note_identity();
             }
             for note in done.learned.notes {

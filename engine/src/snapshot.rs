@@ -229,6 +229,12 @@ pub struct Snapshot {
     /// whether links in directories such as /tmp are followed for their owner only
     /// (`fs.protected_symlinks`); `None`: nobody asked
     pub protected_symlinks: Option<bool>,
+    /// the version of Landlock that the kernel has, 0 for none; `None`: nobody asked
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub landlock: Option<u32>,
+    /// the processors that this process may be given, sorted; `None`: nobody asked
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpus: Option<Vec<u32>>,
 }
 
 impl Snapshot {

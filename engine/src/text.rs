@@ -61,6 +61,22 @@ pub fn list<T: AsRef<str>>(items: &[T]) -> String {
     }
 }
 
+/// Numbers that are sorted, "0-3 8".
+pub fn ranges(numbers: &[u32]) -> String {
+    let mut found: Vec<(u32, u32)> = Vec::new();
+    for n in numbers.iter().copied() {
+        match found.last_mut() {
+            Some((_, last)) if last.checked_add(1) == Some(n) => *last = n,
+            _ => found.push((n, n)),
+        }
+    }
+    let text = |(first, last): &(u32, u32)| match first == last {
+        true => first.to_string(),
+        false => format!("{first}-{last}"),
+    };
+    found.iter().map(text).collect::<Vec<_>>().join(" ")
+}
+
 macro_rules! errnos {
     ($($number:literal $name:literal $message:literal),* $(,)?) => {
         /// The symbol of an errno on Linux: `EACCES`.

@@ -172,6 +172,14 @@ impl Machine for Paper {
         }
     }
 
+    fn landlock(&mut self) -> u32 {
+        4
+    }
+
+    fn cpus(&mut self) -> Vec<u32> {
+        vec![0, 1]
+    }
+
     fn unprivileged_port(&mut self) -> u16 {
         1024
     }

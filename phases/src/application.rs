@@ -15,6 +15,7 @@ pub mod whoami;
 
 pub(crate) use spawn::PRIVATE;
 
+use crate::host::confine::Confining;
 use crate::log::Shared;
 use crate::notify::Manager;
 use engine::effect::{Brought, Ended, Identity, Program, Ready, Socket, Starting, SystemError};
@@ -59,6 +60,8 @@ pub struct Around<'a> {
     pub deadline: Option<u64>,
     /// the journal of this run, readable
     pub journal: Option<&'a File>,
+    /// what a program is confined by in the moment before it is executed
+    pub confining: &'a Confining,
     /// who this process is now
     pub identity: &'a Identity,
     /// nobody waits for it to be ready: the status of the program is passed on, however early it ends

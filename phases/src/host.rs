@@ -1,7 +1,7 @@
 //! The real machine. Every effect ends here in system calls whose results are checked.
 
 mod bind;
-mod bind_as;
+pub mod confine;
 mod credential;
 mod daemonize;
 mod directories;
@@ -20,7 +20,7 @@ use engine::effect::{
     Application, CapabilitySet, Done, Effect, ErrorKind, Facts, Handle, Identity, News, Performed, Program,
     Rotation, Standing, Starting, System, SystemError, Undo, Undoer, Verdict,
 };
-use engine::plan::Plan;
+use engine::plan::{DropStep, Plan};
 use engine::timeline::{Divergence, Event, What};
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
@@ -28,7 +28,6 @@ use nix::sys::signalfd::SignalFd;
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::{ForkResult, Pid};
 use protocol::Held;
-use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions};
 use std::os::fd::{AsFd, OwnedFd};
@@ -57,6 +56,10 @@ pub struct Host {
     root: PathBuf,
     root_inode: identity::Inode,
     bounding: CapabilitySet,
+    /// the application is a program, and not hosted in this process
+    runs_a_program: bool,
+    /// what the application is confined by when it is started
+    confining: confine::Confining,
     /// code of others ran in this process since the bounding set was read
     others_ran: bool,
     held: BTreeMap<u32, Held>,
@@ -101,30 +104,6 @@ const GUARD_MS: i32 = 5_000;
 /// Tells people at once where the machine is not as predicted.
 pub type Show = Box<dyn Fn(&Divergence)>;
 
-/// The step that drops, and to whom.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DropStep {
-    step: usize,
-    uid: u32,
-    gid: u32,
-    groups: Vec<u32>,
-}
-
-impl DropStep {
-    fn of(plan: &Plan) -> Option<DropStep> {
-        let step = plan.steps().iter().position(|s| s.drop && s.skipped.is_none())?;
-        plan.steps()[step].effects.iter().find_map(|e| match e {
-            // With the effective ids alone it can be root whenever it likes, and root is no other than it was:
-            // there is nothing to distrust.
-            Effect::SetCredential { uid: Some(uid @ 1..), gid, groups, effective: false, .. } => {
-                let gid = gid.unwrap_or(*uid);
-                Some(DropStep { step, uid: *uid, gid, groups: groups.clone().unwrap_or_else(|| vec![gid]) })
-            }
-            _ => None,
-        })
-    }
-}
-
 impl Host {
     /// Takes the machine over: signals arrive at a descriptor from now on. `journal` is the
     /// run's journal, for an application that shows its own start; `start` is who this process was
@@ -147,6 +126,8 @@ impl Host {
             root: PathBuf::from("/"),
             root_inode: identity::root_inode().map_err(|e| failed(e, "look at the root directory"))?,
             bounding: start.bounding,
+            runs_a_program: false,
+            confining: confine::Confining::default(),
             others_ran: false,
             held: BTreeMap::new(),
             next_handle: 0,
@@ -345,6 +326,7 @@ impl Host {
             program.root = None;
         }
         self.application = Some(application::make(&program, self.timeline)?);
+        self.runs_a_program = !program.command.is_empty();
         let loaded = self.hosted("load the application", |h, around| h.load(around))?;
         let mut done = noted(Undo::EndsWithProcess, loaded.notes);
         done.learned.brought = loaded.brought.map(Box::new);
@@ -379,6 +361,7 @@ impl Host {
             deadline: self.deadline,
             journal: self.journal.as_deref(),
             identity: &identity,
+            confining: &self.confining,
             foreground: !matches!(self.role, Role::Runner { holder: None, .. }),
             manager: &self.manager,
             drop_ahead: self.drop.as_ref().is_some_and(|drop| drop.step > self.step),
@@ -406,6 +389,9 @@ impl Host {
     }
 
     fn start_application(&mut self, starting: &Starting) -> Result<Done, SystemError> {
+        if !self.runs_a_program {
+            self.confine_hosted()?;
+        }
         let (started, notes) = self.hosted("start the application", |h, around| h.start(starting, around))?;
         self.replace = starting.replace;
         let undo = match started {
@@ -550,7 +536,7 @@ fn say(what: What) {
 
 impl System for Host {
     fn open(&mut self, plan: &Plan) -> Result<Performed, SystemError> {
-        self.drop = DropStep::of(plan);
+        self.drop = plan.drop_step();
         self.phases = plan.steps().iter().map(|s| s.phase.clone()).collect();
         if plan.daemonizes() { Ok(Performed::Done(Done::with(Undo::Nothing))) } else { self.fork_holder() }
     }
@@ -663,7 +649,7 @@ impl System for Host {
     }
 
     fn learned(&mut self, plan: &Plan) -> Result<(), SystemError> {
-        let drop = DropStep::of(plan);
+        let drop = plan.drop_step();
         // Behind the drop it is over and done, and the holder would not believe another word on it.
         if drop == self.drop {
             return Ok(());

@@ -5,6 +5,7 @@ mod capabilities;
 mod chdir;
 mod check_pid_file;
 mod chroot;
+mod cpu_affinity;
 mod create_pid_file;
 mod daemonize;
 mod dumpable;
@@ -13,6 +14,7 @@ mod fail;
 mod io_priority;
 mod keep_guard;
 mod keyring;
+mod landlock;
 mod limits;
 mod load_application;
 mod make_directories;
@@ -29,9 +31,12 @@ mod start_application;
 mod start_logger;
 mod switch_group;
 mod switch_user;
+mod system_calls;
+mod timer_slack;
 mod umask;
 
-use engine::kind::{Catalogue, Param, Type};
+use engine::effect::Whose;
+use engine::kind::{Args, Catalogue, Param, Type, Unfit};
 
 /// Every kind, in the order of a usual start-up.
 pub const CATALOGUE: Catalogue = Catalogue(&[
@@ -49,6 +54,8 @@ pub const CATALOGUE: Catalogue = Catalogue(&[
     &nice::KIND,
     &scheduler::KIND,
     &io_priority::KIND,
+    &cpu_affinity::KIND,
+    &timer_slack::KIND,
     &oom_score::KIND,
     &keyring::KIND,
     &privileged_start::KIND,
@@ -60,6 +67,8 @@ pub const CATALOGUE: Catalogue = Catalogue(&[
     &capabilities::KIND,
     &dumpable::KIND,
     &no_new_privileges::KIND,
+    &landlock::KIND,
+    &system_calls::KIND,
     &start_application::KIND,
     &serve::KIND,
     &remove_pid_file::KIND,
@@ -82,6 +91,13 @@ const fn several(name: &'static str, ty: Type, help: &'static str) -> Param {
     Param { name, ty, list: true, required: false, default: None, help }
 }
 
+/// Whom a confinement is put on, by the parameter `who`.
+fn whose(args: &Args) -> Result<Whose, Unfit> {
+    let Some(word) = args.string("who") else { return Ok(Whose::default()) };
+    Whose::by_name(&word)
+        .ok_or_else(|| Unfit::new(format!("nobody is called `{word}` here"), "write program or daemon"))
+}
+
 /// A kind without parameters that is always one effect.
 macro_rules! plain {
     ($name:literal, $about:literal, $details:expr, $effect:expr) => {
@@ -102,7 +118,7 @@ use plain;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use engine::kind::{Args, Context};
+    use engine::kind::Context;
     use std::collections::BTreeSet;
 
     #[test]

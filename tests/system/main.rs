@@ -6,6 +6,7 @@
 
 mod attacks;
 mod caller;
+mod confine;
 mod daemon;
 mod day;
 mod diverge;

@@ -76,6 +76,7 @@ impl Model {
 
     fn bind_port(&self, socket: &Socket, address: SocketAddr) -> Result<(), SystemError> {
         let what = format!("bind {socket}");
+        self.may_bind(socket, address.port())?;
         // IPv6 asks for the privilege first, but where a stream can never be; IPv4 for the address.
         let never = matches!(socket, Socket::Tcp(_)) && address.ip().is_multicast();
         if address.is_ipv4() || never {

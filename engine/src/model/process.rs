@@ -1,9 +1,10 @@
 //! The processes of a start: who stays behind, who goes on, who is kept for the end.
 
 use super::Model;
+use super::confine::Confined;
 use super::named::Known;
 use crate::effect::{Capability, Done, Effect, Handle, Identity, SystemError, Undo};
-use crate::plan::Plan;
+use crate::plan::{DropStep, Plan};
 use std::collections::BTreeSet;
 
 /// Process, parent, session: as `ps` would show them.
@@ -45,7 +46,7 @@ pub(super) struct Processes {
     others: Vec<Other>,
     guard: Option<Guard>,
     /// as whom the start is undone: the launcher, or in the foreground the child that was forked for it
-    undoer: Identity,
+    undoer: (Identity, Confined),
     next: u32,
     step: usize,
     drop: Option<DropStep>,
@@ -63,6 +64,8 @@ pub(super) struct Guard {
     pub(super) identity: Identity,
     /// it has handles of what was made before it was forked, and of no more
     pub(super) known: Known,
+    /// what was taken away from it before
+    pub(super) confined: Confined,
 }
 
 /// A process besides the one that goes on.
@@ -85,28 +88,6 @@ pub(super) enum Whose {
     Processes,
 }
 
-/// The step that drops, and to whom.
-#[derive(Clone, Debug)]
-struct DropStep {
-    step: usize,
-    uid: u32,
-    gid: u32,
-    groups: Vec<u32>,
-}
-
-impl DropStep {
-    fn of(plan: &Plan) -> Option<DropStep> {
-        let step = plan.steps().iter().position(|s| s.drop && s.skipped.is_none())?;
-        plan.steps()[step].effects.iter().find_map(|e| match e {
-            Effect::SetCredential { uid: Some(uid @ 1..), gid, groups, effective: false, .. } => {
-                let gid = gid.unwrap_or(*uid);
-                Some(DropStep { step, uid: *uid, gid, groups: groups.clone().unwrap_or_else(|| vec![gid]) })
-            }
-            _ => None,
-        })
-    }
-}
-
 /// kill(2). What was executed has its effective id saved.
 fn may_signal(who: &Identity, whom: &Identity) -> bool {
     let theirs = [whom.uid[0], whom.uid[1]];
@@ -119,7 +100,7 @@ impl Processes {
             runner: Ids { pid: FIRST, ppid: CALLER, sid: CALLERS_SESSION },
             others: Vec::new(),
             guard: None,
-            undoer: start.clone(),
+            undoer: (start.clone(), Confined::default()),
             next: FIRST + 1,
             step: 0,
             drop: None,
@@ -136,7 +117,7 @@ impl Processes {
     }
 
     pub(super) fn learned(&mut self, plan: &Plan) {
-        self.drop = DropStep::of(plan);
+        self.drop = plan.drop_step();
     }
 
     pub(super) fn begin(&mut self, step: usize) {
@@ -171,7 +152,7 @@ impl Processes {
     }
 
     /// The one that holds the undo goes on; the one that went on until now, who is `gone`, ends.
-    pub(super) fn fail(&mut self, gone: &Identity) -> Identity {
+    pub(super) fn fail(&mut self, gone: &Identity) -> (Identity, Confined) {
         self.failed = true;
         for other in self.others.iter_mut().filter(|other| other.ids.ppid == self.runner.pid) {
             other.told = may_signal(gone, &other.identity);
@@ -225,13 +206,14 @@ impl Model {
         let identity = self.identity.clone();
         self.processes.others.push(Other { role: Role::Launcher, ids: launcher, identity, told: false });
         self.processes.runner = Ids { pid, ppid: launcher.pid, sid: session };
-        self.processes.undoer = self.identity.clone();
+        self.processes.undoer = (self.identity.clone(), self.confined.clone());
         self.processes.held = true;
         Done::with(Undo::EndsWithProcess)
     }
 
     pub(super) fn keep_guard(&mut self) -> Done {
-        self.processes.guard = Some(Guard { identity: self.identity.clone(), known: self.known });
+        let confined = self.confined.clone();
+        self.processes.guard = Some(Guard { identity: self.identity.clone(), known: self.known, confined });
         self.ends(Role::Guard, "the guard")
     }
 

@@ -2,7 +2,7 @@
 
 use super::Judge;
 use crate::diagnostic::{Diagnostic, Severity};
-use crate::effect::{Application, Capability, Effect, Socket};
+use crate::effect::{Application, Capability, Effect, ErrorKind, Socket};
 use crate::plan::Step;
 use crate::spec::OnFailure;
 use crate::timeline::Failure;
@@ -45,6 +45,14 @@ impl Judge<'_> {
     }
 
     fn failure(&self, i: usize, step: &Step, failure: &Failure) -> Diagnostic {
+        if failure.kind == ErrorKind::Confined {
+            return self.taken_away(i, step, failure);
+        }
+        if failure.lacks == Some(Capability::SysAdmin)
+            && let Some(finding) = self.may_not_confine(i, step, failure)
+        {
+            return finding;
+        }
         let who = self.before(i).map(|id| self.who(id)).unwrap_or_default();
         let name = failure.errno.and_then(crate::text::errno_name);
         let with = name.map_or_else(String::new, |name| format!(" with {name}"));

@@ -38,6 +38,10 @@ pub trait Machine {
     fn v6_only(&mut self) -> bool;
     /// `fs.protected_symlinks`.
     fn protected_symlinks(&mut self) -> bool;
+    /// The version of Landlock, 0 for none.
+    fn landlock(&mut self) -> u32;
+    /// The processors that this process may be given, sorted.
+    fn cpus(&mut self) -> Vec<u32>;
 }
 
 /// Something a snapshot was not asked for when it was taken.
@@ -190,6 +194,7 @@ impl Survey<'_, '_> {
         let mut paths: BTreeSet<PathBuf> = BTreeSet::from([cwd]);
         let (mut pid_files, mut sockets, mut emptied) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
         let mut programs: BTreeSet<PathBuf> = BTreeSet::new();
+        let mut confined = false;
         for (_, effect) in plan.effects() {
             match effect {
                 // As seen in every root and from every directory so far, where links lead to.
@@ -206,6 +211,16 @@ impl Survey<'_, '_> {
                 | Effect::CreatePidFile { path, .. }
                 | Effect::RemovePidFile { path } => drop(pid_files.insert(path)),
                 Effect::Bind { socket: Socket::Unix(path) } => drop(sockets.insert(path)),
+                Effect::Process(Setting::Landlock(wanted)) => {
+                    paths.extend(wanted.paths().map(|(path, _)| path.clone()));
+                    confined = true;
+                }
+                Effect::Process(Setting::Affinity(_)) if self.snapshot.cpus.is_none() => {
+                    match &mut self.machine {
+                        Some(machine) => self.snapshot.cpus = Some(machine.cpus()),
+                        None => drop(self.unknown.insert(Unknown::Setting("the processors"))),
+                    }
+                }
                 Effect::Process(Setting::OomScore(_)) => drop(paths.insert(crate::model::OOM_SCORE.into())),
                 Effect::OpenLog { path, .. } | Effect::MakeDirectory { path, .. } => {
                     paths.insert(path.clone());
@@ -220,10 +235,11 @@ impl Survey<'_, '_> {
                     }
                     let word = wanted.command.first();
                     programs.extend(word.filter(|w| w.contains('/')).map(PathBuf::from));
-                    programs.extend(word.and_then(|w| self.snapshot.programs.get(w).cloned()).flatten());
                     // Where it is not in the root, it is worth knowing that it is outside.
                     paths.extend(word.filter(|w| w.contains('/')).map(PathBuf::from));
-                    paths.extend(word.and_then(|w| self.snapshot.programs.get(w).cloned()).flatten());
+                    let found = word.and_then(|w| self.snapshot.programs.get(w).cloned()).flatten();
+                    programs.extend(found.iter().cloned());
+                    paths.extend(found);
                 }
                 _ => {}
             }
@@ -237,6 +253,9 @@ impl Survey<'_, '_> {
         }
         for path in &programs {
             self.program(&ways, path);
+        }
+        if confined {
+            self.landlock();
         }
         for path in &pid_files {
             self.everywhere(&ways, path, true);
@@ -254,6 +273,16 @@ impl Survey<'_, '_> {
             self.everywhere(&ways, path, true);
             for at in self.everywhere(&ways, path, false) {
                 self.socket(&at);
+            }
+        }
+    }
+
+    /// Landlock is to be put on: the kernel's version of it.
+    fn landlock(&mut self) {
+        if self.snapshot.landlock.is_none() {
+            match &mut self.machine {
+                Some(machine) => self.snapshot.landlock = Some(machine.landlock()),
+                None => drop(self.unknown.insert(Unknown::Setting("the version of Landlock"))),
             }
         }
     }

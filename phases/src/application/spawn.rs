@@ -2,6 +2,7 @@
 
 use super::program::Found;
 use super::{Around, Listening, explain};
+use crate::host::confine::{self, Confining};
 use crate::sys::{child, lock};
 use engine::effect::{Program, Socket, SystemError};
 use nix::errno::Errno;
@@ -83,6 +84,7 @@ enum Stage {
     Signals = 4,
     Descriptors = 5,
     Exec = 6,
+    Confine = 7,
 }
 
 /// What a program is given besides what every one gets.
@@ -124,13 +126,14 @@ pub(super) struct Child<'a> {
     status: (OwnedFd, OwnedFd),
     /// a standard descriptor is a terminal that belongs to another user
     foreign_terminal: bool,
+    confining: &'a Confining,
 }
 
 impl<'a> Child<'a> {
     pub(super) fn prepare(
         found: &'a Found,
         arguments: Vec<CString>,
-        around: &Around,
+        around: &'a Around<'_>,
         null: Option<&OwnedFd>,
         given: &Given,
     ) -> Result<Self, Errno> {
@@ -206,20 +209,26 @@ impl<'a> Child<'a> {
             output,
             status: high_pipe()?,
             foreign_terminal: foreign_terminal(),
+            confining: around.confining,
         })
     }
 
     /// Gives back the child, the pipe it reports on and the one its output comes through.
     pub(super) fn start(mut self) -> Result<(Pid, OwnedFd, Option<OwnedFd>), Errno> {
         let parent = getpid();
+        let mut failed = None;
         let pid = child::vfork(|| {
             let Err((stage, errno)) = self.run(parent);
+            failed = Some((stage, errno));
+            child::leave(127)
+        })?;
+        // Told by the parent, which has it in its memory: a child that is confined may not be able to.
+        if let Some((stage, errno)) = failed {
             let mut report = [0u8; 8];
             report[..4].copy_from_slice(&(stage as u32).to_ne_bytes());
             report[4..].copy_from_slice(&(errno as i32).to_ne_bytes());
-            let _ = write(&self.status.1, &report);
-            child::leave(127)
-        })?;
+            write(&self.status.1, &report)?;
+        }
         Ok((pid, self.status.0, self.output.map(|(reader, _)| reader)))
     }
 
@@ -288,6 +297,8 @@ impl<'a> Child<'a> {
             }
         }
         child::default_signals().map_err(at(Stage::Signals))?;
+        // The last: nothing but execve(2) is left to be done.
+        self.confining.put_on().map_err(at(Stage::Confine))?;
         execve(&self.found.c_path, &self.arguments, &self.environment).map_err(at(Stage::Exec))
     }
 }
@@ -315,6 +326,12 @@ fn keep_open(fd: i32, null: Option<&OwnedFd>) -> Result<(), Errno> {
 pub(super) fn failed(stage: u32, errno: i32, found: &Found) -> SystemError {
     let step = match stage {
         s if s == Stage::Exec as u32 => return explain::exec(Errno::from_raw(errno), &found.path),
+        s if s == Stage::Confine as u32 => {
+            return confine::refused(
+                Errno::from_raw(errno),
+                format!("run {}: confine it", found.path.display()),
+            );
+        }
         s if s == Stage::Parent as u32 => "tie it to its keeper",
         s if s == Stage::Output as u32 => "connect its standard descriptors",
         s if s == Stage::Listen as u32 => "hand it the listening sockets",

@@ -1,10 +1,9 @@
 //! The effect `Bind`: sockets that this process listens on, for the application to be handed.
 
-use super::bind_as::{bind_at, moved};
 use super::{Host, pid_file};
 use crate::application::Listening;
 use crate::host::protocol::Held;
-use crate::sys::{failed, io_failed, process};
+use crate::sys::{bind::bind_in, failed, io_failed, process};
 use engine::effect::{Capability, Done, Effect, Handle, Socket, SystemError, Undo};
 use nix::errno::Errno;
 use nix::fcntl::AtFlags;
@@ -82,12 +81,10 @@ fn listen_at(path: &Path, socket: &Socket) -> Result<(OwnedFd, Name, bool), Syst
     if stale {
         unlinkat(&before, name.as_os_str(), UnlinkatFlags::NoRemoveDir).map_err(|e| failed(e, what()))?;
     }
-    let sort = (AddressFamily::Unix, SockType::Stream, SockFlag::SOCK_CLOEXEC);
-    let listener = socket_of(sort.0, sort.1, sort.2, None).map_err(|e| failed(e, what()))?;
-    bind_at(&listener, &before, &name, path).map_err(|e| match e {
-        Errno::EAGAIN => moved(&what()),
-        e => explain(socket, &e.into()),
-    })?;
+    std::os::unix::net::SocketAddr::from_pathname(path).map_err(|e| explain(socket, &e))?;
+    let listener = socket_of(AddressFamily::Unix, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)
+        .map_err(|e| failed(e, what()))?;
+    bind_in(&listener, &before, path).map_err(|e| explain(socket, &e.into()))?;
     let kept = nix::sys::socket::listen(&listener, Backlog::MAXCONN)
         .map_err(|e| failed(e, what()))
         .and_then(|()| same_place(path, &before, &what()));
@@ -121,7 +118,9 @@ fn same_place(path: &Path, before: &OwnedFd, what: &str) -> Result<Name, SystemE
         (Err(error), ..) | (_, Err(error), _) | (_, _, Err(error)) => {
             Err(failed(error, format!("keep {}", path.display())))
         }
-        _ => Err(moved(what)),
+        _ => Err(SystemError::new(format!("{what}: the way to it changed meanwhile"))
+            .why("a directory or a link on the way was replaced at this very moment")
+            .help("see who may change the directories on the way, and look where a socket was left")),
     }
 }
 

@@ -219,6 +219,14 @@ impl Machine for This {
     fn protected_symlinks(&mut self) -> bool {
         setting("fs/protected_symlinks").is_some_and(|v: u8| v != 0)
     }
+
+    fn cpus(&mut self) -> Vec<u32> {
+        crate::sys::settings::possible_cpus()
+    }
+
+    fn landlock(&mut self) -> u32 {
+        crate::sys::landlock::version()
+    }
 }
 
 impl This {

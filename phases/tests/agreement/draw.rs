@@ -3,8 +3,8 @@
 
 use super::case::{Case, Entry, Start, What};
 use engine::effect::{
-    Application, Capability, CapabilitySet, Effect, Environment, Fault, IoPriority, Limits, Manner, Owner,
-    Policy, Program, Resource, Rotation, SecureBits, Setting, Socket, Starting,
+    Application, Capability, CapabilitySet, Effect, Environment, Fault, IoPriority, Landlock, Limits, Manner,
+    Owner, Policy, Program, Resource, Rotation, SecureBits, Setting, Socket, Starting, SystemCalls, Whose,
 };
 use engine::model::all_capabilities;
 use fastrand::Rng;
@@ -556,6 +556,22 @@ impl Draw<'_> {
         }
     }
 
+    /// What stands in nobody's way but one, and the files and directories that lists are about.
+    fn confinement(&mut self) -> Setting {
+        let whose = if self.rng.bool() { Whose::Daemon } else { Whose::Program };
+        if self.rng.bool() {
+            let deny = pick(self.rng, &[(1, "@swap"), (1, "setpriority"), (1, "ptrace")]);
+            let deny = vec![deny.to_owned()];
+            return Setting::SystemCalls(SystemCalls { deny, whose, ..SystemCalls::default() });
+        }
+        let mut some = || (0..self.rng.usize(..4)).map(|_| self.path(LEFT)).collect();
+        let (mut read, write, execute): (Vec<PathBuf>, _, _) = (some(), some(), some());
+        read.extend(["/jail".into()]);
+        let ports = [(2, None), (1, Some(vec![80, 443])), (1, Some(vec![0, 8080]))];
+        let bind = pick(self.rng, &ports);
+        Setting::Landlock(Landlock { read, write, execute, bind, connect: None, required: true, whose })
+    }
+
     fn environment(&mut self) -> Environment {
         let keep = pick(self.rng, &[(1, vec![]), (1, vec!["PATH".to_owned()]), (1, vec!["*".to_owned()])]);
         let files = (0..self.rng.usize(..3)).map(|_| self.path(VARIABLES)).collect();
@@ -563,6 +579,8 @@ impl Draw<'_> {
     }
 }
 
+const LEFT: &[&str] =
+    &["/", "/d", "/run", "/tmp", "/var", "/var/log", "/bin", "/jail", "/proc", "/f", "/l", "/nowhere"];
 const VARIABLES: &[&str] = &["/f", "/d/f", "/run/u", "/tmp/t.log", "/nowhere", "/l"];
 const MADE: &[&str] = &["/run/d", "/run/u", "/tmp/d", "/d/new", "/new", "/var/log", "/jail/run"];
 const PIDS: &[&str] = &["/run/t.pid", "/run/u/t.pid", "/tmp/t.pid", "/d/t.pid", "/t.pid"];
@@ -608,6 +626,7 @@ const EFFECTS: &[Row<DrawEffect>] = &[
     (3, |d| Effect::RemovePidFile { path: d.path(PIDS) }),
     (10, |d| Effect::Process(d.setting())),
     (1, |d| Effect::Environment(d.environment())),
+    (3, |d| Effect::Process(d.confinement())),
     (4, |d| Effect::MakeDirectory {
         path: d.path(MADE),
         owner: d.owner(),

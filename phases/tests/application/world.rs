@@ -160,6 +160,7 @@ impl Setup {
             foreground: self.foreground,
             manager: &Manager::default(),
             drop_ahead: false,
+            confining: &phases::host::confine::Confining::default(),
             on_signal: &mut on_signal,
             on_status: &mut on_status,
             on_extend: &mut on_extend,
