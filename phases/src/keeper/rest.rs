@@ -32,7 +32,9 @@ pub(super) fn end(kept: &Kept, patience: u64, around: &mut Around) {
                 match kill(Pid::from_raw(*pid), signal) {
                     // One that has changed its user is out of reach.
                     Err(Errno::EPERM) => {}
-                    _ => drop(met.insert(*pid)),
+                    _ => {
+                        met.insert(*pid);
+                    }
                 }
             }
             if !left.iter().any(|pid| met.contains(pid)) || monotonic() >= until {
