@@ -81,7 +81,8 @@ pub fn prepare_typed(argv: &[String], typed: &[String]) -> Result<Prepared, i32>
             return Err(refuse_unread(argv, &findings, &sources));
         }
     };
-    if !matches!(facts, Facts::Elsewhere(_)) && !matches.get_flag("trust-spec") {
+    let trusted = matches!(matches.try_get_one::<bool>("trust-spec"), Ok(Some(true)));
+    if !matches!(facts, Facts::Elsewhere(_)) && !trusted {
         findings.extend(written_by_others(&sources));
     }
     findings.extend(bad_name(&line, &matches));

@@ -38,6 +38,18 @@ fn every_snapshot() {
     every_seed("snapshot", targets::snapshot::holds);
 }
 
+/// Seeds that are refused at once would try nothing.
+#[test]
+fn seeds_are_what_they_are_called() {
+    let seeds = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds/snapshot");
+    for seed in fs::read_dir(seeds).unwrap().map(|entry| entry.unwrap().path()) {
+        let text = fs::read(&seed).unwrap();
+        let end = text.windows(2).position(|w| w == b"#!").unwrap_or(text.len());
+        let read = engine::snapshot::file::read(&text[..end], "0.1.0");
+        assert!(read.is_ok(), "{}: {:?}", seed.display(), read.err());
+    }
+}
+
 /// Lines that are moved about stay within what there is room for.
 #[test]
 fn mutations_fit() {

@@ -3,33 +3,33 @@
 
 use crate::borders::described;
 use crate::rows::{Row, keep};
-use crate::sandbox::{Needs, diverging};
+use crate::sandbox::{Needs, Out, diverging};
 use crate::scene::{Scene, Way, ways};
 use crate::seen::Machine;
-use crate::tracer::{Deed, Point, Traced, errno_of};
+use crate::tracer::{Deed, Point, errno_of};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 /// How it ended, if that is one of the ends that are right.
-fn judged(
-    scene: &Scene,
-    before: &Machine,
-    traced: &Traced,
-    killed: bool,
-) -> Result<&'static str, Vec<String>> {
-    let (code, err) = (traced.out.code, &traced.out.err);
+pub fn judged(scene: &Scene, before: &Machine, out: &Out, dies: bool) -> Result<&'static str, Vec<String>> {
+    let (code, err) = (out.code, &out.err);
     let mut wrong = Vec::new();
-    if traced.hung {
-        wrong.push("it hangs".to_owned());
-    }
     let end = match code {
-        0 if !scene.way.foreground => "starts all the same",
-        0 => "runs all the same",
+        0 => "starts all the same",
+        // It had been up, and what it leaves is what it always leaves.
+        1 if scene.way.foreground && !err.contains("left behind") => {
+            if !err.contains(" failed: ") {
+                wrong.push("it does not say what failed".to_owned());
+            }
+            "up, failed and said so"
+        }
         1 | 2 | 4 | 6 => {
             if !(err.contains(" failed: ") || err.contains("error")) {
                 wrong.push("it does not say what failed".to_owned());
             }
-            wrong.extend(Machine::left(scene, before));
+            // What was written to its log by then is kept, and said to be.
+            let left = Machine::left(scene, before);
+            wrong.extend(left.into_iter().filter(|line| !(err.contains("kept: ") && named(err, line))));
             "undone"
         }
         5 => {
@@ -45,7 +45,8 @@ fn judged(
             }
             "stuck, and says what is left"
         }
-        137 if killed => "killed",
+        // Killed, or ended by itself for want of memory; 127 is what ld.so says.
+        127 | 134 | 137 | 139 if dies => "killed",
         code => {
             wrong.push(format!("exit code {code}"));
             ""
@@ -61,7 +62,7 @@ fn named(said: &str, line: &str) -> bool {
 
 /// After a start that is up, or whose processes were left to themselves: it comes to rest, is stopped, and the
 /// next start works and leaves what it always leaves.
-fn cleaned_up(scene: &Scene, always: &Machine, before: &Machine) -> Vec<String> {
+pub fn cleaned_up(scene: &Scene, always: &Machine, before: &Machine) -> Vec<String> {
     let ours = |scene: &Scene| -> Vec<i32> {
         let mut all = scene.processes();
         all.retain(|pid| !before.has_process(*pid));
@@ -120,7 +121,7 @@ fn every_call(scene: &Scene, number: usize, deed: fn(&Point) -> Deed, wrong: &mu
         let deed = deed(point);
         let traced = scene.traced(Some((point.clone(), deed)));
         let mut found = Vec::new();
-        let end = match judged(scene, &before, &traced, deed == Deed::Kill) {
+        let end = match judged(scene, &before, &traced.out, deed == Deed::Kill) {
             _ if !traced.done => "not reached",
             Ok(end) => end,
             Err(wrong) => {
@@ -128,7 +129,10 @@ fn every_call(scene: &Scene, number: usize, deed: fn(&Point) -> Deed, wrong: &mu
                 "wrong"
             }
         };
-        if matches!(end, "starts all the same" | "killed" | "not reached") {
+        if traced.hung {
+            found.push("it hangs".to_owned());
+        }
+        if matches!(end, "starts all the same" | "killed" | "not reached" | "up, failed and said so") {
             found.extend(cleaned_up(scene, &always, &before));
         }
         scene.clear();

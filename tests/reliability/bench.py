@@ -2,6 +2,7 @@
 
 import os
 import pty
+import select
 import signal
 import time
 from dataclasses import dataclass
@@ -51,6 +52,7 @@ def spawn(words, out, umask=0o022):
                 (os.POSIX_SPAWN_DUP2, out, 1),
                 (os.POSIX_SPAWN_DUP2, out, 2),
             ],
+            setsigdef=[signal.SIGPIPE, signal.SIGXFSZ],
         )
     finally:
         os.umask(before)
@@ -61,8 +63,6 @@ def wait(pid, limit=LIMIT):
     end = time.monotonic() + limit
     pidfd = os.pidfd_open(pid)
     try:
-        import select
-
         poll = select.poll()
         poll.register(pidfd, select.POLLIN)
         ended = bool(poll.poll(max(0.0, end - time.monotonic()) * 1000))
@@ -159,6 +159,8 @@ def on_a_terminal(words, prepare=lambda: None, leader=False):
         try:
             os.close(read)
             os.set_inheritable(write, False)
+            for number in (signal.SIGPIPE, signal.SIGXFSZ):
+                signal.signal(number, signal.SIG_DFL)
             if leader:
                 prepare()
                 os.execve(words[0], words, ENVIRONMENT)

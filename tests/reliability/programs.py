@@ -263,8 +263,9 @@ class Run:
         step("reloaded")
         self.identity()
         self.command("restart")
-        self.answers(self.program.get("changed", self.program["ask"]),
-                     self.program.get("changes_to", self.program["answer"]), "restarted")  # fmt: skip
+        again = self.program.get("after_restart", self.program.get("changed", self.program["ask"]))
+        answer = self.program.get("changes_to", self.program["answer"])
+        self.answers(again, answer, "restarted")
         step("restarted")
         os.kill(self.keeper(), 9)
         # The guard looks at a runtime directory when the keeper is gone. What the program had in it may still be
@@ -274,8 +275,7 @@ class Run:
         self.gone("after kill -9 of the keeper", runtime)
         step("killed")
         self.command("run")
-        self.answers(self.program.get("changed", self.program["ask"]),
-                     self.program.get("changes_to", self.program["answer"]), "started after kill -9")  # fmt: skip
+        self.answers(self.program.get("changed", self.program["ask"]), answer, "started after kill -9")
         step("again")
         self.command("stop")
         self.gone("stopped")
@@ -316,8 +316,7 @@ def outside(name):
 def page(programs):
     """The table of docs/programs.md."""
     for program in programs.values():
-        shown = {**program, "needs": program["needs"]}
-        command = " ".join(shlex.quote(word) for word in line_shown(shown))
+        command = shlex.join(line_shown(program))
         yield f"### {program['name']}"
         yield ""
         yield f"{program['about']}."
@@ -331,7 +330,7 @@ def page(programs):
             yield "It has nothing to reload, and HUP would end it."
         else:
             words = shlex.join(["rsd", "reload", "--spec", "daemon", "--name", program["name"], *again])
-            effect = "" if "change" in program else " (it has no configuration to read again)"
+            effect = "" if "change" in program else ". It does not read its configuration again; `rsd restart` does that"
             yield f"Reload: `{words}`{effect}."
         for path, text in program.get("files", {}).items():
             if path.startswith("/etc"):

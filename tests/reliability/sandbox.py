@@ -5,6 +5,7 @@ buries orphans, and everything ends with it. The machine's own files below PLACE
 """
 
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -94,6 +95,11 @@ def _prepare():
     os.chown(TOP / "home", USER, GROUP)
     os.umask(0o022)
     os.chdir(TOP)
+    # What whoever started this ignores (nohup does) is not to be inherited. Python's own are reset at each start.
+    for number in set(signal.Signals) - {signal.SIGPIPE, signal.SIGXFSZ}:
+        if signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
 def _stand_in(like, path):

@@ -21,8 +21,6 @@ def dirty():
     os.umask(0)
     signal.signal(signal.SIGUSR2, signal.SIG_IGN)
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
-    # Python's own: it is not the caller's doing.
-    signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
     os.nice(3)
     os.setgroups(GROUPS)

@@ -317,15 +317,32 @@ fn what_is_out_of_reach_is_refused_and_fails() {
 fn any_program_by_options() {
     const NAME: &str = "confine::any_program_by_options";
     test(NAME, Needs::Root, |world| {
-        let mut line =
-            vec!["--spec", "daemon", "--user", "svc", "--pidfile", "d.pid", "--logfile", "log/d.log"];
+        let mut line = vec![
+            "--spec",
+            "daemon",
+            "--user",
+            "svc",
+            "--pidfile",
+            "/run/d.pid",
+            "--logfile",
+            "/var/log/d/d.log",
+        ];
         line.extend(["--system-calls", "@system-service", "--deny-system-calls", "@network-io"]);
         let files = phases::sys::landlock::version() >= 3;
         if files {
-            for path in ["/usr", "/lib", "/lib64"] {
-                line.extend(["--landlock-execute", path]);
+            for (option, path) in [
+                ("execute", "/usr"),
+                ("execute", "/lib"),
+                ("execute", "/lib64"),
+                ("read", "/etc"),
+                ("write", "/tmp"),
+            ] {
+                line.extend([
+                    ["--landlock-read", "--landlock-write", "--landlock-execute"]
+                        [["read", "write", "execute"].iter().position(|o| *o == option).expect("one")],
+                    path,
+                ]);
             }
-            line.extend(["--landlock-read", "/etc", "--landlock-write", "/tmp"]);
         }
         line.extend(["--", "/usr/bin/python3", "-c"]);
         let text = "import os, socket, time\n\
@@ -338,12 +355,12 @@ fn any_program_by_options() {
         assert_eq!((checked.code, checked.err.contains("RSD")), (0, false), "{checked:?}");
         world.fine(&[&["run"], &line[..]].concat());
         let told = eventually("it told", || {
-            fs::read_to_string(world.path("log/d.log")).ok().filter(|t| t.ends_with("end\n"))
+            fs::read_to_string("/var/log/d/d.log").ok().filter(|t| t.ends_with("end\n"))
         });
         assert_eq!(
             told,
             format!("Operation not permitted\n{}\nend\n", if files { "Permission denied" } else { "ok" })
         );
-        world.fine(&["stop", "--spec", "daemon", "--pidfile", "d.pid"]);
+        world.fine(&["stop", "--spec", "daemon", "--pidfile", "/run/d.pid"]);
     });
 }

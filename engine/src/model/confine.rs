@@ -1,11 +1,13 @@
 //! What a process has taken away from itself, or will take away from its program: seccomp(2), landlock(7).
 
+use super::files::{Access, left};
 use super::{EACCES, EPERM, Model};
 use crate::effect::landlock::{Domain, Landlock};
 use crate::effect::{
-    Capability, Done, Effect, ErrorKind, Identity, Otherwise, Socket, SystemCalls, SystemError, Undo, Whose,
+    Capability, Done, Effect, ErrorKind, Otherwise, Socket, SystemCalls, SystemError, Undo, Whose,
 };
 use std::fmt::Display;
+use std::path::Path;
 
 /// It is inherited by every process that is forked, and nothing gives it back.
 #[derive(Clone, Debug, Default)]
@@ -55,7 +57,7 @@ impl Model {
     }
 
     /// The program's filters are put on in its process, in the moment before it is executed.
-    pub(super) fn may_be_started(&self, word: &str) -> Result<(), SystemError> {
+    pub(super) fn may_execute(&self, word: &str) -> Result<(), SystemError> {
         if !self.confined.waits() {
             return Ok(());
         }
@@ -108,11 +110,25 @@ impl Model {
         Ok(done)
     }
 
-    /// Who the program will be: with what will be left to it.
-    pub(super) fn as_the_program(&self) -> Identity {
+    /// What will be left to the program is enough to begin it: its file, and what is executed besides.
+    pub(super) fn is_left_to_the_program(&self, at: &Path, what: &str) -> Result<(), SystemError> {
         let mut who = self.identity.clone();
         who.landlock.0.extend(self.confined.domains.iter().cloned());
-        who
+        if who.landlock.0.is_empty() {
+            return Ok(());
+        }
+        left(&who, at, Access::Execute).map_err(|e| e.of(what))?;
+        let mut at = at.to_owned();
+        while let Some(next) = self.interpreters.get(&at) {
+            let what = format!("{what}: by {}", next.path.display());
+            let found = self.files.resolve(&self.identity, &next.path).map_err(|e| e.of(&what))?;
+            left(&who, &found, Access::Execute).map_err(|e| e.of(&what))?;
+            if found == at {
+                break;
+            }
+            at = found;
+        }
+        Ok(())
     }
 
     /// Whether Landlock leaves a port.
@@ -244,7 +260,8 @@ mod tests {
         let load = Effect::Application(Application::Load(Program::default()));
         let start = Effect::Application(Application::Start(Starting::default()));
         let mut model = world(1000, true);
-        model.listening.push(crate::effect::Socket::Unix("/s".into()));
+        let bind = Effect::Bind { socket: Socket::Abstract("s".into()), options: Default::default() };
+        assert_eq!(errno(&mut model, &bind), None);
         for effect in [load, filter("@system-service", "unlinkat", Whose::Program), start] {
             assert_eq!(errno(&mut model, &effect), None);
         }

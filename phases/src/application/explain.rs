@@ -10,6 +10,11 @@ use nix::sys::statvfs::{FsFlags, statvfs};
 use nix::unistd::{AccessFlags, faccessat, getegid, geteuid};
 use std::path::{Path, PathBuf};
 
+/// What is executed besides.
+fn loader(path: &Path) -> Option<PathBuf> {
+    interpreter::of(path).ok().flatten().map(|needs| needs.path)
+}
+
 /// The error for a failed execve of `path`, as seen in the present root.
 pub fn exec(errno: Errno, path: &Path) -> SystemError {
     let error = SystemError::errno(errno as i32, format!("run {}", path.display()));
@@ -89,14 +94,10 @@ fn denied(path: &Path) -> Option<(String, String)> {
     Some((why, format!("let {who} execute {}", loader.display())))
 }
 
-/// The interpreter of a script or the loader of an ELF program.
-fn loader(path: &Path) -> Option<PathBuf> {
-    interpreter::of(path).ok().flatten().map(|needs| needs.path)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::path::PathBuf;
 
     #[test]
     fn the_loader_of_programs_and_scripts_is_found() {

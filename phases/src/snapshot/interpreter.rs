@@ -21,7 +21,7 @@ const LONGEST_PATH: u64 = 4096;
 ///
 /// # Errors
 /// It cannot be read.
-pub(crate) fn of(path: &Path) -> io::Result<Option<Interpreter>> {
+pub fn of(path: &Path) -> io::Result<Option<Interpreter>> {
     let file = process::open_to_read(path)?;
     if !file.metadata()?.is_file() {
         return Ok(None);

@@ -147,8 +147,8 @@ hands of their daemon became ways to root: CVE-2016-1247 (nginx), CVE-2016-9566
 (Nagios). Where rsd makes a file or enters a new root as root, it follows no
 link of a stranger's but to what is the stranger's own, so that the stranger
 can do no more than be in the way: a note, and none where the stranger is the
-daemon's own user. If a directory above the jail is not root's alone, its owner can put
-another directory there, of their own, and that is a note too.",
+daemon's own user. If a directory above the jail is not root's alone, its
+owner can put another directory there, of their own: that is a note too.",
         spec: "
 rsd: 1
 name: demo
