@@ -62,7 +62,9 @@ fn left(kept: &Kept, compressing: Option<Pid>) -> Vec<i32> {
     let mut all = kept.tree.children();
     all.retain(|pid| {
         let pid = Pid::from_raw(*pid);
-        !kept.before.contains(&pid.as_raw())
+        // Its own child, where it ends without having become the program, is no other's image for a moment.
+        pid != kept.pid
+            && !kept.before.contains(&pid.as_raw())
             && Some(pid) != compressing
             && matches!(waitpid(pid, Some(WaitPidFlag::WNOHANG)), Ok(WaitStatus::StillAlive))
             && kept.tree.is_orphan(pid.as_raw())

@@ -103,7 +103,8 @@ fn make(entry: &Entry) -> io::Result<()> {
         What::Fifo => {
             nix::unistd::mkfifo(path, nix::sys::stat::Mode::empty()).map_err(errno)?;
         }
-        What::StaleSocket => drop(std::os::unix::net::UnixListener::bind(path)?),
+        // Never one that listens: another worker looks at its own list at this moment.
+        What::StaleSocket => drop(std::os::unix::net::UnixDatagram::bind(path)?),
         What::Program => fs::write(path, program(None))?,
         What::Dynamic(loader) => fs::write(path, program(Some(loader)))?,
         What::Script(interpreter) => fs::write(path, format!("#!{}\n{:64}", interpreter.display(), ""))?,
