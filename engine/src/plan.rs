@@ -1,11 +1,13 @@
 //! A checked order: every phase once, with its process, its effects, and the reasons.
 
+mod drop;
 mod edges;
 pub mod order;
 mod reorder;
 mod resolve;
 mod why;
 
+pub use drop::DropStep;
 pub use why::{Why, why};
 
 use crate::diagnostic::{At, Diagnostic, Place};
@@ -134,13 +136,14 @@ fn word(effect: &Effect) -> Option<String> {
         Effect::Process(setting) => return setting.word(),
         Effect::MakeDirectory { path, .. }
         | Effect::RemoveDirectory { path }
+        | Effect::RemoveSocket { path }
         | Effect::PivotRoot { path } => path.display().to_string(),
         Effect::Unshare { namespaces } => namespaces.to_string(),
         Effect::Mount { mounts } => {
             let places: Vec<String> = mounts.iter().map(|m| m.at.display().to_string()).collect();
             places.join(" ")
         }
-        Effect::Bind { socket } => socket.to_string(),
+        Effect::Bind { socket, .. } => socket.to_string(),
         Effect::SetCredential { uid, gid, .. } => {
             let id = |id: &Option<u32>| id.map_or_else(String::new, |id| id.to_string());
             format!("{}:{}", id(uid), id(gid))

@@ -1,7 +1,6 @@
 //! The real machine. Every effect ends here in system calls whose results are checked.
 
 mod bind;
-mod bind_as;
 pub mod confine;
 mod credential;
 mod daemonize;
@@ -22,7 +21,7 @@ use engine::effect::{
     Application, CapabilitySet, Done, Effect, ErrorKind, Facts, Handle, Identity, NamespaceSet, News,
     Performed, Program, Rotation, Standing, Starting, System, SystemError, Undo, Undoer, Verdict,
 };
-use engine::plan::Plan;
+use engine::plan::{DropStep, Plan};
 use engine::timeline::{Divergence, Event, What};
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
@@ -30,7 +29,6 @@ use nix::sys::signalfd::SignalFd;
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::{ForkResult, Pid};
 use protocol::Held;
-use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions};
 use std::os::fd::{AsFd, OwnedFd};
@@ -79,6 +77,10 @@ pub struct Host {
     later: Vec<Signal>,
     log: Option<Shared>,
     listening: Vec<(Handle, Listening)>,
+    /// sockets that have a path, for those that remove them at the end
+    sockets: Vec<(PathBuf, Handle)>,
+    /// sockets that the caller has handed to us, with their names
+    handed: Vec<(String, OwnedFd)>,
     application: Option<Box<dyn Hosted>>,
     pid_files: Vec<pid_file::PidFile>,
     /// directories that were made or found, for those that remove them at the end
@@ -110,30 +112,6 @@ const GUARD_MS: i32 = 5_000;
 
 /// Tells people at once where the machine is not as predicted.
 pub type Show = Box<dyn Fn(&Divergence)>;
-
-/// The step that drops, and to whom.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DropStep {
-    step: usize,
-    uid: u32,
-    gid: u32,
-    groups: Vec<u32>,
-}
-
-impl DropStep {
-    fn of(plan: &Plan) -> Option<DropStep> {
-        let step = plan.steps().iter().position(|s| s.drop && s.skipped.is_none())?;
-        plan.steps()[step].effects.iter().find_map(|e| match e {
-            // With the effective ids alone it can be root whenever it likes, and root is no other than it was:
-            // there is nothing to distrust.
-            Effect::SetCredential { uid: Some(uid @ 1..), gid, groups, effective: false, .. } => {
-                let gid = gid.unwrap_or(*uid);
-                Some(DropStep { step, uid: *uid, gid, groups: groups.clone().unwrap_or_else(|| vec![gid]) })
-            }
-            _ => None,
-        })
-    }
-}
 
 impl Host {
     /// Takes the machine over: signals arrive at a descriptor from now on. `journal` is the
@@ -170,6 +148,8 @@ impl Host {
             later: Vec::new(),
             log: None,
             listening: Vec::new(),
+            sockets: Vec::new(),
+            handed: Vec::new(),
             application: None,
             pid_files: Vec::new(),
             directories: Vec::new(),
@@ -192,6 +172,12 @@ impl Host {
     /// has the terminal, as long as there is one.
     pub fn showing(mut self, show: Show) -> Host {
         self.show = Some(show);
+        self
+    }
+
+    /// The same, which can take over sockets that the caller has handed to us.
+    pub fn handed(mut self, sockets: Vec<(String, OwnedFd)>) -> Host {
+        self.handed = sockets;
         self
     }
 
@@ -391,7 +377,9 @@ impl Host {
         let listening: Vec<Listening> = self
             .listening
             .iter()
-            .map(|(_, l)| Ok(Listening { socket: l.socket.clone(), fd: l.fd.try_clone()? }))
+            .map(|(_, l)| {
+                Ok(Listening { socket: l.socket.clone(), name: l.name.clone(), fd: l.fd.try_clone()? })
+            })
             .collect::<std::io::Result<_>>()
             .map_err(|e| io_failed(&e, "hand over the sockets"))?;
         let mut extended = None;
@@ -430,7 +418,7 @@ impl Host {
     }
 
     fn start_application(&mut self, starting: &Starting) -> Result<Done, SystemError> {
-        if !self.runs_a_program {
+        if self.application.is_some() && !self.runs_a_program {
             self.confine_hosted()?;
         }
         let (started, notes) = self.hosted("start the application", |h, around| h.start(starting, around))?;
@@ -455,6 +443,8 @@ impl Host {
         for signal in std::mem::take(&mut self.later) {
             nix::sys::signal::raise(signal).map_err(|e| failed(e, format!("pass {signal} on")))?;
         }
+        // What was not taken by now is nobody's.
+        self.handed.clear();
         if self.replace {
             return Err(self.become_the_program());
         }
@@ -577,7 +567,7 @@ fn say(what: What) {
 
 impl System for Host {
     fn open(&mut self, plan: &Plan) -> Result<Performed, SystemError> {
-        self.drop = DropStep::of(plan);
+        self.drop = plan.drop_step();
         self.phases = plan.steps().iter().map(|s| s.phase.clone()).collect();
         if plan.daemonizes() { Ok(Performed::Done(Done::with(Undo::Nothing))) } else { self.fork_holder() }
     }
@@ -601,7 +591,7 @@ impl System for Host {
             }
             Effect::Daemonize => return self.daemonize(),
             Effect::CreatePidFile { path, owner, mode } => self.create_pid_file(path, *owner, *mode),
-            Effect::Bind { socket } => self.bind(socket),
+            Effect::Bind { socket, options } => self.bind(socket, options),
             Effect::SetCredential { uid, gid, groups, effective, keep } => {
                 self.set_credential(*uid, *gid, groups.as_deref(), *effective, *keep)
             }
@@ -623,6 +613,7 @@ impl System for Host {
             Effect::Serve => self.serve(),
             Effect::RemovePidFile { path } => self.remove_pid_file(path),
             Effect::Remove { handle, path, only_if_empty } => {
+                self.listening.retain(|(h, _)| h != handle);
                 self.as_whoever_made(*handle, |host| host.remove(*handle, path, *only_if_empty))
             }
             Effect::Unbind { handle, .. } => {
@@ -634,6 +625,7 @@ impl System for Host {
             Effect::Unshare { namespaces } => self.unshare(*namespaces),
             Effect::Mount { mounts } => self.mount(mounts),
             Effect::PivotRoot { path } => self.pivot_root(path),
+            Effect::RemoveSocket { path } => self.remove_socket(path),
         };
         done.map(Performed::Done)
     }
@@ -693,7 +685,7 @@ impl System for Host {
     }
 
     fn learned(&mut self, plan: &Plan) -> Result<(), SystemError> {
-        let drop = DropStep::of(plan);
+        let drop = plan.drop_step();
         // Behind the drop it is over and done, and the holder would not believe another word on it.
         if drop == self.drop {
             return Ok(());

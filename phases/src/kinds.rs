@@ -27,6 +27,7 @@ mod pivot_root;
 mod privileged_start;
 mod remove_directories;
 mod remove_pid_file;
+mod remove_sockets;
 mod scheduler;
 mod securebits;
 mod serve;
@@ -79,6 +80,7 @@ pub const CATALOGUE: Catalogue = Catalogue(&[
     &serve::KIND,
     &remove_pid_file::KIND,
     &remove_directories::KIND,
+    &remove_sockets::KIND,
     &fail::KIND,
 ]);
 

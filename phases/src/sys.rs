@@ -1,5 +1,6 @@
 //! System calls. With the binding to libpython this is the only place for `unsafe`.
 
+pub mod bind;
 pub mod channel;
 pub mod child;
 pub mod confine;
@@ -13,6 +14,7 @@ pub mod namespace;
 pub mod process;
 pub mod settings;
 pub mod shed;
+pub mod socket;
 pub mod title;
 pub mod walk;
 pub mod watch;

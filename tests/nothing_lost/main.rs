@@ -2,6 +2,8 @@
 //!
 //! * `borders`: a phase of kind `fail` before every phase in turn, in each of its four manners.
 //! * `calls`: each system call in turn fails, or is the last that its process makes (`tracer`).
+//! * `exhausted`: no descriptors, processes, memory, space, terminal; a file system that is read-only, a clock that
+//!   jumps.
 //! * `seen`: what is on the machine, so that before and after can be compared.
 //!
 //! As root each test runs in namespaces of its own (`tests/system/sandbox.rs`), and the ordinary user is one
@@ -11,6 +13,7 @@
 
 mod borders;
 mod calls;
+mod exhausted;
 #[path = "../system/kernel.rs"]
 #[allow(dead_code)]
 mod kernel;

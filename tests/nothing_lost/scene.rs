@@ -71,18 +71,7 @@ impl Scene {
             sleeps: number.to_string(),
             arguments: Vec::new(),
         };
-        for place in scene.places() {
-            for name in ["", "run", "logs", "state", "svc", ".state"] {
-                let path = place.join(name);
-                fs::create_dir_all(&path).expect("a directory");
-                fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("its mode");
-                // What is root's stays root's: what the daemon makes there it cannot take away.
-                if world.root && (!way.root || name == "svc") {
-                    chown(&path, Some(SVC), Some(SVC)).expect("its owner");
-                }
-            }
-        }
-        fs::write(scene.dir.join("env"), "A=1\n").expect("a file");
+        scene.furnish();
         scene.arguments = scene.make_arguments();
         scene
     }
@@ -93,11 +82,33 @@ impl Scene {
         if self.way.jail { vec![self.dir.clone(), inside] } else { vec![self.dir.clone()] }
     }
 
+    /// Makes its directories; false where there is no room for them.
+    pub fn furnish(&self) -> bool {
+        let mut made = true;
+        for place in self.places() {
+            for name in ["", "run", "logs", "state", "svc", ".state"] {
+                let path = place.join(name);
+                made &= fs::create_dir_all(&path).is_ok()
+                    && fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).is_ok();
+                // What is root's stays root's: what the daemon makes there it cannot take away.
+                if self.own_machine && (!self.way.root || name == "svc") {
+                    made &= chown(&path, Some(SVC), Some(SVC)).is_ok();
+                }
+            }
+        }
+        made && fs::write(self.dir.join("env"), "A=1\n").is_ok()
+    }
+
+    /// The command line of its program.
+    pub fn program(&self) -> String {
+        format!("sleep {}", self.sleeps)
+    }
+
     /// The same, whose program ends by itself in the foreground.
     pub fn brief(world: &World, spec: &'static str, way: Way) -> Scene {
         let mut scene = Scene::new(world, spec, way);
         if way.foreground {
-            scene.sleeps = "0.3".to_owned();
+            scene.sleeps = "1.5".to_owned();
             scene.arguments = scene.make_arguments();
         }
         scene
@@ -227,6 +238,19 @@ impl Scene {
     pub fn with(&self, subcommand: &str, words: &[&str]) -> Command {
         let mut command = self.command();
         command.arg(subcommand).args(words).args(&self.arguments);
+        command
+    }
+
+    /// The same behind another command: `sh -c 'ulimit -n 9; exec "$@"' sh`.
+    pub fn behind(&self, other: &[&str], words: &[&str]) -> Command {
+        let start = self.with("run", words);
+        let mut command = Command::new(other[0]);
+        command.args(&other[1..]).arg(start.get_program()).args(start.get_args());
+        command.env_clear().envs(start.get_envs().filter_map(|(k, v)| Some((k, v?)))).current_dir(&self.dir);
+        command.stdin(std::process::Stdio::null());
+        if let Some(user) = self.user() {
+            command.uid(user).gid(user);
+        }
         command
     }
 

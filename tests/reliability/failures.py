@@ -16,6 +16,7 @@ from state import Cell
 
 NONE = Cell("–", True)
 SECRET = "root's own\n"
+GOING = 4.0  # seconds that one may take to go after its starter has failed
 
 
 def listing(place):
@@ -31,6 +32,8 @@ def failing(starter, words=(bench.SUBJECT,), **how):
         return Cell("its configuration is refused", True)
     before = listing(job.place)
     out = bench.start(starter, job)
+    # One that is on its way out is not left.
+    sandbox.eventually(lambda: not bench.daemons(starter, job), GOING)
     running = bench.settled(lambda: bench.daemons(starter, job))
     left = sorted(listing(job.place) - before)
     return verdict(out.code, running, left)
@@ -248,7 +251,7 @@ def stale(starter):
 
 
 def killed(starter):
-    """The daemon was killed with kill -9: the next start."""
+    """The process that the PID file names was killed with kill -9: the program goes with it, and starts again."""
     job = bench.job(starter)
     if not bench.serve(starter, job):
         raise RuntimeError(f"{starter.name}: its service did not come up")
@@ -258,9 +261,9 @@ def killed(starter):
         raise RuntimeError(f"{starter.name} did not start: {out}")
     target = named(job) if starter.pidfile else first[0]
     os.kill(target or first[0], signal.SIGKILL)
-    sandbox.eventually(lambda: not set(first) & set(bench.daemons(starter, job)), 10)
-    bench.settled(lambda: bench.daemons(starter, job))
-    if bench.daemons(starter, job):
+    if not sandbox.eventually(lambda: not set(first) & set(bench.daemons(starter, job)), GOING):
+        return Cell("the program runs on", False)
+    if bench.settled(lambda: bench.daemons(starter, job)):
         return Cell("started again by itself", True)
     out = bench.start(starter, job)
     running = bench.settled(lambda: bench.daemons(starter, job))
@@ -315,7 +318,7 @@ ROWS = {
     "the same, in a directory of the user's": linked_pid_file_of_user,
     "log is one, in a directory of the user's": linked_log,
     "old PID file with the number of another process": stale,
-    "start after kill -9 of the daemon": killed,
+    "kill -9 of what the PID file names, and a start": killed,
     "PID file after TERM": after_term,
 }
 # How often: ours, others, and either where it is to be quick.

@@ -71,9 +71,10 @@ class Soak:
         keeper = self.keeper(name)
         mine = os.readlink(f"/proc/{keeper}/exe")
         found = {"keeper": keeper}
-        for child in sandbox.children(keeper):
-            if sandbox.state(child) != "Z":
-                found["guard" if os.readlink(f"/proc/{child}/exe") == mine else "program"] = child
+        # The oldest child of each kind: an orphan that waits to be buried is the keeper's as well.
+        for child in sorted(sandbox.children(keeper), key=lambda pid: int((sandbox.stat_fields(pid) or [0] * 20)[19])):
+            if sandbox.state(child) not in (None, "Z"):
+                found.setdefault("guard" if os.readlink(f"/proc/{child}/exe") == mine else "program", child)
         return found
 
     def restart(self):
@@ -106,13 +107,20 @@ class Soak:
     def sample(self, since):
         """What there is now, once it has settled: orphans are buried, an ended daemon is gone."""
         first = self.samples[0]["counts"] if self.samples else None
-        end = time.monotonic() + 10
-        while True:
-            taken = self.look()
-            settled = not taken["counts"]["zombies"] and (first is None or taken["counts"] == first)
-            if settled or time.monotonic() > end:
+        end = time.monotonic() + 20
+        taken = before = None
+        while time.monotonic() < end:
+            try:
+                taken = self.look()
+            except OSError:
+                continue  # an orphan that was just buried
+            alike = before is not None and taken["counts"] == before["counts"]
+            # Keeper, guard and program of each: whoever is more is an orphan that goes, or has gone.
+            whole = taken["counts"]["processes"] == 3 * len(self.ports) and not taken["counts"]["zombies"]
+            if alike and whole and first in (None, taken["counts"]):
                 break
-            time.sleep(0.02)
+            before = taken
+            time.sleep(0.05)
         self.samples.append({"seconds": round(time.monotonic() - since), **taken})
 
     def look(self):

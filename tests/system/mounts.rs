@@ -2,7 +2,7 @@
 //! they are.
 
 use crate::kernel;
-use crate::sandbox::{Needs, SVC, World, done, entries, eventually, sh, test};
+use crate::sandbox::{Needs, SVC, done, entries, eventually, sh, test};
 use std::fs;
 use std::path::{Path, PathBuf};
 

@@ -146,14 +146,20 @@ impl Effect {
                 touch(Process, Writes);
                 touch(Output, Writes);
             }
-            Effect::Bind { socket } => {
+            Effect::Bind { socket, options } => {
                 touch(Capabilities, Reads);
                 touch(Namespaces, Reads);
                 touch(State::Address(socket), Writes);
                 touch(Sockets, Writes);
+                if options.reuse_port {
+                    // Only sockets of one user share a port.
+                    touch(Credential, Reads);
+                }
                 if let Socket::Unix(path) = socket {
                     follows(path, touch);
-                    touch(Umask, Reads);
+                    if options.mode.is_none() {
+                        touch(Umask, Reads);
+                    }
                     touch(State::Path(path), Writes);
                 }
             }
@@ -244,6 +250,10 @@ impl Effect {
                 touch(Mounts, Writes);
                 touch(Root, Writes);
                 touch(Cwd, Writes);
+            }
+            Effect::RemoveSocket { path } => {
+                follows(path, touch);
+                touch(State::Path(path), Writes);
             }
         }
     }

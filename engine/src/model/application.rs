@@ -2,7 +2,7 @@
 
 use super::files::{self, Access, ENOENT, Node, Refusal};
 use super::{EACCES, EINVAL, EISDIR, ELOOP, Model};
-use crate::effect::{Done, Environment, Identity, Program, Socket, SystemError, Undo};
+use crate::effect::{Done, Environment, Identity, Program, Starting, SystemError, Undo};
 use std::path::{Component, Path, PathBuf};
 
 const ECHILD: i32 = 10;
@@ -19,6 +19,8 @@ pub(super) struct Loaded {
     /// it was found or read
     ready: bool,
     started: bool,
+    /// this process is to become it when it is to serve
+    replaces: bool,
 }
 
 impl Model {
@@ -27,8 +29,13 @@ impl Model {
         // The present root is the one that was meant.
         program.root = program.root.filter(|root| *root != self.identity.root);
         let program = &program;
-        self.application =
-            Some(Loaded { program: program.clone(), path: None, ready: false, started: false });
+        self.application = Some(Loaded {
+            program: program.clone(),
+            path: None,
+            ready: false,
+            started: false,
+            replaces: false,
+        });
         let mut done = Done::with(Undo::EndsWithProcess);
         let mut path = None;
         if let Some(word) = program.command.first() {
@@ -37,7 +44,8 @@ impl Model {
             self.read_application(program)?;
             done.learned.brought = self.brings.clone().map(Box::new);
         }
-        self.application = Some(Loaded { program: program.clone(), path, ready: true, started: false });
+        self.application =
+            Some(Loaded { program: program.clone(), path, ready: true, started: false, replaces: false });
         Ok(done)
     }
 
@@ -81,7 +89,8 @@ impl Model {
             return Ok(given.to_owned());
         }
         let cwd = &self.identity.cwd;
-        if !cwd.is_absolute() {
+        let removed = self.files.get(&self.files.standing(&self.identity)).is_none();
+        if !cwd.is_absolute() || removed {
             return Err(SystemError::new(format!("{what}: the working directory has no path here"))
                 .help("give the program's whole path"));
         }
@@ -168,7 +177,7 @@ impl Model {
         })
     }
 
-    pub(super) fn start_application(&mut self) -> Result<Done, SystemError> {
+    pub(super) fn start_application(&mut self, starting: &Starting) -> Result<Done, SystemError> {
         let what = "start the application";
         let loaded = self.loaded(what)?;
         let Some(word) = loaded.program.command.first() else {
@@ -183,13 +192,10 @@ impl Model {
             return Err(SystemError::new(format!("{what}: {why}")).help(help));
         }
         self.may_execute(word)?;
-        if let Some(path) = &loaded.path {
-            let what = format!("execute {}", path.display());
-            let at = self.files.resolve(&self.identity, path).map_err(|e| e.of(&what))?;
-            self.is_left_to_the_program(&at, &what)?;
+        if let Some(path) = loaded.path.as_ref().filter(|_| !starting.replace) {
             self.execute(path)?;
         }
-        self.application = Some(Loaded { started: true, ..loaded.clone() });
+        self.application = Some(Loaded { started: true, replaces: starting.replace, ..loaded.clone() });
         let name = word.rsplit('/').next().unwrap_or(word).to_owned();
         Ok(self.start_program(&name))
     }
@@ -199,6 +205,7 @@ impl Model {
         let what = format!("execute {}", path.display());
         let refused = |e: Refusal| e.of(&what);
         let mut at = self.files.resolve(&self.identity, path).map_err(refused)?;
+        self.is_left_to_the_program(&at, &what)?;
         self.is_executable(&at).map_err(refused)?;
         let mut scripts = 0;
         while let Some(needs) = self.interpreters.get(&at) {
@@ -210,9 +217,13 @@ impl Model {
             at = next.map_err(|e| {
                 let error = e.of(&what);
                 let why = error.why.clone().unwrap_or_default();
-                error
-                    .why(format!("its {kind} {}: {why}", needs.path.display()))
-                    .help("put what the program needs to run where it will run, or start it before the root is changed")
+                let help = match self.identity.root == Path::new("/") {
+                    true => "install it, or mend what the program says it needs",
+                    false => {
+                        "put it into the new root, too, or take a program that needs nothing (a static one)"
+                    }
+                };
+                error.why(format!("its {kind} {}: {why}", needs.path.display())).help(help)
             })?;
             if !needs.script {
                 let script = self.interpreters.get(&at).is_some_and(|loader| loader.script);
@@ -238,8 +249,7 @@ impl Model {
 
     /// The built-in needs an address to answer at.
     fn start_hosted(&self, loaded: &Loaded) -> Result<Done, SystemError> {
-        let serves = |s: &Socket| matches!(s, Socket::Tcp(_) | Socket::Unix(_));
-        if !loaded.program.is_twisted() && !self.listening.iter().any(serves) {
+        if !loaded.program.is_twisted() && !self.listening.iter().any(|bound| bound.is_stream) {
             return Err(SystemError::new("start whoami: there is no address to serve")
                 .why("no phase before it has bound a TCP or unix socket, and it serves nothing else")
                 .help("add --listen tcp:127.0.0.1:8707"));
@@ -254,6 +264,9 @@ impl Model {
             if !loaded.started {
                 return Err(SystemError::new("the program was not started before it was to serve")
                     .help("a phase that starts it must come before; `rsd kinds` lists them"));
+            }
+            if let Some(path) = loaded.path.as_ref().filter(|_| loaded.replaces) {
+                self.execute(path)?;
             }
             if !self.program_ended() {
                 return Err(SystemError::errno(ECHILD, "serve")

@@ -48,7 +48,7 @@ impl Model {
             self.root_is_a_mount(&what)?;
         }
         if namespaces.has(Namespace::Network) {
-            self.network.renew(self.listening.len());
+            self.network.renew();
         }
         self.identity.namespaces = self.identity.namespaces.or(namespaces);
         if namespaces.has(Namespace::Mount) {

@@ -5,7 +5,7 @@ use super::confine::Confined;
 use super::named::Known;
 use super::view::View;
 use crate::effect::{Capability, Done, Effect, Handle, Identity, SystemError, Undo};
-use crate::plan::Plan;
+use crate::plan::{DropStep, Plan};
 use std::collections::BTreeSet;
 
 /// Process, parent, session: as `ps` would show them.
@@ -93,28 +93,6 @@ pub(super) enum Whose {
     Processes,
 }
 
-/// The step that drops, and to whom.
-#[derive(Clone, Debug)]
-struct DropStep {
-    step: usize,
-    uid: u32,
-    gid: u32,
-    groups: Vec<u32>,
-}
-
-impl DropStep {
-    fn of(plan: &Plan) -> Option<DropStep> {
-        let step = plan.steps().iter().position(|s| s.drop && s.skipped.is_none())?;
-        plan.steps()[step].effects.iter().find_map(|e| match e {
-            Effect::SetCredential { uid: Some(uid @ 1..), gid, groups, effective: false, .. } => {
-                let gid = gid.unwrap_or(*uid);
-                Some(DropStep { step, uid: *uid, gid, groups: groups.clone().unwrap_or_else(|| vec![gid]) })
-            }
-            _ => None,
-        })
-    }
-}
-
 /// kill(2). What was executed has its effective id saved.
 fn may_signal(who: &Identity, whom: &Identity) -> bool {
     let theirs = [whom.uid[0], whom.uid[1]];
@@ -145,7 +123,7 @@ impl Processes {
     }
 
     pub(super) fn learned(&mut self, plan: &Plan) {
-        self.drop = DropStep::of(plan);
+        self.drop = plan.drop_step();
     }
 
     pub(super) fn begin(&mut self, step: usize) {

@@ -58,7 +58,7 @@ impl Judge<'_> {
                 }
                 Effect::OpenLog { path, .. }
                 | Effect::CreatePidFile { path, .. }
-                | Effect::Bind { socket: Socket::Unix(path) }
+                | Effect::Bind { socket: Socket::Unix(path), .. }
                     if !self.fails(step) =>
                 {
                     self.name_of_others(i, step, path, actor, server)

@@ -118,9 +118,10 @@ impl Judge<'_> {
                 .effects
                 .iter()
                 .filter_map(|e| match e {
-                    Effect::Bind { socket: socket @ (Socket::Tcp(_) | Socket::Udp(_)) } => {
-                        Some(socket.to_string())
-                    }
+                    Effect::Bind {
+                        socket: socket @ (Socket::Tcp(_) | Socket::Udp(_) | Socket::Abstract(_)),
+                        ..
+                    } => Some(socket.to_string()),
                     _ => None,
                 })
                 .collect();
@@ -154,7 +155,7 @@ impl Judge<'_> {
                     "whoever looks for it there, `rsd stop` and `rsd status` among them, finds nothing",
                 ),
                 Effect::OpenLog { path, .. } => (path, "it is gone with the last process of the daemon"),
-                Effect::Bind { socket: Socket::Unix(path) } => (path, "nobody else can connect to it"),
+                Effect::Bind { socket: Socket::Unix(path), .. } => (path, "nobody else can connect to it"),
                 _ => continue,
             };
             let Some(who) = self.before(i) else { continue };
@@ -185,7 +186,7 @@ fn written(effect: &Effect) -> Option<&Path> {
         | Effect::OpenLog { path, .. }
         | Effect::CreatePidFile { path, .. }
         | Effect::MakeDirectory { path, .. }
-        | Effect::Bind { socket: Socket::Unix(path) } => Some(path),
+        | Effect::Bind { socket: Socket::Unix(path), .. } => Some(path),
         Effect::Process(Setting::OomScore(_)) => Some(Path::new(crate::model::OOM_SCORE)),
         _ => None,
     }

@@ -42,11 +42,10 @@ impl Host {
                 self.let_go_of_the_daemons_things();
                 self.role = Role::Guard { daemon, launcher, last };
                 self.close_all_but_ours(&gate);
-                if process::standard_descriptors_to(&self.null).is_err() {
+                if process::standard_descriptors_to(&self.null).is_err() || !gate.open() {
                     // An error from here would be taken for one of the daemon, which goes on.
                     process::exit_now(1);
                 }
-                gate.open();
                 say(What::Fork { parent: me.as_raw() as u32, role: "guard".to_owned(), child: None });
                 Ok(Performed::Guard)
             }
@@ -96,6 +95,7 @@ impl Host {
     /// The locked PID file above all: the lock must go with the daemon.
     fn let_go_of_the_daemons_things(&mut self) {
         self.listening.clear();
+        self.handed.clear();
         self.close_log();
         self.application = None;
         self.manager = Manager::default();

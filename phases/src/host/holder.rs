@@ -1,13 +1,14 @@
 //! The holder of the undo: the launcher, or in the foreground a child that is forked for it.
 
 use super::protocol::{Held, HeldAs, Message};
-use super::{DropStep, Host, Role, say};
+use super::{Host, Role, say};
 use crate::notify::Manager;
 use crate::sys::channel::{self, Channel};
 use crate::sys::{failed, process};
 use engine::effect::{
     Done, Effect, End, ErrorKind, Manner, News, Performed, SystemError, Undo, Undoer, Verdict,
 };
+use engine::plan::DropStep;
 use engine::timeline::{Divergence, Failure, What};
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
@@ -557,7 +558,7 @@ mod tests {
         let signals = SignalFd::new(&SigSet::empty()).expect("a signalfd");
         let mut host =
             Host::new(signals, None, |_| serde_json::Value::Null, &Identity::default()).expect("a host");
-        host.drop = Some(super::super::DropStep { step: 3, uid: 1, gid: 1, groups: vec![1] });
+        host.drop = Some(DropStep { step: 3, uid: 1, gid: 1, groups: vec![1] });
         let peer = nix::unistd::getpid();
         let watch = Watch {
             peer,

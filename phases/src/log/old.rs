@@ -144,7 +144,8 @@ impl Log {
             Ok(ForkResult::Child) => {
                 lock::let_go_in_fork();
                 if let Ok(gate) = gate {
-                    gate.open();
+                    // Where it stays closed it is waited for no longer than that.
+                    let _ = gate.open();
                 }
                 let _ = process::close_all_but(&[from.as_fd(), to.as_fd()]);
                 process::exit_now(i32::from(compress(from, to, &stat).is_err()))

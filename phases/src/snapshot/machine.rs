@@ -5,9 +5,9 @@ use crate::application::program;
 use crate::host::pid_file;
 use crate::python;
 use crate::sys::{lock::Holder, process};
-use engine::effect::{Program, Socket};
+use engine::effect::{Program, Socket, Sort};
 use engine::snapshot::{
-    FileFact, FileKind, Interpreter, Listener, Lock, Machine, Mount, NoPython, Python, ReadOnly,
+    FileFact, FileKind, Handed, Interpreter, Listener, Lock, Machine, Mount, NoPython, Python, ReadOnly,
 };
 use nix::unistd::{Gid, Uid};
 use rustix::fs::{AtFlags, CWD, FileType, StatVfsMountFlags, Statx, StatxFlags, statvfs, statx};
@@ -107,6 +107,11 @@ fn with_other_ids<T>(file: &Metadata, caps: CapabilitySets, look: impl Fn() -> O
     found
 }
 
+/// What can be seen of the way to a path, nearest to it.
+fn nearest(path: &Path) -> Option<Metadata> {
+    path.ancestors().find_map(|p| std::fs::symlink_metadata(p).ok())
+}
+
 /// A path as seen from the working directory, if one of them is on the way of the other.
 fn from_here(path: &Path) -> Option<PathBuf> {
     let cwd = std::env::current_dir().ok()?;
@@ -154,7 +159,7 @@ impl Machine for This {
         match interpreter::of(path) {
             Ok(needs) => needs,
             Err(error) if error.kind() == ErrorKind::PermissionDenied => {
-                let owner = path.ancestors().find_map(|p| std::fs::symlink_metadata(p).ok())?;
+                let owner = nearest(path)?;
                 as_another(&owner, || interpreter::of(path).ok()).flatten()
             }
             Err(_) => None,
@@ -174,7 +179,14 @@ impl Machine for This {
     }
 
     fn lock(&mut self, path: &Path) -> Option<Lock> {
-        Some(match pid_file::look(path).ok()??.holder {
+        let found = match pid_file::look(path) {
+            Err(error) if error.errno == Some(nix::libc::EACCES) => {
+                let owner = nearest(path)?;
+                as_another(&owner, || pid_file::look(path).ok()).flatten()
+            }
+            found => found.ok().flatten(),
+        };
+        Some(match found?.holder {
             Holder::Nobody => Lock::Free,
             Holder::Process(pid) => Lock::Process(pid),
             Holder::Unknown => Lock::Somebody,
@@ -182,7 +194,13 @@ impl Machine for This {
     }
 
     fn too_long(&mut self, path: &Path) -> Option<u64> {
-        let size = std::fs::symlink_metadata(path).ok()?.len();
+        let size = || std::fs::symlink_metadata(path).map(|m| m.len());
+        let size = match size() {
+            Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+                as_another(&nearest(path)?, || size().ok())?
+            }
+            size => size.ok()?,
+        };
         (size > pid_file::LARGEST as u64).then_some(size)
     }
 
@@ -191,7 +209,7 @@ impl Machine for This {
             return found;
         }
         // Not for this one to tell, but the daemon may be somebody else by then.
-        let owner = path.ancestors().find_map(|p| std::fs::symlink_metadata(p).ok())?;
+        let owner = nearest(path)?;
         as_another(&owner, || process::has_listener(path).ok()).unwrap_or(Some(true))
     }
 
@@ -204,8 +222,19 @@ impl Machine for This {
             if listener.address.is_unspecified() && matches!(listener.address, IpAddr::V6(_)) {
                 listener.v6_only = network::v6_only(listener.protocol, port).unwrap_or(false);
             }
+            if listener.uid == Some(nix::unistd::geteuid().as_raw()) {
+                listener.reuse_port = network::is_shared(listener, port);
+            }
         }
         there
+    }
+
+    fn abstract_name(&mut self, name: &str) -> Vec<Sort> {
+        network::abstract_name(name)
+    }
+
+    fn handed(&mut self) -> Vec<Handed> {
+        crate::sys::socket::handed()
     }
 
     fn unprivileged_port(&mut self) -> u16 {

@@ -39,10 +39,12 @@ impl Gate {
         [self.reader.as_fd(), self.writer.as_fd()]
     }
 
-    /// In the child.
-    pub fn open(self) {
+    /// In the child. False where it could not be opened: the child must end then, or it is waited for without
+    /// end.
+    #[must_use]
+    pub fn open(self) -> bool {
         // Written and not only closed: whatever else was forked meanwhile may have a copy.
-        let _ = write(&self.writer, &[0]);
+        write(&self.writer, &[0]).is_ok()
     }
 
     /// In the parent: waits for the child, for as many nanoseconds at most, and no longer than until
@@ -87,7 +89,7 @@ mod tests {
             reader: gate.reader.try_clone().expect("a copy"),
             writer: gate.writer.try_clone().expect("a copy"),
         };
-        copy.open();
+        assert!(copy.open());
         assert_eq!(gate.wait(pidfd.as_fd(), None, None), Ok(Passed::Open));
         child.kill().expect("it ends");
         assert_eq!(Gate::new().expect("a pipe").wait(pidfd.as_fd(), None, None), Ok(Passed::Gone));

@@ -74,8 +74,8 @@ phases:
 order: [calls, switchUidGid]",
         args: &["--spec", "spec.yaml", "--uid", "nobody"],
         starter: Root,
-        failure: "setgroups(2) answers EPERM; with `otherwise: kill` SIGSYS ends
-the process. A file that is out of reach answers EACCES.",
+        failure: "setgroups(2) answers EPERM; with `otherwise: kill` SIGSYS
+ends the process. A file that is out of reach answers EACCES.",
         fix: "put the phase before the one that confines, leave it what it
 needs, or confine the program alone (`who: program`).",
     },

@@ -23,7 +23,8 @@ fn made(effect: &Effect) -> Option<&Path> {
         | Effect::RemovePidFile { path }
         | Effect::OpenLog { path, .. }
         | Effect::CreatePidFile { path, .. }
-        | Effect::Bind { socket: Socket::Unix(path) } => Some(path),
+        | Effect::RemoveSocket { path }
+        | Effect::Bind { socket: Socket::Unix(path), .. } => Some(path),
         _ => None,
     }
 }
