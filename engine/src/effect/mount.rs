@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 /// What is found at a place from then on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,7 +23,7 @@ pub enum Cover {
     },
     /// what is found at another place, with all that is mounted below it
     Bind {
-        /// the other place, as it is found before anything is mounted
+        /// the other place, an absolute path, as it is found before anything is mounted
         from: PathBuf,
         /// nothing of it can be written here
         read_only: bool,
@@ -38,7 +38,7 @@ pub enum Cover {
 /// One mount.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mounting {
-    /// where: a file or a directory; links are followed
+    /// where: a file or a directory, an absolute path; links are followed
     pub at: PathBuf,
     /// what is there from then on
     pub cover: Cover,
@@ -69,6 +69,27 @@ impl Mounting {
     /// Whether it begins with nothing in it.
     pub fn is_fresh(&self) -> bool {
         matches!(self.cover, Cover::Temporary { .. })
+    }
+
+    /// A path of it that is not absolute, which no world takes: from a directory outside of the root it would
+    /// lead elsewhere.
+    pub fn relative(&self) -> Option<&Path> {
+        [Some(self.at.as_path()), self.source()].into_iter().flatten().find(|path| !path.is_absolute())
+    }
+
+    /// Where it lies in a place that was made temporary before it, in which nothing is that was not made by
+    /// these mounts: the number of that one, and the rest of the way. A place can be made there for it.
+    ///
+    /// `before`: what has been mounted by then, with its number, in order.
+    pub fn made_in<'a>(
+        &self,
+        before: impl DoubleEndedIterator<Item = (usize, &'a Mounting)>,
+    ) -> Option<(usize, PathBuf)> {
+        let (number, above) = before.rev().find(|(_, m)| self.at.starts_with(&m.at))?;
+        let rest: PathBuf = self.at.strip_prefix(&above.at).ok()?.components().collect();
+        let names =
+            rest.components().count() > 0 && rest.components().all(|c| matches!(c, Component::Normal(_)));
+        (above.is_fresh() && names).then_some((number, rest))
     }
 }
 

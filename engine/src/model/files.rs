@@ -328,7 +328,8 @@ impl Files {
                 confined: false,
             });
         }
-        if self.view.is_covered(&self.view.kept(at)) {
+        let name = self.view.name(at);
+        if self.view.is_covered(&name) || self.limits.is_mount(&name) && self.view.has(&name) {
             return Err(Refusal::new(EBUSY, format!("something is mounted on {}", at.display())));
         }
         Ok(())

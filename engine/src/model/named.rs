@@ -13,7 +13,7 @@ const ENXIO: i32 = 6;
 /// A file that was made by this run, and what it is known by afterwards.
 #[derive(Clone, Debug)]
 pub(super) struct Made {
-    /// where it is kept
+    /// where its name is kept
     at: PathBuf,
     /// another file of that name is not it
     birth: u64,
@@ -249,9 +249,10 @@ impl Model {
 
     /// What is known of a file at a resolved path.
     pub(super) fn known_file(&self, at: &Path) -> Made {
+        let name = self.files.view.name(at);
         Made {
-            at: self.files.view.kept(at).into_owned(),
-            birth: self.files.birth(at),
+            birth: self.files.birth_kept(&name),
+            at: name,
             sealed: self.files.view.read_only(at).map(Path::to_owned),
         }
     }

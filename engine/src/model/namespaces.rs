@@ -4,6 +4,11 @@ use super::{EINVAL, EPERM, Model};
 use crate::effect::{Capability, Done, Namespace, NamespaceSet, SystemError, Undo};
 use std::path::Path;
 
+/// A place is named from the root: from a directory outside of it, it would be another one.
+pub(super) fn relative(what: &str, path: &Path) -> SystemError {
+    SystemError::new(what).why(format!("{} is no absolute path", path.display()))
+}
+
 impl Model {
     /// What the step that begins finds mounted.
     pub(super) fn remember_view(&mut self, step: usize) {
@@ -67,11 +72,11 @@ impl Model {
         if !self.has(Capability::SysAdmin) {
             return Err(self.denied(Capability::SysAdmin, what));
         }
-        self.may_change_mounts(what)
+        Ok(())
     }
 
     /// Whoever is restricted to some files cannot be let change what is where (landlock(7)).
-    fn may_change_mounts(&self, what: &str) -> Result<(), SystemError> {
+    pub(super) fn may_change_mounts(&self, what: &str) -> Result<(), SystemError> {
         match self.identity.landlock.0.iter().any(|domain| domain.files.is_some()) {
             false => Ok(()),
             true => Err(SystemError::errno(EPERM, what)
@@ -83,11 +88,17 @@ impl Model {
     pub(super) fn pivot_root(&mut self, path: &Path) -> Result<Done, SystemError> {
         let what = format!("pivot_root {}", path.display());
         self.own_mounts(&what)?;
+        if !path.is_absolute() {
+            return Err(relative(&what, path));
+        }
         self.root_is_a_mount(&what)?;
         let at = self.files.root(&self.identity, path).map_err(|e| e.of(&what))?;
+        self.may_change_mounts(&what)?;
         let tree = self.files.view.tree(&at, false);
         self.files.view.put(&at, tree);
-        self.files.view.pivot(&at);
+        if self.identity.root == self.files.top() {
+            self.files.view.pivot(&at);
+        }
         self.identity.root = at;
         self.identity.cwd = "/".into();
         Ok(Done::with(Undo::EndsWithProcess))

@@ -9,7 +9,7 @@ use crate::effect::{
 use crate::snapshot::{FileKind, Handed, Listener, Snapshot, network, occupant, overlap};
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -91,7 +91,8 @@ impl Network {
     /// Whether there is such an address: a new namespace has those of its loopback device.
     fn has(&self, address: SocketAddr, options: &SocketOptions, what: &str) -> Result<(), SystemError> {
         let ip = address.ip();
-        let everywhere = ip.is_loopback() || ip.is_unspecified() || ip.is_multicast();
+        let broadcast = matches!(ip, IpAddr::V4(ip) if ip.is_broadcast() || ip.octets()[0] == 0);
+        let everywhere = ip.is_loopback() || ip.is_unspecified() || ip.is_multicast() || broadcast;
         if self.number == 0 || everywhere || options.free_bind {
             return Ok(());
         }
@@ -257,15 +258,14 @@ impl Model {
         let only = |options: &SocketOptions| options.v6_only.or(self.network.v6_only).unwrap_or(false);
         let shares = |other: &&Bound| options.reuse_port && other.options.reuse_port && other.uid == uid;
         let here = self.listening.iter().rev().filter(|other| other.network == self.network.number);
-        let mut overlapping = here.filter(|other| {
-            match (network::internet(&other.socket), network::internet(socket)) {
+        let mut overlapping =
+            here.filter(|other| match (network::internet(&other.socket), network::internet(socket)) {
                 (Some((p, a)), Some((q, b))) => {
                     let (ours, theirs) = ((a.ip(), only(&other.options)), (b.ip(), only(options)));
                     p == q && a.port() == b.port() && overlap(ours, theirs)
                 }
                 _ => false,
-            }
-        });
+            });
         let own = match socket {
             // The kernel looks no further than the one that was bound last (udp_lib_lport_inuse).
             Socket::Udp(_) => overlapping.next().filter(|other| !shares(other)),

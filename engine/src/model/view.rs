@@ -15,8 +15,8 @@ pub(super) struct View {
     mounts: BTreeMap<PathBuf, Private>,
     /// what something is mounted on, where it is kept: no such name can be removed
     covered: BTreeSet<PathBuf>,
-    /// the root of the namespace, where it is another than at the start
-    top: Option<PathBuf>,
+    /// the root of the namespace, where it is another than at the start, and where that is kept
+    top: Option<(PathBuf, PathBuf)>,
     /// nothing that is mounted here reaches the machine
     own: bool,
 }
@@ -49,6 +49,19 @@ impl View {
             None => Cow::Borrowed(at),
             Some((place, private)) => Cow::Owned(below(&private.kept, at.strip_prefix(place).unwrap_or(at))),
         }
+    }
+
+    /// Where the name is kept: of what is mounted on, where a mount is.
+    pub(super) fn name(&self, at: &Path) -> PathBuf {
+        match (at.parent(), at.file_name()) {
+            (Some(dir), Some(name)) => self.kept(dir).join(name),
+            _ => self.kept(at).into_owned(),
+        }
+    }
+
+    /// Whether a mount of the machine's is in this namespace.
+    pub(super) fn has(&self, kept: &Path) -> bool {
+        self.top.as_ref().is_none_or(|(_, top)| kept != top && kept.starts_with(top))
     }
 
     /// The place on the way there that was made read-only.
@@ -87,8 +100,7 @@ impl View {
 
     /// Mounts at a resolved place; what was mounted below it is out of sight.
     pub(super) fn put(&mut self, at: &Path, tree: Tree) {
-        let over = self.kept(at).into_owned();
-        self.covered.insert(over);
+        self.covered.insert(self.name(at));
         self.mounts.retain(|place, _| !place.starts_with(at));
         self.mounts.extend(tree.into_iter().map(|(rest, private)| (below(at, &rest), private)));
     }
@@ -103,7 +115,11 @@ impl View {
 
     /// What is mounted there is the root of the namespace from then on.
     pub(super) fn pivot(&mut self, at: &Path) {
-        self.top = Some(at.to_owned());
+        self.mounts.retain(|place, _| place.starts_with(at));
+        let top = self.kept(at).into_owned();
+        let inside = |name: &PathBuf| *name != top && self.mounts.values().any(|m| name.starts_with(&m.kept));
+        self.covered.retain(inside);
+        self.top = Some((at.to_owned(), top));
     }
 
     /// A place to keep what a new file system in memory at this place will hold.
@@ -144,6 +160,11 @@ impl Files {
         self.view.kept(at)
     }
 
+    /// Whether it is in a file system of its own, in which nobody else can make anything.
+    pub fn is_private(&self, at: &Path) -> bool {
+        !self.kept(at).is_absolute()
+    }
+
     /// The place of its own that makes what is there read-only.
     pub fn made_read_only(&self, at: &Path) -> Option<&Path> {
         self.view.read_only(at)
@@ -170,6 +191,6 @@ impl Files {
 
     /// The root of its mount namespace, by the name that it had outside.
     pub fn top(&self) -> &Path {
-        self.view.top.as_deref().unwrap_or(Path::new("/"))
+        self.view.top.as_ref().map_or(Path::new("/"), |(seen, _)| seen)
     }
 }

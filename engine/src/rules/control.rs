@@ -81,7 +81,7 @@ impl Judge<'_> {
         let files = self.files_at(i);
         files.root(actor, path).ok()?;
         let (dir, name, node, who) = files.way(actor, path).into_iter().find_map(|(dir, name)| {
-            let node = files.get(&dir)?;
+            let node = files.get(&dir).filter(|_| !files.is_private(&dir))?;
             let who = controller(node, files.get(&dir.join(&name)), actor, server)?;
             Some((dir.clone(), name, node, who))
         })?;
@@ -118,7 +118,7 @@ impl Judge<'_> {
         let last = (at.parent()?.to_owned(), PathBuf::from(at.file_name()?));
         let way = files.way(actor, path.parent()?).into_iter();
         let (dir, node, who) = way.chain([last.clone()]).find_map(|(dir, name)| {
-            let node = files.get(&dir)?;
+            let node = files.get(&dir).filter(|_| !files.is_private(&dir))?;
             // What was made is not there before the start.
             let entry = if (&dir, &name) == (&last.0, &last.1) { None } else { files.get(&dir.join(&name)) };
             match controller(node, entry, actor, server)? {

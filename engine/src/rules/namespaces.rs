@@ -41,16 +41,22 @@ impl Judge<'_> {
         match failure.errno? {
             EROFS => self.written_where_it_is_read_only(finding, i, step),
             ENOENT | EACCES => self.hidden_by_own_mounts(i, step),
-            EADDRNOTAVAIL => {
-                let leaves = self.leaves_the_network(i)?;
-                let mut finding =
-                    finding.clone().with(leaves.at, "the network is left here").phase(&leaves.phase);
-                finding.code = "RSD0415";
-                finding.help.clear();
-                Some(finding.sooner(&step.phase, &leaves.phase))
-            }
             _ => None,
         }
+    }
+
+    /// An address that is on the machine, and not in a network of the plan's own.
+    pub(super) fn left_its_network(
+        &self,
+        finding: &Diagnostic,
+        i: usize,
+        step: &Step,
+        failure: &Failure,
+    ) -> Option<Diagnostic> {
+        let leaves = self.leaves_the_network(i).filter(|_| failure.errno == Some(EADDRNOTAVAIL))?;
+        let mut finding = finding.clone().with(leaves.at, "the network is left here").phase(&leaves.phase);
+        finding.code = "RSD0415";
+        Some(finding.sooner(&step.phase, &leaves.phase))
     }
 
     fn written_where_it_is_read_only(
@@ -161,8 +167,7 @@ impl Judge<'_> {
             let Some(who) = self.before(i) else { continue };
             let files = self.files_at(i);
             let Ok(at) = files.parent(who, path) else { continue };
-            let Some((hides, mounting)) = self.mounts_over(i, &at).filter(|_| !files.kept(&at).is_absolute())
-            else {
+            let Some((hides, mounting)) = self.mounts_over(i, &at).filter(|_| files.is_private(&at)) else {
                 continue;
             };
             let finding =

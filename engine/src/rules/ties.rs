@@ -55,7 +55,7 @@ impl Judge<'_> {
                 (effects, self.before(i))
             })
             .collect();
-        let touched = Touched::new(&steps, self.simulation.model.files());
+        let touched = Touched::new(&steps, |i| self.files_at(i));
         let between = Between::new(self.plan);
         let order: Vec<usize> = (0..steps.len()).collect();
         let meetings = touched.meetings(&order);

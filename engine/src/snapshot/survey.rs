@@ -248,8 +248,13 @@ impl Survey<'_, '_> {
         for (_, effect) in plan.effects() {
             match effect {
                 // As seen in every root and from every directory so far, where links lead to.
-                Effect::Chroot { path } | Effect::PivotRoot { path } => {
+                Effect::Chroot { path } => {
                     let seen = self.everywhere(&ways, path, true);
+                    ways.roots.extend(seen);
+                }
+                Effect::PivotRoot { path } => {
+                    let seen = self.everywhere(&ways, path, true);
+                    ways.stands.extend(seen.iter().cloned());
                     ways.roots.extend(seen);
                 }
                 Effect::Chdir { path } => {
@@ -471,6 +476,10 @@ impl Survey<'_, '_> {
     fn look(&mut self, path: &Path) -> Option<FileFact> {
         if let Some(known) = self.snapshot.files.get(path) {
             return known.clone();
+        }
+        if self.machine.is_some() {
+            // A mount begins where the one above it is another.
+            path.parent().and_then(|above| self.look(above));
         }
         let Some(machine) = &mut self.machine else {
             self.unknown.insert(Unknown::Path(path.to_owned()));

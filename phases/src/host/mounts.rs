@@ -5,9 +5,10 @@ use super::Host;
 use crate::sys::{failed, identity, mounts};
 use engine::effect::{Capability, Cover, Done, Mounting, Namespace, NamespaceSet, SystemError, Undo};
 use nix::errno::Errno;
-use nix::sys::stat::{Mode, fstat, umask};
+use nix::fcntl::{OFlag, openat};
+use nix::sys::stat::{Mode, fstat, mkdirat, umask};
 use nix::unistd::chdir;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 fn is_directory(fd: &OwnedFd) -> Result<bool, Errno> {
@@ -34,6 +35,10 @@ fn lacking(capability: Capability, what: &str) -> Result<(), SystemError> {
         Ok(held) if held.has(capability) => Ok(()),
         _ => Err(failed(Errno::EPERM, what).lacks(capability)),
     }
+}
+
+fn relative(what: &str, path: &Path) -> SystemError {
+    SystemError::new(what).why(format!("{} is no absolute path", path.display()))
 }
 
 fn root_is_a_mount(what: &str) -> Result<(), SystemError> {
@@ -108,6 +113,9 @@ impl Host {
     pub(super) fn pivot_root(&mut self, path: &Path) -> Result<Done, SystemError> {
         let what = format!("pivot_root {}", path.display());
         self.may_mount(&what)?;
+        if !path.is_absolute() {
+            return Err(relative(&what, path));
+        }
         root_is_a_mount(&what)?;
         let at = |e: Errno| failed(e, &what);
         let root = self.root_named(path);
@@ -126,7 +134,9 @@ impl Host {
 
 /// All of it; answers what was passed over.
 fn mount_all(wanted: &[Mounting]) -> Result<Vec<PathBuf>, SystemError> {
-    let mut skipped = Vec::new();
+    if let Some((mounting, path)) = wanted.iter().find_map(|m| Some((m, m.relative()?))) {
+        return Err(relative(&said(mounting), path));
+    }
     let mut trees: Vec<Option<OwnedFd>> = Vec::new();
     for mounting in wanted {
         trees.push(match mounting.source().map(mounts::copy) {
@@ -141,35 +151,55 @@ fn mount_all(wanted: &[Mounting]) -> Result<Vec<PathBuf>, SystemError> {
             Some(Err(error)) => return Err(of_mount(error, mounting)),
         });
     }
+    let mut skipped = Vec::new();
+    let mut mounted: Vec<(usize, Option<OwnedFd>)> = Vec::new();
     for (n, (mounting, tree)) in wanted.iter().zip(trees).enumerate() {
         let absent = mounting.source().is_some() && tree.is_none();
-        if absent || !put(mounting, tree, &wanted[..n])? {
-            skipped.push(mounting.source().unwrap_or(&mounting.at).to_owned());
+        let inside =
+            mounting.made_in(mounted.iter().map(|(n, _)| (*n, &wanted[*n]))).and_then(|(n, rest)| {
+                let (_, top) = mounted.iter().find(|(number, _)| *number == n)?;
+                Some((top.as_ref()?.as_fd(), rest))
+            });
+        let put = if absent { Put::Skipped } else { put(mounting, tree, inside)? };
+        match put {
+            Put::There(tree) => mounted.push((n, tree.filter(|_| mounting.is_fresh()))),
+            Put::Skipped => skipped.push(mounting.source().unwrap_or(&mounting.at).to_owned()),
         }
     }
     Ok(skipped)
 }
 
-/// False where it is passed over.
-fn put(mounting: &Mounting, tree: Option<OwnedFd>, before: &[Mounting]) -> Result<bool, SystemError> {
+/// What became of one mount.
+enum Put {
+    /// it is there; the top of it, where it is no link
+    There(Option<OwnedFd>),
+    /// it was passed over
+    Skipped,
+}
+
+/// `inside`: a file system that was just made, and the way to the place in it.
+fn put(
+    mounting: &Mounting,
+    tree: Option<OwnedFd>,
+    inside: Option<(BorrowedFd, PathBuf)>,
+) -> Result<Put, SystemError> {
     let refused = |e: Errno| of_mount(e, mounting);
-    let fresh = before.iter().any(|b| b.is_fresh() && mounting.at.starts_with(&b.at));
     if let Cover::Link { to } = &mounting.cover {
-        if !fresh {
+        let Some((top, rest)) = inside else {
             let why = "a link is made only in a place that was made temporary";
             return Err(SystemError::new(said(mounting)).why(why));
-        }
-        nix::unistd::symlinkat(to.as_path(), nix::fcntl::AT_FDCWD, &mounting.at).map_err(refused)?;
-        return Ok(true);
+        };
+        nix::unistd::symlinkat(to.as_path(), top, &rest).map_err(refused)?;
+        return Ok(Put::There(None));
     }
     let at = match mounts::place(&mounting.at) {
         Ok(at) => at,
-        Err(Errno::ENOENT) => match (&tree, fresh) {
-            (Some(tree), true) => {
+        Err(Errno::ENOENT) => match (&tree, inside) {
+            (Some(tree), Some((top, rest))) => {
                 let directory = is_directory(tree).map_err(refused)?;
-                make_place(&mounting.at, directory).map_err(refused)?
+                make_place(top, &rest, directory).map_err(refused)?
             }
-            _ if mounting.optional => return Ok(false),
+            _ if mounting.optional => return Ok(Put::Skipped),
             _ => return Err(refused(Errno::ENOENT)),
         },
         Err(error) => return Err(refused(error)),
@@ -203,34 +233,35 @@ fn put(mounting: &Mounting, tree: Option<OwnedFd>, before: &[Mounting]) -> Resul
     if is_root {
         mounts::enter(&tree).map_err(refused)?;
     }
-    Ok(true)
+    Ok(Put::There(Some(tree)))
 }
 
-/// A place in a file system that was just made, with the directories on the way.
-fn make_place(path: &Path, directory: bool) -> Result<OwnedFd, Errno> {
+/// A place in a file system that was just made, with the directories on the way: no link leads out of it.
+fn make_place(top: BorrowedFd, rest: &Path, directory: bool) -> Result<OwnedFd, Errno> {
     let mask = umask(Mode::empty());
-    let made = make_names(path, directory);
+    let made = make_names(top, rest, directory);
     umask(mask);
-    made?;
-    mounts::place(path)
+    made
 }
 
-fn make_names(path: &Path, directory: bool) -> Result<(), Errno> {
-    let mut missing: Vec<&Path> = Vec::new();
-    for dir in path.ancestors().skip(1) {
-        match mounts::place(dir) {
-            Ok(_) => break,
-            Err(Errno::ENOENT) => missing.push(dir),
+fn make_names(top: BorrowedFd, rest: &Path, directory: bool) -> Result<OwnedFd, Errno> {
+    let public = Mode::from_bits_truncate(0o755);
+    let look = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    let mut dir = openat(top, ".", look, Mode::empty())?;
+    let above = rest.parent().unwrap_or(Path::new(""));
+    for name in above {
+        match mkdirat(&dir, name, public) {
+            Ok(()) | Err(Errno::EEXIST) => {}
             Err(error) => return Err(error),
         }
+        dir = openat(&dir, name, look | OFlag::O_DIRECTORY, Mode::empty())?;
     }
-    let public = Mode::from_bits_truncate(0o755);
-    for dir in missing.iter().rev() {
-        nix::unistd::mkdir(*dir, public)?;
-    }
+    let name = rest.file_name().ok_or(Errno::EINVAL)?;
     if directory {
-        return nix::unistd::mkdir(path, public);
+        mkdirat(&dir, name, public)?;
+    } else {
+        let new = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_WRONLY | OFlag::O_CLOEXEC;
+        drop(openat(&dir, name, new, Mode::from_bits_truncate(0o444))?);
     }
-    let new = nix::fcntl::OFlag::O_CREAT | nix::fcntl::OFlag::O_EXCL | nix::fcntl::OFlag::O_CLOEXEC;
-    nix::fcntl::open(path, new, Mode::from_bits_truncate(0o444)).map(drop)
+    openat(&dir, name, look, Mode::empty())
 }

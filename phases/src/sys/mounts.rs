@@ -144,24 +144,28 @@ pub fn memory(mode: u32, size: Option<u64>, closed: bool) -> Result<OwnedFd, Err
     fsmount(&new, FsMountFlags::FSMOUNT_CLOEXEC, attributes).map_err(nix)
 }
 
-/// A file of mode 000 that cannot be written, mounted nowhere yet. The working directory is another one
-/// afterwards.
+/// A file of mode 000 that cannot be written, mounted nowhere yet. Where the working directory cannot be
+/// opened it is another one afterwards.
 pub fn closed_file() -> Result<OwnedFd, Errno> {
-    const NAME: &str = "inaccessible";
+    let cwd = place(Path::new("."));
     let home = memory(0o700, Some(4096), false)?;
-    drop(nix::fcntl::openat(
-        &home,
-        NAME,
-        OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_WRONLY | OFlag::O_CLOEXEC,
-        Mode::empty(),
-    )?);
     // Only of what is mounted somewhere can a part be mounted elsewhere (before Linux 6.15). Whoever follows a
     // path from the root does not meet what is mounted on it.
     put(&home, place(Path::new("/"))?.as_fd())?;
-    let file = copy_at(home.as_fd(), Path::new(NAME));
+    let file = closed_file_in(&home);
     nix::unistd::fchdir(&home)?;
     unmount(".", UnmountFlags::DETACH).map_err(nix)?;
-    let file = file?;
+    if let Ok(cwd) = cwd {
+        nix::unistd::fchdir(&cwd)?;
+    }
+    file
+}
+
+fn closed_file_in(home: &OwnedFd) -> Result<OwnedFd, Errno> {
+    const NAME: &str = "inaccessible";
+    let new = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_WRONLY | OFlag::O_CLOEXEC;
+    drop(nix::fcntl::openat(home, NAME, new, Mode::empty())?);
+    let file = copy_at(home.as_fd(), Path::new(NAME))?;
     make_read_only(&file)?;
     Ok(file)
 }

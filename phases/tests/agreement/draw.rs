@@ -589,13 +589,20 @@ impl Draw<'_> {
         }
     }
 
+    /// As kinds have them: from the root, but for one in sixteen.
+    fn whole_path(&mut self) -> PathBuf {
+        let path = self.path(PLACES);
+        if self.rng.u32(..16) == 0 { path } else { PathBuf::from("/").join(path) }
+    }
+
     fn mountings(&mut self) -> Vec<Mounting> {
         let count = self.rng.usize(1..=3);
         let mut all: Vec<Mounting> = Vec::new();
         for _ in 0..count {
             let at = match self.rng.u32(..8) {
                 0 => all.first().map_or("/d/at".into(), |m: &Mounting| m.at.join("at")),
-                _ => self.path(PLACES),
+                1 => all.last().map_or("/d/at".into(), |m: &Mounting| m.at.join("at/in")),
+                _ => self.whole_path(),
             };
             let mode = pick(self.rng, &[(3, 0o755), (3, 0o1777), (1, 0o700), (1, 0o555), (1, 0)]);
             let cover = match self.rng.u32(..10) {
@@ -604,7 +611,7 @@ impl Draw<'_> {
                 4..6 => Cover::Inaccessible,
                 6..8 => Cover::Temporary { mode, size: pick(self.rng, &[(1, None), (1, Some(65_536))]) },
                 8 if self.rng.bool() => Cover::Link { to: TARGETS[self.rng.usize(..TARGETS.len())].into() },
-                _ => Cover::Bind { from: self.path(PLACES), read_only: self.rng.bool() },
+                _ => Cover::Bind { from: self.whole_path(), read_only: self.rng.bool() },
             };
             all.push(Mounting { at, cover, optional: self.rng.u32(..4) == 0 });
         }
@@ -709,7 +716,7 @@ const EFFECTS: &[Row<DrawEffect>] = &[
     }),
     (2, |d| Effect::Unshare { namespaces: d.namespaces() }),
     (5, |d| Effect::Mount { mounts: d.mountings() }),
-    (2, |d| Effect::PivotRoot { path: d.path(PLACES) }),
+    (2, |d| Effect::PivotRoot { path: d.whole_path() }),
     (2, |d| Effect::RemoveSocket { path: d.path(SOCKETS) }),
 ];
 

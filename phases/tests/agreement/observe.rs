@@ -101,11 +101,15 @@ fn namespaces(pid: u32) -> NamespaceSet {
     Namespace::ALL.iter().copied().filter(|n| of(&pid.to_string(), *n) != of("self", *n)).collect()
 }
 
+/// Whether it is below /proc or /dev, or is one of them, wherever they are mounted, too.
+pub fn is_system(path: &Path) -> bool {
+    path.components().any(|c| ["proc", "dev"].iter().any(|name| c.as_os_str() == *name))
+}
+
 /// Everything that a process finds below its root but /proc and /dev, and where it finds it read-only.
 pub fn view(pid: u32) -> Tree {
     let root = PathBuf::from(format!("/proc/{pid}/root"));
-    let system = |path: &Path| path == Path::new("/proc") || path == Path::new("/dev");
-    below(&root.join(""), |path| system(path))
+    below(&root.join(""), is_system)
         .into_iter()
         .map(|(path, (text, real))| {
             let read_only = nix::sys::statvfs::statvfs(&real)

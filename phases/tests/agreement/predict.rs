@@ -60,19 +60,19 @@ pub fn list(case: &Case, plan: &Plan, snapshot: &Snapshot, before: &Tree) -> See
 /// With root and working directory where they really are.
 fn really(model: &Model, identity: Identity) -> Identity {
     let text = identity.cwd.to_string_lossy().into_owned();
-    let cwd = match text.strip_prefix("(unreachable)") {
-        Some(outside) => PathBuf::from(outside),
-        None => {
-            let inside = identity.cwd.strip_prefix("/").unwrap_or(&identity.cwd);
-            identity.root.join(inside).components().collect()
-        }
-    };
     // The root of another mount namespace has no name here.
     let here = |path: PathBuf| match path.strip_prefix(model.files().top()) {
         Ok(inside) => Path::new("/").join(inside),
         Err(_) => path,
     };
-    let (root, cwd) = (here(identity.root.clone()), here(cwd));
+    let cwd = match text.strip_prefix("(unreachable)") {
+        Some(outside) => PathBuf::from(outside),
+        None => {
+            let inside = identity.cwd.strip_prefix("/").unwrap_or(&identity.cwd);
+            here(identity.root.join(inside).components().collect())
+        }
+    };
+    let root = here(identity.root.clone());
     // Its securebits the kernel tells nobody but the process itself.
     Identity { root, cwd, securebits: SecureBits::default(), ..identity }
 }
@@ -135,7 +135,7 @@ fn tree(model: &Model, snapshot: &Snapshot, before: &Tree) -> Tree {
 fn view(model: &Model, kept: &Tree) -> Tree {
     let identity = model.clone().identity().expect("an identity");
     let files = model.files();
-    let inside = |path: &Path, system: &str| path.starts_with(system) && path != Path::new(system);
+    let inside = |path: &Path| path.parent().is_some_and(super::observe::is_system);
     files
         .seen_of(kept)
         .into_iter()
@@ -143,8 +143,7 @@ fn view(model: &Model, kept: &Tree) -> Tree {
             let own = Path::new("/").join(path.strip_prefix(&identity.root).ok()?);
             let sealed =
                 if files.made_read_only(&path).is_some() && !text.starts_with("link") { SEALED } else { "" };
-            let system = inside(&own, "/proc") || inside(&own, "/dev");
-            (!system).then(|| (own, format!("{text}{sealed}")))
+            (!inside(&own)).then(|| (own, format!("{text}{sealed}")))
         })
         .collect()
 }

@@ -2,6 +2,7 @@
 
 use crate::effect::{Effect, Identity, Socket, State, Touch};
 use crate::model::Files;
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
@@ -31,16 +32,23 @@ fn made(effect: &Effect) -> Option<&Path> {
 
 impl Touched {
     /// `steps`: the effects of each step (none for one that is skipped) and who runs it.
-    pub fn new(steps: &[(&[Effect], Option<&Identity>)], files: &Files) -> Touched {
+    /// `files`: those that a step finds.
+    pub fn new<'f>(
+        steps: &[(&[Effect], Option<&Identity>)],
+        files: impl Fn(usize) -> Cow<'f, Files>,
+    ) -> Touched {
         // Where a path leads may be another name than was asked for: links, another root.
         let leads: Vec<(usize, PathBuf)> = steps
             .iter()
             .enumerate()
             .flat_map(|(i, (effects, who))| {
+                let files = &files;
                 effects.iter().filter_map(move |e| {
                     let path = made(e)?;
+                    let files = files(i);
                     let at = files.parent((*who)?, path).ok()?;
-                    (at != path).then_some((i, at))
+                    let kept = files.kept(&at);
+                    (kept != path).then(|| (i, kept.into_owned()))
                 })
             })
             .collect();
