@@ -137,10 +137,10 @@ fn reopen(found: &OwnedFd, stat: &FileStat, path: &Path) -> Result<OwnedFd, Refu
         open(name, flags, Mode::empty()).map_err(|e| if e == Errno::ENXIO { Errno::EINVAL } else { e })
     };
     match opened(Path::new(&format!("/proc/self/fd/{}", found.as_raw_fd()))) {
-        Err(Errno::ENOENT | Errno::ENOTDIR) => {}
+        Err(Errno::ENOENT | Errno::ENOTDIR | Errno::EACCES) => {}
         opened => return Ok(opened?),
     }
-    // There is no /proc here.
+    // There is no /proc here, or the root is a directory that this process may not look into.
     let file = opened(path)?;
     let now = fstat(&file)?;
     match (now.st_dev, now.st_ino) == (stat.st_dev, stat.st_ino) {
