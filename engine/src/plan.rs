@@ -1,5 +1,6 @@
 //! A checked order: every phase once, with its process, its effects, and the reasons.
 
+pub mod classes;
 mod edges;
 pub mod order;
 mod reorder;
@@ -242,30 +243,85 @@ pub struct Request<'a> {
 
 /// Makes the plan, or says everything that is in its way.
 pub fn plan(request: &Request) -> (Option<Plan>, Vec<Diagnostic>) {
-    let stage = tracing::info_span!(target: "rsd", "resolve").entered();
-    let (mut nodes, mut findings) = resolve::resolve(request);
-    drop(stage);
-    if findings.iter().any(Diagnostic::is_error) {
-        return (None, findings);
+    match Base::new(request) {
+        Ok(base) => base.ordered(request.order),
+        Err(findings) => (None, findings),
     }
-    let _stage = tracing::info_span!(target: "rsd", "order").entered();
-    let sequence = edges::draw(request, &nodes);
-    let (graph, order, more) = match sequence {
-        Ok(drawn) => drawn,
-        Err(more) => {
-            findings.extend(more);
-            return (None, findings);
-        }
-    };
-    findings.extend(more);
-    resolve::learn_nothing(request, &mut nodes, &order, &mut findings);
-    if let Some(brought) = request.brought {
-        resolve::learn(request, &mut nodes, &order, brought, &mut findings);
+}
+
+/// What the plans of all orders of one request have in common.
+#[derive(Clone)]
+pub(crate) struct Base<'a> {
+    request: &'a Request<'a>,
+    nodes: Vec<resolve::Node>,
+    /// the edges that hold in every order
+    graph: order::Graph,
+    findings: Vec<Diagnostic>,
+}
+
+impl<'a> Base<'a> {
+    /// Reads the phases, or says everything that is in the way of every order.
+    pub(crate) fn new(request: &'a Request<'a>) -> Result<Base<'a>, Vec<Diagnostic>> {
+        let stage = tracing::info_span!(target: "rsd", "resolve").entered();
+        let (nodes, mut findings) = resolve::resolve(request);
+        drop(stage);
         if findings.iter().any(Diagnostic::is_error) {
-            return (None, findings);
+            return Err(findings);
+        }
+        let _stage = tracing::info_span!(target: "rsd", "order").entered();
+        let yielded_to = if request.unchecked { edges::wanted(request, request.order) } else { Vec::new() };
+        match edges::draw(request, &nodes, &yielded_to) {
+            Ok(graph) => Ok(Base { request, nodes, graph, findings }),
+            Err(more) => {
+                findings.extend(more);
+                Err(findings)
+            }
         }
     }
-    (Some(assemble(request, nodes, &graph, &order)), findings)
+
+    /// The plan of an order, as `--order` has it; or what is in its way.
+    pub(crate) fn ordered(self, order: &[At<String>]) -> (Option<Plan>, Vec<Diagnostic>) {
+        let _stage = tracing::info_span!(target: "rsd", "order").entered();
+        let Base { request, mut nodes, graph, mut findings } = self;
+        let sequence = edges::wanted(request, order);
+        let (graph, order, more) = match edges::order(request, &nodes, graph, &sequence) {
+            Ok(drawn) => drawn,
+            Err(more) => {
+                findings.extend(more);
+                return (None, findings);
+            }
+        };
+        findings.extend(more);
+        resolve::learn_nothing(request, &mut nodes, &order, &mut findings);
+        if let Some(brought) = request.brought {
+            resolve::learn(request, &mut nodes, &order, brought, &mut findings);
+            if findings.iter().any(Diagnostic::is_error) {
+                return (None, findings);
+            }
+        }
+        (Some(assemble(request, nodes, &graph, &order)), findings)
+    }
+
+    /// Which phase must come before which in every order, by their numbers in the spec.
+    pub(crate) fn musts(&self) -> impl Iterator<Item = (usize, usize)> {
+        use petgraph::visit::EdgeRef;
+        self.graph.edge_references().map(|e| (e.source().index(), e.target().index()))
+    }
+
+    /// Of each phase what it does, by its number in the spec; nothing where it is skipped.
+    pub(crate) fn effects(&self) -> impl Iterator<Item = &[Effect]> {
+        self.nodes.iter().map(|n| if n.skipped.is_none() { n.effects.as_slice() } else { &[] })
+    }
+
+    /// True where what a phase does depends on whether an application was read before.
+    pub(crate) fn learns(&self, phase: usize) -> bool {
+        self.nodes.get(phase).is_some_and(|n| n.learns.is_some())
+    }
+
+    /// True where a phase reads such an application.
+    pub(crate) fn teaches(&self, phase: usize) -> bool {
+        self.nodes.get(phase).is_some_and(resolve::Node::loads_twisted)
+    }
 }
 
 fn assemble(request: &Request, nodes: Vec<resolve::Node>, graph: &order::Graph, order: &[usize]) -> Plan {

@@ -10,6 +10,7 @@ mod failures;
 mod files;
 mod machine;
 mod network;
+mod orders;
 pub mod pages;
 mod place;
 mod privilege;
@@ -18,6 +19,9 @@ mod program;
 mod root;
 mod settings;
 mod ties;
+mod touched;
+
+pub use orders::{Judged, Orders};
 
 use crate::diagnostic::Diagnostic;
 use crate::effect::{Effect, Identity};

@@ -5,6 +5,7 @@ mod draw;
 mod inside;
 mod judge;
 mod line;
+mod model;
 mod observe;
 mod outside;
 mod sandbox;

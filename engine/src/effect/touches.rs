@@ -196,9 +196,16 @@ impl Effect {
 /// A program is looked up; an application is run as far as it is read.
 fn load<'a>(program: &'a Program, touch: &mut dyn FnMut(State<'a>, Touch)) {
     touch(App, Writes);
-    // A bare name is looked up on PATH.
-    if program.command.first().is_some_and(|word| !word.contains('/')) {
-        touch(Environment, Reads);
+    if let Some(word) = program.command.first() {
+        // It is looked for in the root that it will run in.
+        for path in program.root.as_deref().into_iter().chain([Path::new(word)]) {
+            follows(path, touch);
+            touch(State::Path(path), Reads);
+        }
+        // A bare name is looked up on PATH.
+        if !word.contains('/') {
+            touch(Environment, Reads);
+        }
     }
     if program.is_twisted() {
         opaque(touch);
@@ -242,10 +249,16 @@ mod tests {
     }
 
     #[test]
-    fn a_program_is_only_looked_up_and_an_application_is_run() {
+    fn a_program_is_looked_up_by_whoever_does_it_and_an_application_is_run() {
         let load = |program| touched(&Effect::Application(Application::Load(program)));
         let program = |word: &str| Program { command: vec![word.into()], ..Program::default() };
-        assert_eq!(load(program("/bin/true")), [("the application".to_owned(), Writes)]);
+        let found = load(program("/bin/true"));
+        assert!(
+            found.contains(&("the credential".to_owned(), Reads)),
+            "a directory may be closed: {found:?}"
+        );
+        assert!(found.contains(&("/bin/true".to_owned(), Reads)));
+        assert!(!found.contains(&("the umask".to_owned(), Reads)), "nothing is run: {found:?}");
         assert!(load(program("true")).contains(&("the environment".to_owned(), Reads)));
         let tac = Program { tac: Some("/a.tac".into()), ..Program::default() };
         assert!(load(tac).contains(&("the umask".to_owned(), Reads)));
