@@ -150,7 +150,7 @@ fn extensions(plan: &Plan) -> Vec<Vec<usize>> {
         }
         for (next, step) in steps.iter().enumerate() {
             let mut edges = step.because.iter().filter(|b| b.reason != Reason::File);
-            if !done.contains(&next) && edges.all(|b| done.contains(&b.after)) {
+            if !done.contains(&next) && edges.all(|b| done.contains(&b.step())) {
                 done.push(next);
                 go(plan, done, all);
                 done.pop();

@@ -16,7 +16,7 @@ Tries orders of the phases of twistd and twistd-safe: the check's verdict agains
   --seed N        draw others (default 1)
   --jobs N        at once (default: two more than there are processors)
   --log FILE      write each result, and go on where an earlier run with the same program stopped
-  --write         put the table into docs/proof.md
+  --write         put the table into docs/proof.md (with --judge the figures of that)
   --bin PATH      the rsd to test
 ";
 

@@ -8,6 +8,8 @@ mod line;
 mod model;
 mod observe;
 mod outside;
+#[path = "../../benches/support/page.rs"]
+mod page;
 mod sandbox;
 mod tally;
 mod worlds;

@@ -13,13 +13,7 @@ const ECHILD: i32 = 10;
 impl Judge<'_> {
     pub(super) fn failures(&self) -> Vec<Diagnostic> {
         let steps = self.plan.steps();
-        let failed: Vec<(usize, &Failure)> = self
-            .simulation
-            .report
-            .failures
-            .iter()
-            .filter_map(|(phase, failure)| Some((self.plan.find(phase)?, failure)))
-            .collect();
+        let failed = &self.failed;
         // What starts or serves the application fails again, for want of what an earlier step did not bring.
         let brings = |i: &usize| {
             let brings = |e: &Effect| {

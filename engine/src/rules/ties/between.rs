@@ -71,11 +71,11 @@ impl Between {
         let mut in_order = vec![false; steps.len()];
         for (i, because) in edges().filter(|(_, b)| b.reason == Reason::Order) {
             in_order[i] = true;
-            in_order[because.after] = true;
+            in_order[because.step()] = true;
         }
         Between {
-            after: Edges::new(steps.len(), |tell| edges().for_each(|(i, b)| tell(b.after, i))),
-            before: Edges::new(steps.len(), |tell| edges().for_each(|(i, b)| tell(i, b.after))),
+            after: Edges::new(steps.len(), |tell| edges().for_each(|(i, b)| tell(b.step(), i))),
+            before: Edges::new(steps.len(), |tell| edges().for_each(|(i, b)| tell(i, b.step()))),
             in_order,
             down: steps.iter().map(|s| s.down).collect(),
             guard: steps.iter().map(|s| s.process == Process::Guard).collect(),
