@@ -61,7 +61,7 @@ fn top() -> Command {
 }
 
 fn of_a_spec(name: &'static str, about: &'static str, spec: Option<&Spec>) -> Command {
-    with_spec(Command::new(name).about(about).arg(spec_arg()), spec).args(order_args())
+    with_spec(Command::new(name).about(about).arg(spec_arg()).arg(trust()), spec).args(order_args())
 }
 
 fn run(spec: Option<&Spec>) -> Command {
@@ -69,6 +69,11 @@ fn run(spec: Option<&Spec>) -> Command {
         flag("unchecked", "Run what the check refuses (for a sandbox: a predicted failure can be seen)"),
         strict(),
         value("journal", "FILE", "Write the journal there instead of the state directory"),
+        value(
+            "ready-fd",
+            "N",
+            "Write a newline to this descriptor when it is ready, as s6 and dinit have it",
+        ),
         // For the reason that is given when it is refused.
         snapshot().hide(true),
     ])
@@ -127,6 +132,10 @@ fn restart(spec: Option<&Spec>) -> Command {
 
 fn reload(spec: Option<&Spec>) -> Command {
     of_a_spec("reload", "Open the log anew and send HUP to the program, which must know that signal", spec)
+        .arg(
+            value("signal", "SIGNAL", "Send the program this instead: what it knows as the signal to reload")
+                .default_value("HUP"),
+        )
 }
 
 fn logs(spec: Option<&Spec>) -> Command {
@@ -210,6 +219,10 @@ fn spec_arg() -> Arg {
         .value_name("S")
         .default_value("twistd")
         .help("Spec: a file, or the name of a built-in one")
+}
+
+fn trust() -> Arg {
+    flag("trust-spec", "As root, take a spec that others may write: they choose what root does")
 }
 
 fn profile() -> Arg {
@@ -322,13 +335,18 @@ fn finish(result: Result<ArgMatches, clap::Error>) -> Result<ArgMatches, i32> {
 
 /// The spec that the arguments name, found before its flags are known.
 pub fn spec_name(argv: &[String]) -> &str {
-    let mut named = "twistd";
+    named(argv, "spec").unwrap_or("twistd")
+}
+
+/// The last value of a long option, found before the whole line can be read.
+pub fn named<'a>(argv: &'a [String], option: &str) -> Option<&'a str> {
+    let mut named = None;
     let mut args = argv.iter().skip(2).take_while(|a| *a != "--");
     while let Some(arg) = args.next() {
-        if let Some(name) = arg.strip_prefix("--spec=") {
-            named = name;
-        } else if arg == "--spec" {
-            named = args.next().map_or(named, String::as_str);
+        match arg.strip_prefix("--").and_then(|arg| arg.strip_prefix(option)) {
+            Some("") => named = args.next().map_or(named, |value| Some(value.as_str())),
+            Some(rest) => named = rest.strip_prefix('=').or(named),
+            None => {}
         }
     }
     named

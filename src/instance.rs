@@ -3,7 +3,7 @@
 use crate::prepare::Prepared;
 use engine::effect::Effect;
 use engine::timeline::{Outcome, Timeline};
-use phases::host::pid_file;
+use phases::host::pid_file::{self, Doubt};
 use phases::sys::lock::Holder;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
@@ -59,12 +59,7 @@ pub fn log(prepared: &Prepared) -> Option<PathBuf> {
 pub fn handle(pid: i32, path: &Path) -> Option<OwnedFd> {
     let pidfd = phases::sys::process::pidfd(nix::unistd::Pid::from_raw(pid)).ok()?;
     let found = pid_file::look(path).ok().flatten()?;
-    let still = match found.holder {
-        Holder::Process(holder) => holder == pid && holds(pid, path),
-        Holder::Unknown => pid_file::has_open(pid, path),
-        Holder::Nobody => false,
-    };
-    still.then_some(pidfd)
+    (found.process(path) == Ok(pid)).then_some(pidfd)
 }
 
 /// The timeline of the run that this process is the daemon of, if its journal is kept.
@@ -86,8 +81,8 @@ pub enum State {
     Stale(PathBuf),
     /// running, by the kernel's word or by a content that was proved
     Running(PathBuf, i32),
-    /// running, and the kernel does not say which process
-    Unnamed(PathBuf),
+    /// running, and it cannot be proved as which process
+    Unnamed(PathBuf, Doubt),
     /// it cannot be told
     Unknown(String),
 }
@@ -109,20 +104,10 @@ pub fn look(prepared: &Prepared) -> State {
         Ok(None) => State::Gone(path),
         Ok(Some(found)) => match found.holder {
             Holder::Nobody => State::Stale(path),
-            // A lock can outlive the process that took it and name a number that is another's by now.
-            // Who is not root cannot look, and can do no harm either.
-            Holder::Process(pid) if holds(pid, &path) => State::Running(path, pid),
-            Holder::Process(_) => State::Unnamed(path),
-            // The lock is held, so the content is believed, if that process has the file open.
-            Holder::Unknown => match found.content.filter(|pid| pid_file::has_open(*pid, &path)) {
-                Some(pid) => State::Running(path, pid),
-                None => State::Unnamed(path),
+            _ => match found.process(&path) {
+                Ok(pid) => State::Running(path, pid),
+                Err(doubt) => State::Unnamed(path, doubt),
             },
         },
     }
-}
-
-/// Whether that process has the file open; for who may not look, that it is there.
-pub fn holds(pid: i32, path: &Path) -> bool {
-    pid_file::has_open(pid, path) || !nix::unistd::geteuid().is_root()
 }

@@ -2,6 +2,7 @@
 
 use crate::{exit, output};
 use clap::ArgMatches;
+use engine::effect::calls;
 use engine::kind::Kind;
 use phases::kinds::CATALOGUE;
 use std::fmt::Write;
@@ -21,6 +22,9 @@ pub fn command(matches: &ArgMatches) -> i32 {
     match CATALOGUE.get(name) {
         Some(kind) => {
             output::print(&explain(kind));
+            if kind.name == GROUPED {
+                output::print(&groups());
+            }
             exit::FINE
         }
         None => {
@@ -30,6 +34,20 @@ pub fn command(matches: &ArgMatches) -> i32 {
             exit::USAGE
         }
     }
+}
+
+/// The kind whose words are groups.
+const GROUPED: &str = "system-calls";
+
+/// Every group of system calls with what is in it.
+fn groups() -> String {
+    let mut text = "\nThe groups:\n".to_owned();
+    for (name, about) in calls::groups() {
+        let members = calls::meant(name).unwrap_or_default();
+        let members = members.into_iter().collect::<Vec<_>>().join(" ");
+        let _ = write!(text, "\n{name}: {about}\n{}\n", wrapped(&members));
+    }
+    text
 }
 
 fn explain(kind: &Kind) -> String {

@@ -4,6 +4,7 @@ use crate::instance;
 use crate::prepare::planned;
 use crate::{exit, output};
 use engine::text::clean;
+use phases::sys::walk;
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{BufRead, BufReader, IsTerminal, Read, Seek, SeekFrom, Write};
@@ -47,7 +48,8 @@ fn show(path: &Path, lines: usize, follow: bool) -> std::io::Result<()> {
     let length = file.metadata()?.len();
     file.seek(SeekFrom::Start(length.saturating_sub(END)))?;
     let mut last: VecDeque<Vec<u8>> = VecDeque::new();
-    let mut reader = BufReader::new(&mut file);
+    // What is written meanwhile comes later, and a line has an end, too.
+    let mut reader = BufReader::new((&mut file).take(END));
     loop {
         let mut line = Vec::new();
         if reader.read_until(b'\n', &mut line)? == 0 {
@@ -80,9 +82,16 @@ fn show(path: &Path, lines: usize, follow: bool) -> std::io::Result<()> {
         match std::fs::symlink_metadata(path) {
             // Rotated. What was still written to the old one was read above, but for the last moment.
             Ok(named) if (named.dev(), named.ino()) != (here.dev(), here.ino()) => {
-                let mut rest = Vec::new();
-                file.read_to_end(&mut rest)?;
-                out.write(&rest)?;
+                let mut left = here.len().saturating_sub(place);
+                while left > 0 {
+                    let most = left.min(piece.len() as u64) as usize;
+                    let n = file.read(piece.get_mut(..most).unwrap_or_default())?;
+                    if n == 0 {
+                        break;
+                    }
+                    out.write(piece.get(..n).unwrap_or_default())?;
+                    left -= n as u64;
+                }
                 file = open(path)?;
             }
             Ok(_) if here.len() < place => {
@@ -93,8 +102,18 @@ fn show(path: &Path, lines: usize, follow: bool) -> std::io::Result<()> {
     }
 }
 
+/// What is in it is shown to root: a link that the daemon's user has made does not choose what that is.
 fn open(path: &Path) -> std::io::Result<File> {
-    let file = phases::sys::process::open_to_read(path)?;
+    let file = File::from(walk::file(path).map_err(|refused| match refused {
+        walk::Refused::Errno(errno) => std::io::Error::from(errno),
+        refused => {
+            let error = refused.about("it is not opened");
+            std::io::Error::other(match &error.why {
+                Some(why) => format!("{error}: {why}"),
+                None => error.to_string(),
+            })
+        }
+    })?);
     match file.metadata()?.is_file() {
         true => Ok(file),
         false => Err(std::io::Error::other("it is no regular file")),

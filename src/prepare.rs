@@ -15,7 +15,8 @@ use engine::simulate::Simulation;
 use engine::snapshot::{Snapshot, survey, unknown_names};
 use engine::spec::Spec;
 use phases::kinds::CATALOGUE;
-use std::path::PathBuf;
+use phases::sys::writers;
+use std::path::{Path, PathBuf};
 
 /// Orders are tried for plans up to this size only, in steps: each is planned and judged anew.
 const LARGEST_TRIED: usize = 200;
@@ -80,6 +81,10 @@ pub fn prepare_typed(argv: &[String], typed: &[String]) -> Result<Prepared, i32>
             return Err(refuse_unread(argv, &findings, &sources));
         }
     };
+    let trusted = matches!(matches.try_get_one::<bool>("trust-spec"), Ok(Some(true)));
+    if !matches!(facts, Facts::Elsewhere(_)) && !trusted {
+        findings.extend(written_by_others(&sources));
+    }
     findings.extend(bad_name(&line, &matches));
     let instance = matches.get_one::<String>("name").cloned().unwrap_or_else(|| spec.name.v.clone());
     let launch = match &facts {
@@ -283,6 +288,39 @@ fn bad_name(line: &Line, matches: &ArgMatches) -> Option<Diagnostic> {
             .at(name.at, problem)
             .help("use letters, digits, `-`, `_` and `.`"),
     )
+}
+
+/// What a spec says is done as root, so nobody else may have a say in it: in its text, and in what its name
+/// leads to.
+fn written_by_others(sources: &Sources) -> Vec<Diagnostic> {
+    if !nix::unistd::geteuid().is_root() {
+        return Vec::new();
+    }
+    let files =
+        sources.names().filter(|name| !name.starts_with(['<', '\0']) && !name.starts_with("builtin:"));
+    let refused = |name: &str| {
+        let finding = |what: &str| {
+            Diagnostic::error("RSD0116", format!("the spec {name} {what}")).in_file(name).help(
+                "let root own it and every directory on the way to it, and nobody else write there; \
+                 or say --trust-spec, if whoever may write it may be root",
+            )
+        };
+        match writers::of(Path::new(name)) {
+            Ok(None) => None,
+            Ok(Some(open)) => {
+                let who = match open.theirs {
+                    true => format!("uid {}", open.uid),
+                    false => "others".to_owned(),
+                };
+                Some(
+                    finding(&format!("is in the hands of {who}, and what it says is done as root"))
+                        .note(format!("{open}")),
+                )
+            }
+            Err(error) => Some(finding(&format!("cannot be told to be root's alone: {error}"))),
+        }
+    };
+    files.filter_map(refused).collect()
 }
 
 fn launch(cwd: PathBuf, name: &str) -> Launch {

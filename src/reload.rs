@@ -1,4 +1,5 @@
-//! `rsd reload`: the running daemon gets HUP. Its keeper opens the log anew and passes the signal on.
+//! `rsd reload`: the running daemon gets HUP, or the signal that its program takes for that. The keeper opens the log
+//! anew at HUP, and passes the signal on.
 
 use crate::instance::{self, State, look};
 use crate::prepare::planned;
@@ -14,14 +15,23 @@ pub fn command(argv: &[String]) -> i32 {
         Err(code) => return code,
     };
     let name = clean(&prepared.name).into_owned();
+    let asked = prepared.matches.get_one::<String>("signal").map_or("HUP", String::as_str);
+    let Some(signal) = passed_on(asked) else {
+        output::complain(&format!(
+            "error: --signal {}: write HUP, USR2, WINCH, ALRM, URG or CONT\n  \
+             USR1 rotates the log, and TERM and INT stop the daemon: `rsd stop`\n",
+            clean(asked)
+        ));
+        return exit::USAGE;
+    };
     let State::Running(path, pid) = look(&prepared) else {
         output::complain(&format!("{name}: nothing was told: `rsd status` says what can be known\n"));
         return exit::NOT_RUNNING;
     };
-    let told = instance::handle(pid, &path).map(|pidfd| process::signal(&pidfd, Signal::SIGHUP));
+    let told = instance::handle(pid, &path).map(|pidfd| process::signal(&pidfd, signal));
     match told {
         Some(Ok(true)) => {
-            output::print(&format!("{name}: process {pid} was told to reload (SIGHUP)\n"));
+            output::print(&format!("{name}: process {pid} was told to reload ({signal})\n"));
             exit::FINE
         }
         None | Some(Ok(false)) => {
@@ -35,4 +45,14 @@ pub fn command(argv: &[String]) -> i32 {
             exit::PRIVILEGE
         }
     }
+}
+
+/// A signal by its name, if it means to the program what it means to nobody before it.
+fn passed_on(name: &str) -> Option<Signal> {
+    let name = name.to_ascii_uppercase();
+    let bare = name.strip_prefix("SIG").unwrap_or(&name);
+    let signal: Signal = format!("SIG{bare}").parse().ok()?;
+    let known =
+        [Signal::SIGHUP, Signal::SIGUSR2, Signal::SIGWINCH, Signal::SIGCONT, Signal::SIGALRM, Signal::SIGURG];
+    known.contains(&signal).then_some(signal)
 }

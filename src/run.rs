@@ -1,7 +1,7 @@
 //! `rsd run`: simulate, approve, run, and say how it went.
 
 use crate::prepare::{Prepared, prepare_typed};
-use crate::{exit, instance, output};
+use crate::{args, exit, instance, output};
 use engine::diagnostic::{Diagnostic, Severity};
 use engine::effect::{Application, Brought, Effect, Ended};
 use engine::plan::Approved;
@@ -9,7 +9,9 @@ use engine::run::{Ending, Header, How, Report};
 use engine::timeline::{Divergence, Failure, Timeline};
 use phases::host::Host;
 use phases::journal::Journal;
+use phases::notify::Manager;
 use phases::sys::process;
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use tracing_subscriber::layer::SubscriberExt;
 
@@ -30,10 +32,17 @@ pub fn command(argv: &[String]) -> i32 {
 pub fn start(argv: &[String], manner: &Manner) -> i32 {
     // Before anything of ours is open: what the caller leaked does not reach the daemon.
     let handed = process::handed_sockets();
-    if let Err(error) = process::close_inherited(handed) {
-        output::complain(&format!("error: inherited descriptors cannot be closed: {error}\n"));
-        return exit::FAILED;
-    }
+    let ready_fd = match ready_fd(argv) {
+        Ok(fd) => fd,
+        Err(code) => return code,
+    };
+    let ready_fd = match process::close_inherited(handed, ready_fd) {
+        Ok(fd) => fd,
+        Err(error) => {
+            output::complain(&format!("error: inherited descriptors cannot be closed: {error}\n"));
+            return exit::FAILED;
+        }
+    };
     let mut prepared = match prepare_typed(argv, manner.typed) {
         Ok(prepared) => prepared,
         Err(code) => return code,
@@ -54,7 +63,35 @@ pub fn start(argv: &[String], manner: &Manner) -> i32 {
     if !approved.plan().effects().any(|(_, e)| hosts_twisted(e)) {
         process::close_handed(handed);
     }
-    go(&prepared, &approved, manner)
+    go(&prepared, &approved, manner, ready_fd)
+}
+
+/// The descriptor of `--ready-fd`, looked for before anything of ours is open and could have its number.
+fn ready_fd(argv: &[String]) -> Result<Option<u32>, i32> {
+    let Some(text) = args::named(argv, "ready-fd") else { return Ok(None) };
+    match text.parse::<u32>() {
+        Ok(fd) if fd > 2 && process::is_open(fd) => Ok(Some(fd)),
+        Ok(0..=2) => {
+            output::complain(&format!(
+                "error: --ready-fd {text}: descriptors 0 to 2 are for input and output\n"
+            ));
+            Err(exit::USAGE)
+        }
+        Ok(_) => {
+            output::complain(&format!(
+                "error: --ready-fd {text}: no such descriptor was handed to this process\n  \
+                 do: give the number that the file `notification-fd` names (s6), or `ready-notification` (dinit)\n"
+            ));
+            Err(exit::USAGE)
+        }
+        Err(_) => {
+            output::complain(&format!(
+                "error: --ready-fd {}: not the number of a descriptor\n",
+                engine::text::clean(text)
+            ));
+            Err(exit::USAGE)
+        }
+    }
 }
 
 /// Draws what was found; a quiet start has a line for each warning.
@@ -80,7 +117,7 @@ fn say_refused(prepared: &Prepared) -> i32 {
     if prepared.unprivileged() { exit::PRIVILEGE } else { exit::REFUSED }
 }
 
-fn go(prepared: &Prepared, approved: &Approved, manner: &Manner) -> i32 {
+fn go(prepared: &Prepared, approved: &Approved, manner: &Manner, ready_fd: Option<OwnedFd>) -> i32 {
     let (begin, wall_ns) = (process::monotonic(), process::wall_clock());
     let run = format!("{:06x}", ((wall_ns / 1_000) ^ (u64::from(std::process::id()) << 12)) & 0xff_ffff);
     let journal = journal(prepared, &run, wall_ns);
@@ -108,8 +145,15 @@ fn go(prepared: &Prepared, approved: &Approved, manner: &Manner) -> i32 {
             return exit::FAILED;
         }
     };
+    let (manager, unreachable) = Manager::find(ready_fd);
+    if let Some(why) = unreachable {
+        output::complain(&format!("warning: nobody is told when it is ready: {why}\n"));
+    }
+    let started = process::id();
     let name = prepared.name.clone();
-    host = host.showing(Box::new(move |divergence| output::complain(&differs(&name, divergence))));
+    host = host
+        .managed_by(manager)
+        .showing(Box::new(move |divergence| output::complain(&differs(&name, divergence))));
     let replan = |brought: &Brought| {
         let replanned = prepared.replan(brought);
         let said: Vec<_> =
@@ -121,6 +165,13 @@ fn go(prepared: &Prepared, approved: &Approved, manner: &Manner) -> i32 {
     let strict = prepared.matches.get_flag("strict");
     let how = How { predicted, strict, whole: false, header, replan: Some(&replan) };
     let report = engine::run::run(approved, &mut host, &mut engine::run::traced, &how);
+    if matches!(report.ending, Ending::Completed | Ending::Failed) {
+        host.let_go();
+    }
+    // A manager heeds the process that it has started, and may heed no other.
+    if let (Some((phase, failure)), true) = (report.failures.first(), process::id() == started) {
+        host.manager().failed(&failure_line(phase, failure), failure.errno);
+    }
     let code = conclude(&Said {
         name: &prepared.name,
         run: shown.as_deref(),
@@ -257,10 +308,14 @@ fn failures(said: &Said) -> String {
     text
 }
 
+fn failure_line(phase: &str, failure: &Failure) -> String {
+    let place = if phase.is_empty() { String::new() } else { format!("{phase} failed: ") };
+    engine::text::clean(&format!("{place}{}", failure.message)).into_owned()
+}
+
 fn failure_text(name: &str, phase: &str, failure: &Failure) -> String {
     let clean = |s: &str| engine::text::clean(s).into_owned();
-    let place = if phase.is_empty() { String::new() } else { format!("{} failed: ", clean(phase)) };
-    let mut text = format!("{}: {place}{}\n", clean(name), clean(&failure.message));
+    let mut text = format!("{}: {}\n", clean(name), failure_line(phase, failure));
     if let Some(why) = &failure.why {
         text.push_str(&format!("  why: {}\n", clean(why)));
     }

@@ -29,9 +29,9 @@ pub fn command(argv: &[String]) -> i32 {
             let text = format!("is not running: there is no PID file {}", path.display());
             ("stopped", 3, Some(path), None, text)
         }
-        State::Unnamed(path) => {
+        State::Unnamed(path, doubt) => {
             let text = format!(
-                "is running (the lock of {} is held), and it cannot be proved as which process",
+                "is running (the lock of {} is held), and it cannot be proved as which process: {doubt}",
                 path.display()
             );
             ("running", 0, Some(path), None, text)

@@ -6,6 +6,8 @@ use crate::{exit, output};
 use engine::text::clean;
 use engine::timeline::Process;
 use nix::sys::signal::Signal;
+use phases::host::pid_file;
+use phases::sys::lock::Holder;
 use phases::sys::process;
 use std::os::fd::AsFd;
 use std::path::Path;
@@ -47,9 +49,9 @@ pub fn stop(prepared: &Prepared) -> i32 {
         State::Stale(path) => {
             not_running(&name, &format!("nobody holds the lock of {}, which is stale", path.display()))
         }
-        State::Unnamed(path) => {
+        State::Unnamed(path, doubt) => {
             output::complain(&format!(
-                "{name}: somebody holds the lock of {}, and it cannot be proved who; nothing was signalled\n",
+                "{name}: somebody holds the lock of {}, and it cannot be proved who; nothing was signalled\n  why: {doubt}\n",
                 clean(&path.display().to_string())
             ));
             exit::PRIVILEGE
@@ -59,6 +61,10 @@ pub fn stop(prepared: &Prepared) -> i32 {
             exit::PRIVILEGE
         }
     }
+}
+
+fn is_locked(path: &Path) -> bool {
+    pid_file::look(path).is_ok_and(|found| found.is_some_and(|f| f.holder != Holder::Nobody))
 }
 
 fn not_running(name: &str, why: &str) -> i32 {
@@ -110,9 +116,23 @@ fn end(name: &str, path: &Path, pid: i32, patience: u64, guarded: bool) -> i32 {
         std::thread::sleep(std::time::Duration::from_millis(5));
         left = path.exists();
     }
+    // What it had forked a moment before its end may not have let go of the lock yet.
+    let mut held = left && is_locked(path);
+    for _ in 0..200 {
+        if !held {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(5));
+        held = is_locked(path);
+    }
     let took = engine::text::duration(process::monotonic().saturating_sub(begin));
     output::print(&format!("{name}: process {pid} {how} {took}\n"));
-    if left {
+    if held {
+        output::complain(&format!(
+            "  somebody holds the lock of {} all the same: another start, or a process that it left\n",
+            clean(&path.display().to_string())
+        ));
+    } else if left {
         output::complain(&format!(
             "  its PID file {} is left behind, and stale: the daemon was not allowed to remove it\n  why: rsd trace; rsd explain RSD0402\n",
             clean(&path.display().to_string())

@@ -2,13 +2,14 @@
 //! inputs that are too large or too odd to keep in a folder.
 //!
 //! A folder holds `cmd` (arguments, one command a line; `check --spec spec.yaml` where it is missing),
-//! `needs` (`root`, `user`: who must run it; `python`), `expected.txt`, and the files the command sees.
+//! `needs` (`root`, `user`: who must run it; `python`; `others` may write `spec.yaml`), `expected.txt`, and the files the command sees.
 //! `RSD_UPDATE=1 cargo test --test cases` writes what is printed now; `RSD_CASE=NAME` runs one.
 
 mod support;
 
 use std::fmt::Write as _;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use support::{Ran, Who, World, diff, normal, root, words};
 
@@ -55,6 +56,9 @@ fn folder(name: &str) -> Verdict {
         return Verdict::Skipped("needs Debian's python3 and its shared library");
     }
     let world = World::with(&dir, &["cmd", "needs", "expected.txt"], who);
+    if needs.contains(&"others") {
+        fs::set_permissions(world.dir().join("spec.yaml"), fs::Permissions::from_mode(0o666)).unwrap();
+    }
     let before = world.listing();
     let cmd = text("cmd").unwrap_or_else(|| "check --spec spec.yaml".to_owned());
     let (mut printed, mut wrong) = (String::new(), String::new());
@@ -141,7 +145,6 @@ mod odd {
     //! Inputs too large or too odd for a folder: refused with 6, quickly, and nothing is touched.
 
     use super::*;
-    use std::os::unix::fs::PermissionsExt;
     use std::os::unix::net::UnixListener;
 
     /// Every command that reads a spec refuses what is there under that name.

@@ -14,6 +14,7 @@ fn is_root() -> bool {
 
 /// What an example finds on its machine that not every machine has, made in namespaces of its own.
 const MACHINES: &[(&str, &str)] = &[
+    ("RSD0116", "chmod 0666 spec.yaml"),
     ("RSD0412", "mount -t tmpfs -o ro none /srv"),
     ("RSD0413", "mount -t tmpfs -o noexec none /srv; cp /bin/sleep /srv"),
     ("RSD0522", "ip link set lo up; mount -t tmpfs none /var/lib; \"$RSD\" run --spec spec.yaml >/dev/null"),

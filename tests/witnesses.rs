@@ -198,6 +198,7 @@ look() { find /srv /run /tmp /var/log /var/lib/rsd /dev/shm -printf '%p %m %U:%G
 witness() {
     code=$1 who=$2; shift 2
     mkdir -p "/srv/demo/$code" && cd "/srv/demo/$code" || exit
+    [ "$code" != RSD0116 ] || chmod 0666 spec.yaml
     before=$(look)
     case $(setpriv --reuid "$who" --regid "$who" --clear-groups rsd check "$@" 2>&1) in
         *"[$code]"*) said=refused;; *) said='not named';; esac

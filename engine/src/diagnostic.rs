@@ -28,6 +28,11 @@ impl Sources {
         &self.0[usize::from(source)]
     }
 
+    /// The names of all texts, in the order in which they were added.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|source| source.name.as_str())
+    }
+
     /// Line and column, both from 1, the column in characters.
     pub fn position(&self, place: Place) -> (usize, usize) {
         let text = &self.get(place.source).text;

@@ -4,15 +4,23 @@
 //! real machine (`phases::host`) or in a small world in memory ([`crate::model`]). Nothing else in
 //! rsd changes anything, so simulating, running, undoing and explaining are readings of one list.
 
+pub mod calls;
+mod confine;
 mod environment;
+mod fault;
 mod identity;
+pub mod landlock;
+mod needs;
 mod setting;
 mod standing;
 mod start;
 mod touches;
 
+pub use confine::{Otherwise, SystemCalls, Whose};
 pub use environment::{Environment, matches as environment_matches};
-pub use identity::{Capability, CapabilitySet, Identity, Ids};
+pub use fault::{Fault, Manner};
+pub use identity::{Capability, CapabilitySet, Domains, Identity, Ids};
+pub use landlock::Landlock;
 pub use setting::{IoPriority, Limits, Policy, Resource, SecureBits, Setting, Settings, Unit};
 pub use standing::Standing;
 pub use start::{Ready, Rotation, Starting, Watchdog};
@@ -103,6 +111,22 @@ pub enum Socket {
     Udp(SocketAddr),
     /// a stream listener at a path
     Unix(PathBuf),
+}
+
+impl Socket {
+    /// The same address, with a port that the kernel chooses.
+    pub fn any_port(&self) -> Socket {
+        let any = |address: &SocketAddr| {
+            let mut any = *address;
+            any.set_port(0);
+            any
+        };
+        match self {
+            Socket::Tcp(address) => Socket::Tcp(any(address)),
+            Socket::Udp(address) => Socket::Udp(any(address)),
+            Socket::Unix(path) => Socket::Unix(path.clone()),
+        }
+    }
 }
 
 impl fmt::Display for Socket {
@@ -237,6 +261,8 @@ pub enum Effect {
         /// what it is, for people
         name: String,
     },
+    /// Fail, as it was asked for. Nothing is changed by it.
+    Fail(Fault),
 }
 
 impl Effect {
@@ -325,6 +351,7 @@ impl fmt::Display for Effect {
             Effect::Remove { path, .. } => write!(f, "remove {}", path.display()),
             Effect::Unbind { socket, .. } => write!(f, "close {socket}"),
             Effect::End { name, .. } => write!(f, "end {name}"),
+            Effect::Fail(fault) => write!(f, "{fault}"),
         }
     }
 }
@@ -413,6 +440,8 @@ pub enum ErrorKind {
     Interrupted,
     /// the process is not what the model said, and the run is strict
     Diverged,
+    /// a confinement that this run has set forbids it
+    Confined,
 }
 
 /// Why an effect failed.
@@ -557,8 +586,9 @@ pub trait System {
     fn begin(&mut self, step: usize, timeout: Option<u64>);
     /// Whether the step that was begun must stop: its time is up, or a signal asks for the end.
     fn interrupted(&mut self) -> Option<SystemError>;
-    /// Give an undo to the process that would need it if this one could not.
-    fn hold(&mut self, step: usize, undo: &Undo);
+    /// Give an undo to the process that would need it if this one could not. Where that fails the effect is
+    /// taken back at once: nobody else would.
+    fn hold(&mut self, step: usize, undo: &Undo) -> Result<(), SystemError>;
     /// Tell how the start went. After `Failed` the answer says who undoes.
     fn tell(&mut self, news: &News) -> Undoer;
     /// The plan was made again with what the application brings: who the daemon will be may have

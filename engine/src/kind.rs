@@ -36,7 +36,7 @@ pub enum Type {
     Capability,
     /// for parameters of kinds only: `dropped`, `USER` or `USER:GROUP`
     Owner,
-    /// for parameters of kinds only: `exec`, `notify`, `fd:N`, `tcp:HOST:PORT`, `unix:PATH` or `alive:DURATION`
+    /// `exec`, `notify`, `fd:N`, `tcp:HOST:PORT`, `unix:PATH` or `alive:DURATION`
     Readiness,
 }
 
@@ -55,6 +55,7 @@ impl Type {
         Type::Socket,
         Type::Command,
         Type::Capability,
+        Type::Readiness,
     ];
 
     /// The word for it in a spec.

@@ -3,6 +3,7 @@
 //! effects of a start-up reach (path_resolution(7), capabilities(7), credentials(7)).
 
 mod application;
+mod confine;
 mod credential;
 mod directories;
 mod files;
@@ -23,7 +24,7 @@ use crate::effect::{
     Socket, Standing, System, SystemError, Undo, Undoer, Verdict,
 };
 use crate::plan::Plan;
-use crate::snapshot::{FileKind, NoPython, Python, Restrictions, Snapshot};
+use crate::snapshot::{FileKind, Interpreter, NoPython, Python, Restrictions, Snapshot};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -37,13 +38,20 @@ const EINVAL: i32 = 22;
 #[derive(Clone, Debug)]
 pub struct Model {
     identity: Identity,
+    /// what was taken away from it
+    confined: confine::Confined,
     settings: Settings,
     /// how low its oom score may go without CAP_SYS_RESOURCE
     oom_floor: i32,
     processes: process::Processes,
     files: Files,
     programs: BTreeMap<String, Option<PathBuf>>,
+    interpreters: BTreeMap<PathBuf, Interpreter>,
     pythons: BTreeMap<String, Result<Python, NoPython>>,
+    /// the version of Landlock that the kernel has, 0 for none
+    landlock: Option<u32>,
+    /// the processors that there are for it
+    cpus: Option<Vec<u32>>,
     network: ports::Network,
     restrictions: Restrictions,
     listening: Vec<Socket>,
@@ -67,12 +75,16 @@ impl Model {
     pub fn new(snapshot: &Snapshot) -> Self {
         Model {
             identity: snapshot.identity.clone(),
+            confined: confine::Confined::default(),
             settings: snapshot.settings.clone(),
             oom_floor: snapshot.settings.oom_score.min(0),
             processes: process::Processes::new(&snapshot.identity),
             files: Files::new(snapshot),
             programs: snapshot.programs.clone(),
+            interpreters: snapshot.interpreters.clone(),
             pythons: snapshot.pythons.clone(),
+            landlock: snapshot.landlock,
+            cpus: snapshot.cpus.clone(),
             network: ports::Network::new(snapshot),
             restrictions: snapshot.restrictions.clone(),
             listening: Vec::new(),
@@ -119,7 +131,7 @@ impl Model {
 
     fn chroot(&mut self, path: &Path) -> Result<Done, SystemError> {
         let what = format!("chroot {}", path.display());
-        let node = self.files.directory(&self.identity, path).map_err(|e| e.of(&what))?;
+        let node = self.files.root(&self.identity, path).map_err(|e| e.of(&what))?;
         if !self.has(Capability::SysChroot) {
             return Err(self.denied(Capability::SysChroot, what));
         }
@@ -165,6 +177,7 @@ impl System for Model {
 
     fn perform(&mut self, effect: &Effect) -> Result<Performed, SystemError> {
         self.clock += 1_000;
+        self.lets_through(effect)?;
         let done = match effect {
             Effect::CheckPidFile { path } => self.check_pid_file(path),
             Effect::OpenLog { path, owner, mode, .. } => self.open_log(path, *owner, *mode),
@@ -190,7 +203,7 @@ impl System for Model {
             Effect::Application(Application::Load(program)) => self.load(program),
             Effect::Application(Application::PrivilegedStart) => Ok(Done::with(Undo::Nothing)),
             Effect::Serve => self.serve(),
-            Effect::Application(Application::Start(_)) => self.start_application(),
+            Effect::Application(Application::Start(starting)) => self.start_application(starting),
             Effect::RemovePidFile { path } => self.remove_pid_file(path),
             Effect::Remove { handle, path, only_if_empty } => {
                 self.as_whoever_made(*handle, Whose::Files, |model| {
@@ -204,6 +217,7 @@ impl System for Model {
             Effect::End { handle, name } => {
                 self.as_whoever_made(*handle, Whose::Processes, |model| model.end(*handle, name))
             }
+            Effect::Fail(fault) => fault.answer(),
         };
         done.map(Performed::Done)
     }
@@ -238,13 +252,15 @@ impl System for Model {
         None
     }
 
-    fn hold(&mut self, _step: usize, _undo: &Undo) {}
+    fn hold(&mut self, _step: usize, _undo: &Undo) -> Result<(), SystemError> {
+        Ok(())
+    }
 
     fn tell(&mut self, news: &News) -> Undoer {
         match news {
             News::Ready => self.processes.ready(),
             // Whoever holds the undo goes on, as it was when it was left behind.
-            News::Failed { .. } => self.identity = self.processes.fail(),
+            News::Failed { .. } => (self.identity, self.confined) = self.processes.fail(&self.identity),
         }
         Undoer::Me
     }
@@ -257,6 +273,7 @@ impl System for Model {
         let Some(guard) = self.processes.guard() else { return false };
         self.identity = guard.identity;
         self.known = guard.known;
+        self.confined = guard.confined;
         true
     }
 

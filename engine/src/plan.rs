@@ -1,16 +1,18 @@
 //! A checked order: every phase once, with its process, its effects, and the reasons.
 
 pub mod classes;
+mod drop;
 mod edges;
 pub mod order;
 mod reorder;
 mod resolve;
 mod why;
 
+pub use drop::DropStep;
 pub use why::{Why, why};
 
 use crate::diagnostic::{At, Diagnostic, Place};
-use crate::effect::{Application, Brought, Effect};
+use crate::effect::{Application, Brought, Effect, Manner};
 use crate::kind::{Catalogue, Learns};
 use crate::options::{Launch, Settings};
 use crate::snapshot::Snapshot;
@@ -156,6 +158,10 @@ fn word(effect: &Effect) -> Option<String> {
             (None, Some(tac)) => tac.display().to_string(),
             (None, None) if program.is_twisted() => program.twisted.words.join(" "),
             (None, None) => "whoami".to_owned(),
+        },
+        Effect::Fail(fault) => match fault.manner {
+            Manner::Error | Manner::Undo => fault.errno_word(),
+            manner => manner.name().to_owned(),
         },
         _ => return None,
     })

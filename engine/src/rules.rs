@@ -3,9 +3,11 @@
 //! Every rule is one row of `RULES`; each family has a room of its own.
 
 mod application;
+mod confine;
 mod control;
 mod declared;
 mod drop;
+mod fail;
 mod failures;
 mod files;
 mod machine;
@@ -40,8 +42,8 @@ const RULES: &[(&[&str], Rule)] = &[
     (&["RSD0301", "RSD0302", "RSD0303"], |judge| judge.declared_privileges()),
     (
         &[
-            "RSD0301", "RSD0302", "RSD0402", "RSD0403", "RSD0410", "RSD0412", "RSD0413", "RSD0601",
-            "RSD0602", "RSD0604",
+            "RSD0301", "RSD0302", "RSD0317", "RSD0318", "RSD0402", "RSD0403", "RSD0410", "RSD0412",
+            "RSD0413", "RSD0601", "RSD0602", "RSD0604",
         ],
         |judge| judge.failures(),
     ),
@@ -71,6 +73,7 @@ const RULES: &[(&[&str], Rule)] = &[
     (&["RSD0509"], |judge| judge.environment_behind_the_application()),
     (&["RSD0510"], |judge| judge.set_behind_the_start()),
     (&["RSD0511"], |judge| judge.set_id_without_effect()),
+    (&["RSD0512"], |judge| judge.fails_on_purpose()),
     (&["RSD0603"], |judge| judge.bound_for_nobody()),
     (&["RSD0402"], |judge| judge.pid_file_unknown_to_the_guard()),
     (&["RSD0520"], |judge| judge.started_as_another()),

@@ -7,7 +7,8 @@ mod compare;
 mod learn;
 
 use crate::effect::{
-    End, Ended, ErrorKind, Identity, News, Performed, Standing, System, SystemError, Undo, Undoer,
+    Application, Effect, End, Ended, ErrorKind, Identity, News, Performed, Standing, System, SystemError,
+    Undo, Undoer,
 };
 use crate::plan::Approved;
 use crate::plan::{Plan, Step};
@@ -329,9 +330,20 @@ impl<S: System> Loop<'_, S> {
                 Performed::Parent => return Ok(Went::Parent),
                 Performed::Guard => return Ok(Went::Guard),
             };
-            self.system.hold(i, &done.undo);
+            let held = self.system.hold(i, &done.undo);
             self.undo.push((i, done.undo));
-            if effect.changes_identity() {
+            if let Err(mut error) = held {
+                let before = self.undo.len() - 1;
+                if !self.undo_to(before, usize::MAX) {
+                    // Whoever reports does not know of it.
+                    let left: Vec<_> = self.report.left.iter().map(|(what, _)| what.as_str()).collect();
+                    error.message = format!("{}; LEFT BEHIND: {}", error.message, left.join(", "));
+                }
+                return Err(error);
+            }
+            // An application that is hosted in this process may be confined when it starts.
+            let starts = matches!(effect, Effect::Application(Application::Start(_)));
+            if effect.changes_identity() || starts {
                 self.note_identity();
             }
             for note in done.learned.notes {

@@ -161,6 +161,17 @@ pub struct Restrictions {
     pub namespace: Option<UserNamespace>,
 }
 
+/// What a program needs to be executed: execve(2).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Interpreter {
+    /// the loader that an ELF file names (`PT_INTERP`), or what a script names behind `#!`
+    #[serde(with = "text::path")]
+    pub path: PathBuf,
+    /// it is a script, whose interpreter may need another in turn
+    pub script: bool,
+}
+
 /// The facts. What was asked for and not found is `None`; what was not asked for is absent.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -190,6 +201,9 @@ pub struct Snapshot {
     /// programs by the word they were asked for with, found on the caller's `PATH`
     #[serde(with = "text::programs")]
     pub programs: BTreeMap<String, Option<PathBuf>>,
+    /// programs that need another file to be executed, by their path
+    #[serde(default, with = "text::path_map")]
+    pub interpreters: BTreeMap<PathBuf, Interpreter>,
     /// interpreters, by the text they were asked for with; the empty one is the default
     #[serde(deserialize_with = "text::map")]
     pub pythons: BTreeMap<String, Result<Python, NoPython>>,
@@ -205,6 +219,9 @@ pub struct Snapshot {
     /// who has a port, of TCP and UDP
     #[serde(deserialize_with = "text::map")]
     pub ports: BTreeMap<u16, Vec<Listener>>,
+    /// addresses that bind(2) refuses on this machine, as sockets with port 0, and the number of the error
+    #[serde(default, deserialize_with = "text::map")]
+    pub no_addresses: BTreeMap<String, i32>,
     /// the first port that needs no privilege (`net.ipv4.ip_unprivileged_port_start`)
     pub unprivileged_port: u16,
     /// whether `[::]` leaves IPv4 alone (`net.ipv6.bindv6only`); `None`: nobody asked
@@ -212,6 +229,12 @@ pub struct Snapshot {
     /// whether links in directories such as /tmp are followed for their owner only
     /// (`fs.protected_symlinks`); `None`: nobody asked
     pub protected_symlinks: Option<bool>,
+    /// the version of Landlock that the kernel has, 0 for none; `None`: nobody asked
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub landlock: Option<u32>,
+    /// the processors that this process may be given, sorted; `None`: nobody asked
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpus: Option<Vec<u32>>,
 }
 
 impl Snapshot {

@@ -61,12 +61,34 @@ pub fn list<T: AsRef<str>>(items: &[T]) -> String {
     }
 }
 
+/// Numbers that are sorted, "0-3 8".
+pub fn ranges(numbers: &[u32]) -> String {
+    let mut found: Vec<(u32, u32)> = Vec::new();
+    for n in numbers.iter().copied() {
+        match found.last_mut() {
+            Some((_, last)) if last.checked_add(1) == Some(n) => *last = n,
+            _ => found.push((n, n)),
+        }
+    }
+    let text = |(first, last): &(u32, u32)| match first == last {
+        true => first.to_string(),
+        false => format!("{first}-{last}"),
+    };
+    found.iter().map(text).collect::<Vec<_>>().join(" ")
+}
+
 macro_rules! errnos {
     ($($number:literal $name:literal $message:literal),* $(,)?) => {
         /// The symbol of an errno on Linux: `EACCES`.
         pub fn errno_name(errno: i32) -> Option<&'static str> {
             match errno { $($number => Some($name),)* _ => None }
         }
+        /// The number of a symbol on Linux: 13 for `EACCES`.
+        pub fn errno_by_name(name: &str) -> Option<i32> {
+            match name { $($name => Some($number),)* _ => None }
+        }
+        /// Every symbol that is known, in the order of the numbers.
+        pub const ERRNO_NAMES: &[&str] = &[$($name),*];
         fn errno_text(errno: i32) -> Option<&'static str> {
             match errno { $($number => Some($message),)* _ => None }
         }
@@ -74,19 +96,25 @@ macro_rules! errnos {
 }
 errnos! {
     1 "EPERM" "Operation not permitted", 2 "ENOENT" "No such file or directory", 3 "ESRCH" "No such process",
-    4 "EINTR" "Interrupted system call", 5 "EIO" "Input/output error", 7 "E2BIG" "Argument list too long",
+    4 "EINTR" "Interrupted system call", 5 "EIO" "Input/output error",
+    6 "ENXIO" "No such device or address", 7 "E2BIG" "Argument list too long",
     8 "ENOEXEC" "Exec format error", 9 "EBADF" "Bad file descriptor", 10 "ECHILD" "No child processes",
     11 "EAGAIN" "Resource temporarily unavailable", 12 "ENOMEM" "Cannot allocate memory",
     13 "EACCES" "Permission denied", 16 "EBUSY" "Device or resource busy", 17 "EEXIST" "File exists",
     18 "EXDEV" "Invalid cross-device link", 20 "ENOTDIR" "Not a directory", 21 "EISDIR" "Is a directory",
     22 "EINVAL" "Invalid argument", 23 "ENFILE" "Too many open files in system", 24 "EMFILE" "Too many open files",
-    26 "ETXTBSY" "Text file busy", 27 "EFBIG" "File too large", 28 "ENOSPC" "No space left on device",
-    30 "EROFS" "Read-only file system", 31 "EMLINK" "Too many links", 32 "EPIPE" "Broken pipe",
-    36 "ENAMETOOLONG" "File name too long", 38 "ENOSYS" "Function not implemented",
+    25 "ENOTTY" "Inappropriate ioctl for device", 26 "ETXTBSY" "Text file busy", 27 "EFBIG" "File too large", 28 "ENOSPC" "No space left on device",
+    29 "ESPIPE" "Illegal seek", 30 "EROFS" "Read-only file system", 31 "EMLINK" "Too many links", 32 "EPIPE" "Broken pipe",
+    35 "EDEADLK" "Resource deadlock avoided", 36 "ENAMETOOLONG" "File name too long",
+    37 "ENOLCK" "No locks available", 38 "ENOSYS" "Function not implemented",
     39 "ENOTEMPTY" "Directory not empty", 40 "ELOOP" "Too many levels of symbolic links",
     95 "EOPNOTSUPP" "Operation not supported", 97 "EAFNOSUPPORT" "Address family not supported by protocol",
     98 "EADDRINUSE" "Address already in use", 99 "EADDRNOTAVAIL" "Cannot assign requested address",
-    110 "ETIMEDOUT" "Connection timed out", 122 "EDQUOT" "Disk quota exceeded",
+    101 "ENETUNREACH" "Network is unreachable", 103 "ECONNABORTED" "Software caused connection abort",
+    104 "ECONNRESET" "Connection reset by peer", 105 "ENOBUFS" "No buffer space available",
+    107 "ENOTCONN" "Transport endpoint is not connected", 110 "ETIMEDOUT" "Connection timed out",
+    111 "ECONNREFUSED" "Connection refused", 113 "EHOSTUNREACH" "No route to host", 116 "ESTALE" "Stale file handle",
+    122 "EDQUOT" "Disk quota exceeded",
 }
 
 /// What an errno means: `Permission denied`.

@@ -324,7 +324,9 @@ impl System for World {
     fn interrupted(&mut self) -> Option<SystemError> {
         None
     }
-    fn hold(&mut self, _: usize, _: &Undo) {}
+    fn hold(&mut self, _: usize, _: &Undo) -> Result<(), SystemError> {
+        Ok(())
+    }
     fn tell(&mut self, news: &News) -> Undoer {
         self.log.push(match news {
             News::Ready => "tell ready".to_owned(),

@@ -15,7 +15,9 @@ pub mod whoami;
 
 pub(crate) use spawn::PRIVATE;
 
+use crate::host::confine::Confining;
 use crate::log::Shared;
+use crate::notify::Manager;
 use engine::effect::{Brought, Ended, Identity, Program, Ready, Socket, Starting, SystemError};
 use nix::sys::signalfd::SignalFd;
 use nix::sys::socket::{SockaddrStorage, getsockname};
@@ -58,10 +60,14 @@ pub struct Around<'a> {
     pub deadline: Option<u64>,
     /// the journal of this run, readable
     pub journal: Option<&'a File>,
+    /// what a program is confined by in the moment before it is executed
+    pub confining: &'a Confining,
     /// who this process is now
     pub identity: &'a Identity,
     /// nobody waits for it to be ready: the status of the program is passed on, however early it ends
     pub foreground: bool,
+    /// the service manager that started this process, if there is one
+    pub manager: &'a Manager,
     /// a drop is still ahead: what is read later is read as another user
     pub drop_ahead: bool,
     /// told of every signal taken, and what was done about it

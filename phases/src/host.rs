@@ -1,9 +1,11 @@
 //! The real machine. Every effect ends here in system calls whose results are checked.
 
 mod bind;
+pub mod confine;
 mod credential;
 mod daemonize;
 mod directories;
+mod fail;
 mod guard;
 mod holder;
 pub mod pid_file;
@@ -12,12 +14,13 @@ mod settings;
 
 use crate::application::{self, Application as Hosted, Around, Listening, ReadTimeline};
 use crate::log::{Log, Shared};
-use crate::sys::{channel::Channel, failed, identity, io_failed, process};
+use crate::notify::Manager;
+use crate::sys::{channel::Channel, failed, identity, io_failed, lock, process, walk};
 use engine::effect::{
     Application, CapabilitySet, Done, Effect, ErrorKind, Facts, Handle, Identity, News, Performed, Program,
     Rotation, Standing, Starting, System, SystemError, Undo, Undoer, Verdict,
 };
-use engine::plan::Plan;
+use engine::plan::{DropStep, Plan};
 use engine::timeline::{Divergence, Event, What};
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
@@ -25,11 +28,10 @@ use nix::sys::signalfd::SignalFd;
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::{ForkResult, Pid};
 use protocol::Held;
-use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions};
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// What this process is in the run.
@@ -42,7 +44,7 @@ enum Role {
     /// it runs the phases, and another holds the undo: our child (foreground) or the launcher
     Runner { channel: Channel, holder: Option<Pid> },
     /// it keeps the starting credential for the end
-    Guard { daemon: OwnedFd, launcher: OwnedFd },
+    Guard { daemon: OwnedFd, launcher: OwnedFd, last: Option<OwnedFd> },
 }
 
 /// The machine, as this process can change it.
@@ -54,6 +56,10 @@ pub struct Host {
     root: PathBuf,
     root_inode: identity::Inode,
     bounding: CapabilitySet,
+    /// the application is a program, and not hosted in this process
+    runs_a_program: bool,
+    /// what the application is confined by when it is started
+    confining: confine::Confining,
     /// code of others ran in this process since the bounding set was read
     others_ran: bool,
     held: BTreeMap<u32, Held>,
@@ -86,46 +92,17 @@ pub struct Host {
     replace: bool,
     /// names of the phases, by step
     phases: Vec<String>,
+    /// who started this process, and wants to be told
+    manager: Manager,
+    /// as the first process of a PID namespace: closing the first tells the guard, whose handle the second is
+    last_words: Option<(OwnedFd, OwnedFd)>,
 }
+
+/// How long the first process of a PID namespace waits for its guard at the end.
+const GUARD_MS: i32 = 5_000;
 
 /// Tells people at once where the machine is not as predicted.
 pub type Show = Box<dyn Fn(&Divergence)>;
-
-/// The step that drops, and to whom.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DropStep {
-    step: usize,
-    uid: u32,
-    gid: u32,
-    groups: Vec<u32>,
-}
-
-/// A path without `.` and `..`, as the names in it say.
-fn plain(path: &Path) -> PathBuf {
-    path.components().fold(PathBuf::new(), |mut plain, part| {
-        match part {
-            Component::ParentDir => drop(plain.pop()),
-            Component::CurDir => {}
-            part => plain.push(part),
-        }
-        plain
-    })
-}
-
-impl DropStep {
-    fn of(plan: &Plan) -> Option<DropStep> {
-        let step = plan.steps().iter().position(|s| s.drop && s.skipped.is_none())?;
-        plan.steps()[step].effects.iter().find_map(|e| match e {
-            // With the effective ids alone it can be root whenever it likes, and root is no other than it was:
-            // there is nothing to distrust.
-            Effect::SetCredential { uid: Some(uid @ 1..), gid, groups, effective: false, .. } => {
-                let gid = gid.unwrap_or(*uid);
-                Some(DropStep { step, uid: *uid, gid, groups: groups.clone().unwrap_or_else(|| vec![gid]) })
-            }
-            _ => None,
-        })
-    }
-}
 
 impl Host {
     /// Takes the machine over: signals arrive at a descriptor from now on. `journal` is the
@@ -149,6 +126,8 @@ impl Host {
             root: PathBuf::from("/"),
             root_inode: identity::root_inode().map_err(|e| failed(e, "look at the root directory"))?,
             bounding: start.bounding,
+            runs_a_program: false,
+            confining: confine::Confining::default(),
             others_ran: false,
             held: BTreeMap::new(),
             next_handle: 0,
@@ -171,6 +150,8 @@ impl Host {
             distrusted: BTreeSet::new(),
             replace: false,
             phases: Vec::new(),
+            manager: Manager::default(),
+            last_words: None,
         })
     }
 
@@ -179,6 +160,17 @@ impl Host {
     pub fn showing(mut self, show: Show) -> Host {
         self.show = Some(show);
         self
+    }
+
+    /// The same, which tells the service manager that started it.
+    pub fn managed_by(mut self, manager: Manager) -> Host {
+        self.manager = manager;
+        self
+    }
+
+    /// The service manager that started this process.
+    pub fn manager(&self) -> &Manager {
+        &self.manager
     }
 
     /// When the daemon was ready, on CLOCK_MONOTONIC, in the process that waited for it. The daemon said so.
@@ -195,6 +187,19 @@ impl Host {
     /// the foreground, and a daemon that has a launcher, leave that to the other.
     pub fn speaks(&self) -> bool {
         self.speaks
+    }
+
+    /// The daemon is over: whatever else it has forked and left, its PID file's lock is nobody's.
+    ///
+    /// For the daemon alone: a launcher may share the lock with it.
+    pub fn let_go(&mut self) {
+        for lock in self.pid_files.iter().filter_map(|p| p.lock.as_ref()) {
+            let _ = lock::let_go(lock);
+        }
+        if let Some((alive, guard)) = self.last_words.take() {
+            drop(alive);
+            let _ = process::wait_readable([guard.as_fd()], GUARD_MS);
+        }
     }
 
     /// Takes the signals that wait: those that ask to stop, and those to pass on once it serves.
@@ -293,19 +298,21 @@ impl Host {
         let inside = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
         // From a directory that the present root does not reach it leads there, not below that root.
         let cwd = if path.is_relative() { identity::cwd() } else { PathBuf::new() };
-        let outside = cwd.strip_prefix("(unreachable)").ok().map(|cwd| Path::new("/").join(cwd).join(path));
-        nix::unistd::chroot(path).map_err(|e| {
-            let error = failed(e, format!("chroot {}", path.display()));
-            if e == nix::errno::Errno::EPERM {
-                error.lacks(engine::effect::Capability::SysChroot)
-            } else {
-                error
-            }
+        let outside = cwd.strip_prefix("(unreachable)").ok().map(|cwd| {
+            let cwd = Path::new("/").join(cwd);
+            let named = walk::named_outside(path, &cwd, (&self.root, self.root_inode));
+            named.unwrap_or_else(|| cwd.join(path))
+        });
+        walk::chroot(path).map_err(|refused| match refused.errno() {
+            nix::errno::Errno::EPERM => refused
+                .about(format!("chroot {}", path.display()))
+                .lacks(engine::effect::Capability::SysChroot),
+            _ => refused.about(format!("chroot {}", path.display())),
         })?;
         self.root_inode = identity::root_inode().map_err(|e| failed(e, "look at the new root directory"))?;
         let inside = inside.strip_prefix("/").unwrap_or(&inside);
         match outside {
-            Some(outside) => self.root = plain(&outside),
+            Some(outside) => self.root = outside,
             None if inside.as_os_str().is_empty() => {}
             None => self.root.push(inside),
         }
@@ -319,6 +326,7 @@ impl Host {
             program.root = None;
         }
         self.application = Some(application::make(&program, self.timeline)?);
+        self.runs_a_program = !program.command.is_empty();
         let loaded = self.hosted("load the application", |h, around| h.load(around))?;
         let mut done = noted(Undo::EndsWithProcess, loaded.notes);
         done.learned.brought = loaded.brought.map(Box::new);
@@ -353,15 +361,21 @@ impl Host {
             deadline: self.deadline,
             journal: self.journal.as_deref(),
             identity: &identity,
+            confining: &self.confining,
             foreground: !matches!(self.role, Role::Runner { holder: None, .. }),
+            manager: &self.manager,
             drop_ahead: self.drop.as_ref().is_some_and(|drop| drop.step > self.step),
             on_signal: &mut |signal, then| {
+                if matches!(signal, "SIGTERM" | "SIGINT") {
+                    self.manager.stopping();
+                }
                 say(What::Signal { signal: signal.to_owned(), then: then.to_owned() });
             },
             on_status: &mut |text| say(What::Status { text: text.to_owned() }),
             on_extend: &mut |until| {
                 // The holder of the undo has a clock of its own.
                 self.tell_step(self.step, Some(until.saturating_sub(process::monotonic())));
+                self.manager.extend(until.saturating_sub(process::monotonic()) / 1_000);
                 extended = Some(until);
             },
         };
@@ -375,6 +389,9 @@ impl Host {
     }
 
     fn start_application(&mut self, starting: &Starting) -> Result<Done, SystemError> {
+        if !self.runs_a_program {
+            self.confine_hosted()?;
+        }
         let (started, notes) = self.hosted("start the application", |h, around| h.start(starting, around))?;
         self.replace = starting.replace;
         let undo = match started {
@@ -418,6 +435,7 @@ impl Host {
             .filter_map(|p| Some(std::os::fd::AsRawFd::as_raw_fd(p.lock.as_ref()?)))
             .collect();
         self.tell_replacing();
+        self.manager.replaced();
         let error = match self.hosted("become the program", |h, around| Ok(h.replace(around, &keep))) {
             Ok(error) | Err(error) => error,
         };
@@ -518,7 +536,7 @@ fn say(what: What) {
 
 impl System for Host {
     fn open(&mut self, plan: &Plan) -> Result<Performed, SystemError> {
-        self.drop = DropStep::of(plan);
+        self.drop = plan.drop_step();
         self.phases = plan.steps().iter().map(|s| s.phase.clone()).collect();
         if plan.daemonizes() { Ok(Performed::Done(Done::with(Undo::Nothing))) } else { self.fork_holder() }
     }
@@ -571,6 +589,7 @@ impl System for Host {
                 Ok(Done::with(Undo::Nothing))
             }
             Effect::End { handle, name } => self.end(*handle, name),
+            Effect::Fail(fault) => fail::fail(fault),
         };
         done.map(Performed::Done)
     }
@@ -621,8 +640,8 @@ impl System for Host {
         None
     }
 
-    fn hold(&mut self, step: usize, undo: &Undo) {
-        self.send_undo(step, undo);
+    fn hold(&mut self, step: usize, undo: &Undo) -> Result<(), SystemError> {
+        self.send_undo(step, undo)
     }
 
     fn tell(&mut self, news: &News) -> Undoer {
@@ -630,7 +649,7 @@ impl System for Host {
     }
 
     fn learned(&mut self, plan: &Plan) -> Result<(), SystemError> {
-        let drop = DropStep::of(plan);
+        let drop = plan.drop_step();
         // Behind the drop it is over and done, and the holder would not believe another word on it.
         if drop == self.drop {
             return Ok(());

@@ -3,9 +3,12 @@
 //!
 //! It is a copy for people: a failure to write it never fails the run.
 
-use std::fs::{File, OpenOptions};
+use crate::sys::{process, walk, writers};
+use nix::fcntl::{OFlag, openat};
+use nix::sys::stat::{Mode, fstat};
+use std::fs::File;
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tracing::field::{Field, Visit};
@@ -51,16 +54,26 @@ impl Journal {
 
     /// Opens a journal at a path of the user's choice; with `new` it must not exist.
     pub fn open(path: &Path, new: bool) -> io::Result<Journal> {
-        let file = OpenOptions::new()
-            .read(true)
-            .append(true)
-            .create(true)
-            .create_new(new)
-            .mode(0o600)
-            .custom_flags(nix::libc::O_NOFOLLOW | nix::libc::O_NONBLOCK)
-            .open(path)?;
-        if !file.metadata()?.is_file() {
+        let name = path.file_name().ok_or_else(|| io::Error::other("that is no name of a file"))?;
+        let above = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let dir = walk::directory(above).map_err(|refused| match refused {
+            walk::Refused::Errno(errno) => io::Error::from(errno),
+            refused => io::Error::other(refused.about("the way to it").why.unwrap_or_default()),
+        })?;
+        let mut flags = OFlag::O_RDWR | OFlag::O_APPEND | OFlag::O_CREAT | OFlag::O_NOFOLLOW;
+        flags |= OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
+        flags.set(OFlag::O_EXCL, new);
+        let file = File::from(openat(&dir, name, flags, Mode::S_IRUSR | Mode::S_IWUSR)?);
+        let meta = file.metadata()?;
+        if !meta.is_file() {
             return Err(io::Error::other("it is no regular file"));
+        }
+        // It is emptied: by this name, and by all the others.
+        if meta.nlink() > 1 && nix::unistd::geteuid().is_root() && writers::changeable(&fstat(&dir)?) {
+            return Err(io::Error::other(format!(
+                "it has {} names, and others may write the directory",
+                meta.nlink()
+            )));
         }
         if !new {
             let mut start = [0; 5];
@@ -98,10 +111,12 @@ impl Journal {
     }
 }
 
-/// The journals of a directory, oldest first.
+/// The journals of a directory, oldest first: files only, for nothing else is one, and to open it may do
+/// something.
 pub fn list(dir: &Path) -> Vec<PathBuf> {
+    let file = |entry: std::fs::DirEntry| entry.file_type().is_ok_and(|t| t.is_file()).then(|| entry.path());
     let mut all: Vec<PathBuf> = std::fs::read_dir(dir)
-        .map(|entries| entries.filter_map(|e| Some(e.ok()?.path())).collect())
+        .map(|entries| entries.filter_map(|e| file(e.ok()?)).collect())
         .unwrap_or_default();
     all.retain(|p| p.extension().is_some_and(|e| e == "jsonl"));
     all.sort();
@@ -110,9 +125,7 @@ pub fn list(dir: &Path) -> Vec<PathBuf> {
 
 /// Whether a process of the run still holds its journal.
 pub fn is_held(path: &Path) -> bool {
-    let Ok(file) = OpenOptions::new().read(true).custom_flags(nix::libc::O_NONBLOCK).open(path) else {
-        return false;
-    };
+    let Ok(file) = process::open_to_read(path) else { return false };
     match file.try_lock() {
         Ok(()) => false,
         Err(std::fs::TryLockError::WouldBlock) => true,

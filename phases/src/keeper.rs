@@ -3,6 +3,8 @@
 //! One poll(2) over the signalfd, the program's pidfd and its output. Nothing wakes it while
 //! nothing happens.
 
+mod rest;
+
 use crate::application::{Around, Served};
 use crate::log::{Log, Shared};
 use crate::notify::{Message, Notify, Tree};
@@ -19,6 +21,8 @@ use rustix::process::pidfd_send_signal;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
 
+/// What the program leaves running when it ends has so long, in nanoseconds, to end when it is told.
+const FOR_THE_REST: u64 = 3_000_000_000;
 /// After the program's end no more than this is read of what others still write into its output.
 const DRAIN: usize = 1 << 20;
 
@@ -38,6 +42,8 @@ pub struct Kept {
     /// where it speaks, if it was given such a place
     pub voice: Option<Voice>,
     tree: Rc<Tree>,
+    /// children that this process had before, such as the guard
+    before: Vec<i32>,
     /// the end of its output, until it serves
     tail: Option<Vec<u8>>,
     /// its end was seen and could not be taken yet: a tracer has it
@@ -107,8 +113,13 @@ impl Voice {
 }
 
 impl Kept {
-    /// A child that became the program.
-    pub fn new(pid: Pid, pidfd: OwnedFd, name: String, output: Option<OwnedFd>, tree: Rc<Tree>) -> Kept {
+    /// A child that became the program, beside the children that were there `before`.
+    pub fn new(
+        (pid, pidfd): (Pid, OwnedFd),
+        name: String,
+        output: Option<OwnedFd>,
+        (tree, before): (Rc<Tree>, Vec<i32>),
+    ) -> Kept {
         Kept {
             pid,
             pidfd,
@@ -117,6 +128,7 @@ impl Kept {
             early: Vec::new(),
             voice: None,
             tree,
+            before,
             tail: Some(Vec::new()),
             held_back: false,
             over: None,
@@ -315,6 +327,7 @@ fn hear(kept: &mut Kept, around: &mut Around, said: &mut Vec<Message>) {
         {
             (around.on_status)(words);
         }
+        around.manager.pass_on(&message);
         if let Some(pid) = message.main_pid {
             kept.becomes(pid);
         }
@@ -330,6 +343,7 @@ pub fn keep(mut kept: Kept, around: &mut Around) -> Result<Served, SystemError> 
         handle(taken, &kept, around, &mut asked);
     }
     if let Some(ended) = kept.over {
+        rest::end(&kept, FOR_THE_REST, around);
         return Ok(Served { ended: Some(ended), asked });
     }
     if let Some(voice) = &mut kept.voice {
@@ -343,6 +357,7 @@ pub fn keep(mut kept: Kept, around: &mut Around) -> Result<Served, SystemError> 
             handle(taken, &kept, around, &mut asked);
         }
         if let Some(ended) = turned.ended {
+            rest::end(&kept, FOR_THE_REST, around);
             return Ok(Served { ended: Some(ended), asked });
         }
         if until.is_some_and(|due| monotonic() >= due) {
@@ -368,6 +383,7 @@ pub fn end(kept: &Kept, because: &SystemError, around: &mut Around) {
         }
     }
     let _ = waitpid(kept.pid, Some(WaitPidFlag::WNOHANG));
+    rest::end(kept, u64::from(patience.unsigned_abs()) * 1_000_000, around);
 }
 
 /// The sign of life is overdue: it is woken, and killed if that does not help.
@@ -400,7 +416,18 @@ fn handle(taken: Taken, kept: &Kept, around: &mut Around, asked: &mut bool) {
             *asked = true;
             forward(kept, taken)
         }
-        Signal::SIGHUP => format!("{}, {}", reopen(log), forward(kept, taken)),
+        Signal::SIGHUP => {
+            // One that speaks tells itself what it does.
+            let silent = kept.voice.is_none();
+            if silent {
+                around.manager.reloading();
+            }
+            let then = format!("{}, {}", reopen(log), forward(kept, taken));
+            if silent {
+                around.manager.reloaded();
+            }
+            then
+        }
         Signal::SIGUSR1 => match rotate(log) {
             Some(text) => text,
             None => forward(kept, taken),

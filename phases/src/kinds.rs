@@ -5,13 +5,16 @@ mod capabilities;
 mod chdir;
 mod check_pid_file;
 mod chroot;
+mod cpu_affinity;
 mod create_pid_file;
 mod daemonize;
 mod dumpable;
 mod environment;
+mod fail;
 mod io_priority;
 mod keep_guard;
 mod keyring;
+mod landlock;
 mod limits;
 mod load_application;
 mod make_directories;
@@ -28,9 +31,12 @@ mod start_application;
 mod start_logger;
 mod switch_group;
 mod switch_user;
+mod system_calls;
+mod timer_slack;
 mod umask;
 
-use engine::kind::{Catalogue, Param, Type};
+use engine::effect::Whose;
+use engine::kind::{Args, Catalogue, Param, Type, Unfit};
 
 /// Every kind, in the order of a usual start-up.
 pub const CATALOGUE: Catalogue = Catalogue(&[
@@ -48,6 +54,8 @@ pub const CATALOGUE: Catalogue = Catalogue(&[
     &nice::KIND,
     &scheduler::KIND,
     &io_priority::KIND,
+    &cpu_affinity::KIND,
+    &timer_slack::KIND,
     &oom_score::KIND,
     &keyring::KIND,
     &privileged_start::KIND,
@@ -59,10 +67,13 @@ pub const CATALOGUE: Catalogue = Catalogue(&[
     &capabilities::KIND,
     &dumpable::KIND,
     &no_new_privileges::KIND,
+    &landlock::KIND,
+    &system_calls::KIND,
     &start_application::KIND,
     &serve::KIND,
     &remove_pid_file::KIND,
     &remove_directories::KIND,
+    &fail::KIND,
 ]);
 
 /// A parameter that a spec must write.
@@ -78,6 +89,13 @@ const fn optional(name: &'static str, ty: Type, default: Option<&'static str>, h
 /// A parameter that takes a list and may be absent.
 const fn several(name: &'static str, ty: Type, help: &'static str) -> Param {
     Param { name, ty, list: true, required: false, default: None, help }
+}
+
+/// Whom a confinement is put on, by the parameter `who`.
+fn whose(args: &Args) -> Result<Whose, Unfit> {
+    let Some(word) = args.string("who") else { return Ok(Whose::default()) };
+    Whose::by_name(&word)
+        .ok_or_else(|| Unfit::new(format!("nobody is called `{word}` here"), "write program or daemon"))
 }
 
 /// A kind without parameters that is always one effect.
@@ -100,7 +118,7 @@ use plain;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use engine::kind::{Args, Context};
+    use engine::kind::Context;
     use std::collections::BTreeSet;
 
     #[test]

@@ -1,12 +1,15 @@
-//! What a program says of itself: the socket of sd_notify(3), and who may speak to it.
+//! What a program says of itself: the socket of sd_notify(3), and who may speak to it; and what the
+//! manager of this process is told ([`Manager`]).
 //!
 //! The socket has an abstract name that the kernel chose: it is reached after chroot(2) and by the
 //! dropped user, leaves no file, and goes with this process. Anybody in the same network namespace can
 //! send to it, so that only what comes from the program's own process tree is heard.
 
+pub mod manager;
 pub mod message;
 mod tree;
 
+pub use manager::Manager;
 pub use message::{Message, parse};
 pub use tree::Tree;
 

@@ -1,6 +1,7 @@
 //! Facts of this machine, taken read-only, for the model.
 
 pub mod file;
+pub mod interpreter;
 mod machine;
 mod network;
 

@@ -1,9 +1,13 @@
 //! System calls. With the binding to libpython this is the only place for `unsafe`.
 
+pub mod bind;
 pub mod channel;
 pub mod child;
+pub mod confine;
 pub mod environment;
+pub mod gate;
 pub mod identity;
+pub mod landlock;
 pub mod lock;
 pub mod namespace;
 pub mod process;
@@ -12,6 +16,7 @@ pub mod shed;
 pub mod title;
 pub mod walk;
 pub mod watch;
+pub mod writers;
 
 use engine::effect::SystemError;
 use nix::errno::Errno;

@@ -92,14 +92,24 @@ pub fn observe(world: &World, order: &[&str], unchecked: bool, binary: &Path, sa
     }
     let up = seen.not_up.is_empty();
     let ends = up || seen.not_up.iter().all(|why| why.starts_with("the start failed"));
-    let over = |s: &Sandbox| s.alone || !up && s.ended.get(&launcher) == Some(&STUCK);
+    let said = || fs::read_to_string("/var/lib/said").unwrap_or_default();
+    // Whoever could not be ended and was named may stay; a guard goes by itself as soon as the others have.
+    let named = |s: &Sandbox| {
+        s.ended.get(&launcher) == Some(&STUCK) && strangers().iter().all(|(_, name)| is_named(&said(), name))
+    };
     if ends {
-        sandbox.until(over);
+        sandbox.until(|s| s.alone || !up && named(s));
     }
     seen.code = sandbox.ended.get(&launcher).copied();
-    seen.said = fs::read_to_string("/var/lib/said").unwrap_or_default();
+    seen.said = said();
     if ends && !sandbox.alone {
-        strangers(&mut seen);
+        for (pid, name) in strangers() {
+            if seen.code == Some(STUCK) && is_named(&seen.said, &name) {
+                seen.excused.extend(descriptors(pid).iter().map(|d| d.display().to_string()));
+            } else {
+                seen.left.push(format!("process {pid} {name}"));
+            }
+        }
     }
     let ends =
         up || seen.code != Some(0) && seen.not_up.iter().all(|why| why.starts_with("the start failed"));
@@ -408,18 +418,19 @@ fn listing() -> BTreeSet<PathBuf> {
     all
 }
 
-/// Who is there besides us, unless it was said that it could not be ended.
-fn strangers(seen: &mut Seen) {
+/// Who is there besides us: numbers and names.
+fn strangers() -> Vec<(i32, String)> {
     let all = fs::read_dir("/proc").into_iter().flatten().flatten();
     let number = |e: fs::DirEntry| e.file_name().to_str()?.parse::<i32>().ok();
-    for pid in all.filter_map(number).filter(|pid| *pid != 1) {
-        let name = field(pid, "Name").unwrap_or_default();
-        if seen.code == Some(STUCK) && seen.said.contains(&format!("LEFT BEHIND: end {name}")) {
-            seen.excused.extend(descriptors(pid).iter().map(|d| d.display().to_string()));
-        } else {
-            seen.left.push(format!("process {pid} {name}"));
-        }
-    }
+    all.filter_map(number)
+        .filter(|pid| *pid != 1)
+        .filter_map(|pid| Some((pid, field(pid, "Name")?)))
+        .collect()
+}
+
+/// It was said that it could not be ended.
+fn is_named(said: &str, name: &str) -> bool {
+    said.contains(&format!("LEFT BEHIND: end {name}"))
 }
 
 fn left_behind(world: &World, before: &BTreeSet<PathBuf>, was_up: bool, seen: &mut Seen) {

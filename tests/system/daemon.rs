@@ -253,6 +253,8 @@ fn a_failed_start_leaves_no_directory() {
         let program = world.text("not-a-program");
         let line = ["--spec", "daemon", "--user", "svc", "--runtime-directory", "/run/app", "--", &program];
         let out = world.rsd(&[&["run"], &line[..]].concat());
+        assert!(out.code == 6 && out.err.contains("its interpreter /nowhere"), "{out:?}");
+        let out = world.rsd(&[&["run", "--unchecked"], &line[..]].concat());
         assert_eq!(out.code, 1, "{out:?}");
         assert!(out.err.contains("undone: remove /run/app"), "{out:?}");
         for place in ["/run", "/var/log"] {

@@ -45,6 +45,12 @@ fn a_program_that_cannot_be_run() {
         fails(
             world,
             &["run", "--", "./orphan"],
+            6,
+            &["startApplication", "ENOENT", "its interpreter /no/such/interpreter"],
+        );
+        fails(
+            world,
+            &unchecked(&["--", "./orphan"]),
             1,
             &["startApplication failed", "No such file", "/no/such/interpreter"],
         );

@@ -140,6 +140,8 @@ fn a_program_that_is_not_in_the_jail() {
         std::fs::copy("/bin/sleep", jail.join("sleep")).expect("a copy");
         let before = world.listing();
         let out = world.rsd(&[&["run"], &OUTSIDE[..], &["--", "/sleep", "1050"]].concat());
+        assert!(out.code == 6 && out.err.contains("its loader") && out.err.contains("ld-linux"), "{out:#?}");
+        let out = world.rsd(&[&["run", "--unchecked"], &OUTSIDE[..], &["--", "/sleep", "1050"]].concat());
         assert_eq!(out.code, 1, "{out:#?}");
         assert!(out.err.contains("startApplication failed") && out.err.contains("ld-linux"), "{}", out.err);
         assert_eq!(world.listing(), before);

@@ -83,6 +83,11 @@ impl Process {
         self.status.get(name).unwrap_or_else(|| panic!("no {name} in status")).as_str()
     }
 
+    /// Stopped by whoever traces it.
+    pub fn is_traced(&self) -> bool {
+        self.stat[0] == "t"
+    }
+
     fn has_memory(&self) -> bool {
         self.stat[20] != "0"
     }
@@ -111,6 +116,11 @@ impl Process {
         for set in ["CapInh", "CapPrm", "CapEff", "CapAmb"] {
             assert_eq!(u64::from_str_radix(self.field(set), 16), Ok(0), "{set} of {}", self.pid);
         }
+    }
+
+    /// The effective user id.
+    pub fn uid(&self) -> u32 {
+        self.field("Uid").split_whitespace().nth(1).expect("four of them").parse().expect("a number")
     }
 
     pub fn umask(&self) -> u32 {

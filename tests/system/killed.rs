@@ -164,12 +164,12 @@ fn in_the_foreground_term_undoes() {
     });
 }
 
-/// A phase that hangs in the kernel: a log on a FIFO would be refused, a program that an unread FIFO
-/// cannot be; what remains is a directory of a file system that does not answer. So the daemon is
-/// stopped instead, which hangs it as well.
+/// A phase that does not come back, as with a file system that does not answer.
 fn hangs(world: &World, foreground: bool) {
     let spec = GATE.replace("        kind: chdir\n", "        kind: chdir\n        timeout: 1s\n");
     let spec = spec.replace("times: 1000, delay: 20ms", "times: 1000, delay: 100ms");
+    let hanging = "      hanging: { kind: fail, with: { how: hang }, timeout: 1s }\norder: ";
+    let spec = spec.replace("order: ", hanging).replace(", gate]", ", gate, hanging]");
     world.file("slow.yaml", &spec, 0o644);
     let mut start = world.command(crate::sandbox::binary());
     start.args([
@@ -185,52 +185,26 @@ fn hangs(world: &World, foreground: bool) {
     start.args(if foreground { &["-n"][..] } else { &[] }).args(["--", "sleep", "1016"]);
     start.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::piped());
     let child = start.spawn().expect("start");
-    eventually("it comes to its gate", || {
-        let journal = std::fs::read_to_string(world.path("gate.jsonl")).ok()?;
-        journal.contains(r#""ev":"enter","phase":"gate""#).then_some(())
-    });
+    let enters = |phase: &str| {
+        let enter = format!(r#""ev":"enter","phase":"{phase}""#);
+        eventually("it comes to its phase", || {
+            let journal = std::fs::read_to_string(world.path("gate.jsonl")).ok()?;
+            journal.contains(&enter).then_some(())
+        });
+    };
+    enters("gate");
     // Some tries, each shorter than its limit: together they take longer, and that is no reason to kill.
     std::thread::sleep(Duration::from_millis(2_500));
     let runner = if foreground { child.id() as i32 } else { below(&child) };
     assert!(!kernel::gone(runner), "the limit is one of each try");
-    // Stopped in the middle of a try: a busy moment is found by looking at the journal's last event.
-    let mut tries = 0;
-    let begin = Instant::now();
-    loop {
-        kernel::kill(runner, Signal::SIGSTOP);
-        let journal = std::fs::read_to_string(world.path("gate.jsonl")).expect("the journal");
-        if journal
-            .trim_end()
-            .lines()
-            .next_back()
-            .is_some_and(|l| l.contains(r#""ev":"enter","phase":"gate""#))
-            // Stopped a moment before it had said how long it may take, nobody knows: tried again.
-            && (0..300).any(|_| {
-                std::thread::sleep(Duration::from_millis(20));
-                kernel::gone(runner)
-            })
-        {
-            break;
-        }
-        kernel::kill(runner, Signal::SIGCONT);
-        tries += 1;
-        if begin.elapsed() > Duration::from_secs(60) {
-            println!("no try was caught in the middle, of {tries}");
-            kernel::kill(runner, Signal::SIGKILL);
-            let _ = ended(child);
-            return;
-        }
-        std::thread::sleep(Duration::from_micros(300 + tries % 700));
-    }
-    if foreground {
-        eventually("the runner is killed", || kernel::gone(runner).then_some(()));
-        eventually("it is undone", || (left(world) == ["slow.yaml"]).then_some(()));
-    }
+    world.directory("gate", 0, 0o755);
+    enters("hanging");
+    eventually("the runner is killed", || kernel::gone(runner).then_some(()));
+    eventually("it is undone", || (left(world) == ["slow.yaml"]).then_some(()));
     let (code, err) = ended(child);
     assert_eq!(code, if foreground { 137 } else { 1 }, "{err}");
     assert!(err.contains("the time of this phase is up; the daemon was killed"), "{err}");
-    assert!(err.contains("gate failed") && err.contains("`timeout`"), "{err}");
-    assert!(kernel::gone(runner));
+    assert!(err.contains("hanging failed") && err.contains("`timeout`"), "{err}");
     assert_eq!(left(world), ["slow.yaml"]);
 }
 

@@ -4,17 +4,22 @@
 //! machine stays as it was and nothing outlives a test. Without root those that can run as an
 //! ordinary user do, and the others say `skipped:`; with `RSD_TEST_NO_SKIP=1` a skip is a failure.
 
+mod attacks;
 mod caller;
+mod confine;
 mod daemon;
 mod day;
 mod diverge;
 mod facts;
 mod failure;
 mod foreground;
+mod fork;
 mod jail;
 mod journal;
 mod kernel;
 mod killed;
+mod leftover;
+mod managers;
 mod replace;
 mod safe;
 mod sandbox;

@@ -79,12 +79,14 @@ fn what_cannot_be_executed_is_undone() {
     test("replace::what_cannot_be_executed_is_undone", Needs::Anyone, |world| {
         world.file("broken", "neither a program nor a script", 0o755);
         world.file("script", "#!/no/such/interpreter\n", 0o755);
+        let out = world.rsd(&["run", "--replace", "--", "./script"]);
+        assert!(out.code == 6 && out.err.contains("its interpreter /no/such/interpreter"), "{out:?}");
         for (name, errno) in [("./broken", "Exec format error"), ("./script", "No such file")] {
-            let out = world.rsd(&["run", "--replace", "--", name]);
+            let out = world.rsd(&["run", "--unchecked", "--replace", "--", name]);
             assert_eq!(out.code, 1, "{out:?}");
             assert!(out.err.contains("startReactor failed") && out.err.contains(errno), "{out:?}");
             assert!(!world.path("twistd.pid").exists() && !world.path("twistd.log").exists(), "{out:?}");
-            let out = world.rsd(&["run", "-n", "--replace", "--", name]);
+            let out = world.rsd(&["run", "--unchecked", "-n", "--replace", "--", name]);
             assert!(out.code != 0 && out.err.contains(errno), "{out:?}");
             assert!(!world.path("twistd.pid").exists(), "{out:?}");
         }

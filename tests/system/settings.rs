@@ -270,3 +270,90 @@ fn a_drop_without_the_fixup_is_a_drop() {
         world.fine(&["stop", "--spec", "spec.yaml"]);
     });
 }
+
+/// What the kernel tells of nobody but the process itself: the program asks.
+#[test]
+fn what_a_program_can_ask_the_kernel_of_itself() {
+    test("settings::what_a_program_can_ask_the_kernel_of_itself", Needs::Root, |world| {
+        let phases = "  bits: { kind: securebits, with: { bits: [noroot, noroot-locked, no-cap-ambient-raise] } }\n  \
+                      slack: { kind: timer-slack, with: { value: 7ms } }\n  \
+                      cpus: { kind: cpu-affinity, with: { cpus: [0, '4-9'] } }\n";
+        let probe = "import ctypes, os\n\
+                     c = ctypes.CDLL(None)\n\
+                     print(c.prctl(27, 0, 0, 0, 0), c.prctl(30, 0, 0, 0, 0), 0 in os.sched_getaffinity(0), flush=True)\n";
+        world.file("probe.py", probe, 0o644);
+        let spec = format!(
+            "rsd: 1\nname: demo\nextends: twistd\nphases:\n{phases}order: [bits, slack, cpus, switchUidGid]\n"
+        );
+        world.file("spec.yaml", &spec, 0o644);
+        world.fine(&["run", "--spec", "spec.yaml", "--uid", "svc", "--", "/usr/bin/python3", "probe.py"]);
+        let told = eventually("the probe spoke", || {
+            fs::read_to_string(world.path("twistd.log")).ok().filter(|t| t.ends_with('\n'))
+        });
+        // noroot 1, its lock 2, no-cap-ambient-raise 64; PR_GET_TIMERSLACK in nanoseconds.
+        assert_eq!(told, format!("{} 7000000 True\n", 1 | 2 | 64));
+    });
+}
+
+#[test]
+fn processors_of_a_running_program() {
+    test("settings::processors_of_a_running_program", Needs::Root, |world| {
+        let own = process(std::process::id() as i32).field("Cpus_allowed_list").to_owned();
+        let first: u32 = own.split([',', '-']).next().and_then(|n| n.parse().ok()).expect("a processor");
+        let phases = format!("  cpus: {{ kind: cpu-affinity, with: {{ cpus: [{first}] }} }}\n");
+        let (program, keeper) = started(world, 1045, &phases, "cpus, switchUidGid");
+        for pid in [program, keeper] {
+            assert_eq!(process(pid).field("Cpus_allowed_list"), first.to_string());
+        }
+        world.fine(&["stop", "--spec", "spec.yaml"]);
+        // None of them is there: it is said before, and it fails.
+        let spec = phases.replace(&format!("[{first}]"), "['1000-1020']");
+        world.file("spec.yaml", &format!("rsd: 1\nname: demo\nextends: twistd\nphases:\n{spec}"), 0o644);
+        let line = ["--spec", "spec.yaml", "--", "sleep", "1046"];
+        let checked = world.rsd(&[&["check"], &line[..]].concat());
+        assert!(checked.code == 6 && checked.err.contains("EINVAL"), "{checked:?}");
+        let ran = world.rsd(&[&["run", "--unchecked"], &line[..]].concat());
+        assert!(ran.code == 1 && ran.err.contains("cpus failed"), "{ran:?}");
+    });
+}
+
+/// Of a process that is not dumpable the files below /proc are root's, and its own user may not look into it.
+#[test]
+fn a_keeper_that_is_not_dumpable() {
+    test("settings::a_keeper_that_is_not_dumpable", Needs::Root, |world| {
+        use std::os::unix::fs::MetadataExt;
+        for (phases, owner, code) in [
+            ("  open: { kind: dumpable, needs: [switchUidGid], with: { value: true } }\n", SVC, 0),
+            ("  open: { kind: dumpable, needs: [switchUidGid], with: { value: false } }\n", 0, 1),
+        ] {
+            let (_, keeper) = started(world, 1047, phases, "switchUidGid, open, startApplication");
+            let status = fs::metadata(format!("/proc/{keeper}/status")).expect("its status");
+            assert_eq!(status.uid(), owner, "{phases}");
+            let mut look = world.command("setpriv");
+            look.args(["--reuid", "svc", "--regid", "svc", "--clear-groups"]);
+            let seen = done(look.args(["readlink", &format!("/proc/{keeper}/cwd")]));
+            assert_eq!(seen.code, code, "{phases}: {seen:?}");
+            world.fine(&["stop", "--spec", "spec.yaml"]);
+        }
+    });
+}
+
+/// Sets of capabilities as they are given behind a drop that kept more, looked at in the program.
+#[test]
+fn capabilities_that_are_given_up_behind_the_drop() {
+    test("settings::capabilities_that_are_given_up_behind_the_drop", Needs::Root, |world| {
+        let phases = "  switchUidGid: { with: { capabilities: [cap_net_bind_service, cap_net_raw, cap_kill] } }\n  \
+                      less: { kind: capabilities, with: { permitted: [cap_net_bind_service, cap_net_raw], \
+                      inheritable: [cap_net_bind_service], ambient: [cap_net_bind_service] } }\n";
+        let (program, keeper) = started(world, 1048, phases, "switchUidGid, less, startApplication");
+        let both = PORT | 1 << 13;
+        for (pid, permitted) in [(keeper, both), (program, PORT)] {
+            for (name, wanted) in
+                [("CapPrm", permitted), ("CapEff", permitted), ("CapInh", PORT), ("CapAmb", PORT)]
+            {
+                assert_eq!(set(pid, name), wanted, "{name} of {pid}");
+            }
+        }
+        world.fine(&["stop", "--spec", "spec.yaml"]);
+    });
+}

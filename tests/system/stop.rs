@@ -227,7 +227,8 @@ fn the_guard_removes_it_after_kill_nine() {
         kernel::kill(keeper, Signal::SIGKILL);
         eventually("the PID file goes", || (!world.path("twistd.pid").exists()).then_some(()));
         eventually("the guard goes", || kernel::gone(guard).then_some(()));
-        assert_eq!(world.rsd(&["status", "--spec", "guard.yaml", "--uid", "svc"]).code, 3);
+        let out = world.rsd(&["status", "--spec", "guard.yaml", "--uid", "svc"]);
+        assert_eq!(out.code, 3, "{out:?}");
     });
 }
 

@@ -1,6 +1,7 @@
 //! Who a process is: ids, groups, capabilities, and where its paths lead.
 
 use super::SecureBits;
+use super::landlock::Domain;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::path::PathBuf;
@@ -42,7 +43,25 @@ pub struct Identity {
     /// how uid 0 and changes of user ids act on capabilities
     #[serde(default)]
     pub securebits: SecureBits,
+    /// a filter of system calls is on (PR_GET_SECCOMP)
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub seccomp: bool,
+    /// what Landlock leaves to it, as far as the model knows: the kernel tells nobody
+    #[serde(skip)]
+    pub landlock: Domains,
 }
+
+/// Every one that is on. They make no difference between two identities: nobody can compare them.
+#[derive(Clone, Debug, Default)]
+pub struct Domains(pub Vec<Domain>);
+
+impl PartialEq for Domains {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Domains {}
 
 impl Identity {
     /// The fields in which two identities differ: (name, this one's, the other's).
@@ -70,7 +89,8 @@ impl Identity {
             root,
             cwd,
             no_new_privs,
-            securebits
+            securebits,
+            seccomp
         );
         if self.umask != other.umask {
             found.push(("umask", format!("{:03o}", self.umask), format!("{:03o}", other.umask)));

@@ -1,6 +1,6 @@
 //! The settings of a process: each is inherited by what it starts, and ends with it.
 
-use super::{Capability, CapabilitySet};
+use super::{Capability, CapabilitySet, Landlock, SystemCalls, Whose};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -37,6 +37,14 @@ pub enum Setting {
     Dumpable(bool),
     /// KEYCTL_JOIN_SESSION_KEYRING: a new session keyring, with none of the caller's keys
     Keyring,
+    /// seccomp(2): system calls that are let through, and no other
+    SystemCalls(SystemCalls),
+    /// landlock(7): files and ports that are left, and no other
+    Landlock(Landlock),
+    /// sched_setaffinity(2): the processors it may run on, by number, sorted
+    Affinity(Vec<u32>),
+    /// PR_SET_TIMERSLACK: how much later than asked it may be woken, nanoseconds; 0 for what it began with
+    TimerSlack(u64),
 }
 
 impl Setting {
@@ -48,7 +56,17 @@ impl Setting {
                 | Setting::Bounding(_)
                 | Setting::Capabilities { .. }
                 | Setting::SecureBits(_)
+                | Setting::SystemCalls(SystemCalls { whose: Whose::Daemon, .. })
         )
+    }
+
+    /// Whom it takes system calls or files away from, where it does.
+    pub fn confines(&self) -> Option<Whose> {
+        match self {
+            Setting::SystemCalls(filter) => Some(filter.whose),
+            Setting::Landlock(wanted) => Some(wanted.whose),
+            _ => None,
+        }
     }
 
     /// The value alone, for a timeline.
@@ -65,6 +83,10 @@ impl Setting {
             Setting::Scheduler(policy) => policy.to_string(),
             Setting::IoPriority(priority) => priority.to_string(),
             Setting::Dumpable(on) => if *on { "yes" } else { "no" }.to_owned(),
+            Setting::SystemCalls(filter) => filter.word(),
+            Setting::Landlock(wanted) => wanted.word(),
+            Setting::Affinity(cpus) => crate::text::ranges(cpus),
+            Setting::TimerSlack(ns) => crate::text::duration(*ns),
         })
     }
 }
@@ -96,6 +118,10 @@ impl fmt::Display for Setting {
             Setting::Dumpable(true) => f.write_str("dumpable"),
             Setting::Dumpable(false) => f.write_str("not dumpable"),
             Setting::Keyring => f.write_str("new session keyring"),
+            Setting::SystemCalls(filter) => write!(f, "{filter}"),
+            Setting::Landlock(wanted) => write!(f, "{wanted}"),
+            Setting::Affinity(cpus) => write!(f, "run on processors {}", crate::text::ranges(cpus)),
+            Setting::TimerSlack(ns) => write!(f, "timer slack {}", crate::text::duration(*ns)),
         }
     }
 }

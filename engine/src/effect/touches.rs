@@ -5,7 +5,7 @@
 //! only by luck; one too many costs a simulation, because [`crate::rules`] asks the model what the
 //! other order comes to.
 
-use super::{Application, Effect, Program, Socket};
+use super::{Application, Effect, Program, Socket, Whose};
 use std::fmt;
 use std::path::Path;
 
@@ -38,6 +38,8 @@ pub enum State<'a> {
     Path(&'a Path),
     /// an address
     Address(&'a Socket),
+    /// the system calls and files that are left to the process
+    Confinement,
 }
 
 impl fmt::Display for State<'_> {
@@ -56,6 +58,7 @@ impl fmt::Display for State<'_> {
             State::Application => f.write_str("the application"),
             State::Path(path) => write!(f, "{}", path.display()),
             State::Address(socket) => write!(f, "{socket}"),
+            State::Confinement => f.write_str("what is left to the process"),
         }
     }
 }
@@ -70,8 +73,8 @@ pub enum Touch {
 }
 
 use State::{
-    Application as App, Capabilities, Credential, Cwd, Environment, Output, Process, Root, Settings, Sockets,
-    Umask,
+    Application as App, Capabilities, Confinement, Credential, Cwd, Environment, Output, Process, Root,
+    Settings, Sockets, Umask,
 };
 use Touch::{Reads, Writes};
 
@@ -100,6 +103,7 @@ fn opaque<'a>(touch: &mut dyn FnMut(State<'a>, Touch)) {
 impl Effect {
     /// Tells every state that the effect touches, some perhaps more than once.
     pub fn touches<'a>(&'a self, touch: &mut dyn FnMut(State<'a>, Touch)) {
+        touch(Confinement, Reads);
         match self {
             Effect::CheckPidFile { path } | Effect::RemovePidFile { path } => {
                 follows(path, touch);
@@ -156,6 +160,18 @@ impl Effect {
                 // The OOM score is written below /proc.
                 touch(Root, Reads);
                 touch(if setting.changes_identity() { Capabilities } else { Settings }, Writes);
+                // The one that starts the program depends on it, or every one.
+                if let super::Setting::Landlock(wanted) = setting {
+                    for (path, _) in wanted.paths() {
+                        follows(path, touch);
+                        touch(State::Path(path), Reads);
+                    }
+                }
+                match setting.confines() {
+                    Some(Whose::Daemon) => touch(Confinement, Writes),
+                    Some(Whose::Program) => touch(App, Writes),
+                    None => {}
+                }
             }
             Effect::Environment(environment) => {
                 for path in &environment.files {
@@ -188,7 +204,7 @@ impl Effect {
                 touch(State::Address(socket), Writes);
                 touch(Sockets, Writes);
             }
-            Effect::End { .. } => {}
+            Effect::End { .. } | Effect::Fail(_) => {}
         }
     }
 }

@@ -1,11 +1,14 @@
 //! What an application does: it is found, read, started, and served.
 
 use super::files::{self, Access, ENOENT, Node, Refusal};
-use super::{EACCES, EINVAL, EISDIR, Model};
-use crate::effect::{Done, Environment, Identity, Program, Socket, SystemError, Undo};
+use super::{EACCES, EINVAL, EISDIR, ELOOP, Model};
+use crate::effect::{Done, Environment, Identity, Program, Socket, Starting, SystemError, Undo};
 use std::path::{Component, Path, PathBuf};
 
 const ECHILD: i32 = 10;
+const ELIBBAD: i32 = 80;
+/// So often a script's interpreter may be a script (`exec_binprm` of the kernel).
+const MOST_SCRIPTS: usize = 5;
 
 /// An application that a phase has named.
 #[derive(Clone, Debug)]
@@ -16,6 +19,8 @@ pub(super) struct Loaded {
     /// it was found or read
     ready: bool,
     started: bool,
+    /// this process is to become it when it is to serve
+    replaces: bool,
 }
 
 impl Model {
@@ -24,8 +29,13 @@ impl Model {
         // The present root is the one that was meant.
         program.root = program.root.filter(|root| *root != self.identity.root);
         let program = &program;
-        self.application =
-            Some(Loaded { program: program.clone(), path: None, ready: false, started: false });
+        self.application = Some(Loaded {
+            program: program.clone(),
+            path: None,
+            ready: false,
+            started: false,
+            replaces: false,
+        });
         let mut done = Done::with(Undo::EndsWithProcess);
         let mut path = None;
         if let Some(word) = program.command.first() {
@@ -34,7 +44,8 @@ impl Model {
             self.read_application(program)?;
             done.learned.brought = self.brings.clone().map(Box::new);
         }
-        self.application = Some(Loaded { program: program.clone(), path, ready: true, started: false });
+        self.application =
+            Some(Loaded { program: program.clone(), path, ready: true, started: false, replaces: false });
         Ok(done)
     }
 
@@ -149,7 +160,7 @@ impl Model {
     pub(super) fn read_environment(&self, environment: &Environment) -> Result<Done, SystemError> {
         for path in &environment.files {
             let what = format!("read the environment file {}", path.display());
-            let at = self.files.resolve(&self.identity, path).map_err(|e| e.of(&what))?;
+            let at = self.files.read_for_others(&self.identity, path).map_err(|e| e.of(&what))?;
             self.files.may(&self.identity, &at, Access::Read).map_err(|e| e.of(&what))?;
             if let Some(node) = self.files.get(&at).filter(|node| !node.is_file()) {
                 return Err(super::irregular(&at, node, &what));
@@ -165,10 +176,13 @@ impl Model {
         })
     }
 
-    pub(super) fn start_application(&mut self) -> Result<Done, SystemError> {
+    pub(super) fn start_application(&mut self, starting: &Starting) -> Result<Done, SystemError> {
         let what = "start the application";
         let loaded = self.loaded(what)?;
-        let Some(word) = loaded.program.command.first() else { return self.start_hosted(&loaded) };
+        let Some(word) = loaded.program.command.first() else {
+            self.confine_hosted()?;
+            return self.start_hosted(&loaded);
+        };
         if loaded.started || !loaded.ready {
             let (why, help) = match loaded.started {
                 true => ("it was started already", "start it in one phase only"),
@@ -176,20 +190,60 @@ impl Model {
             };
             return Err(SystemError::new(format!("{what}: {why}")).help(help));
         }
-        if let Some(path) = &loaded.path {
-            let what = format!("execute {}", path.display());
-            let at = self.files.resolve(&self.identity, path).map_err(|e| e.of(&what))?;
-            if !self.files.get(&at).is_some_and(Node::is_file) {
-                return Err(
-                    SystemError::errno(EACCES, &what).why(format!("{} is no regular file", at.display()))
-                );
-            }
-            self.files.may(&self.identity, &at, Access::Execute).map_err(|e| e.of(&what))?;
-            self.files.executable(&at).map_err(|e| e.of(&what))?;
+        self.may_execute(word)?;
+        if let Some(path) = loaded.path.as_ref().filter(|_| !starting.replace) {
+            self.execute(path)?;
         }
-        self.application = Some(Loaded { started: true, ..loaded.clone() });
+        self.application = Some(Loaded { started: true, replaces: starting.replace, ..loaded.clone() });
         let name = word.rsplit('/').next().unwrap_or(word).to_owned();
         Ok(self.start_program(&name))
+    }
+
+    /// execve(2): the file itself, and what it needs to be executed.
+    fn execute(&self, path: &Path) -> Result<(), SystemError> {
+        let what = format!("execute {}", path.display());
+        let refused = |e: Refusal| e.of(&what);
+        let mut at = self.files.resolve(&self.identity, path).map_err(refused)?;
+        self.is_left_to_the_program(&at, &what)?;
+        self.is_executable(&at).map_err(refused)?;
+        let mut scripts = 0;
+        while let Some(needs) = self.interpreters.get(&at) {
+            let kind = if needs.script { "interpreter" } else { "loader" };
+            let next = self.files.resolve(&self.identity, &needs.path).and_then(|next| {
+                self.is_executable(&next)?;
+                Ok(next)
+            });
+            at = next.map_err(|e| {
+                let error = e.of(&what);
+                let why = error.why.clone().unwrap_or_default();
+                let help = match self.identity.root == Path::new("/") {
+                    true => "install it, or mend what the program says it needs",
+                    false => {
+                        "put it into the new root, too, or take a program that needs nothing (a static one)"
+                    }
+                };
+                error.why(format!("its {kind} {}: {why}", needs.path.display())).help(help)
+            })?;
+            if !needs.script {
+                let script = self.interpreters.get(&at).is_some_and(|loader| loader.script);
+                let why = format!("its loader {} is a script", needs.path.display());
+                return if script { Err(SystemError::errno(ELIBBAD, &what).why(why)) } else { Ok(()) };
+            }
+            scripts += 1;
+            if scripts > MOST_SCRIPTS {
+                let why = "the interpreters of scripts are scripts themselves, too many in a row";
+                return Err(SystemError::errno(ELOOP, &what).why(why));
+            }
+        }
+        Ok(())
+    }
+
+    fn is_executable(&self, at: &Path) -> Result<(), Refusal> {
+        if !self.files.get(at).is_some_and(Node::is_file) {
+            return Err(Refusal::new(EACCES, format!("{} is no regular file", at.display())));
+        }
+        self.files.may(&self.identity, at, Access::Execute)?;
+        self.files.executable(at)
     }
 
     /// The built-in needs an address to answer at.
@@ -210,6 +264,9 @@ impl Model {
             if !loaded.started {
                 return Err(SystemError::new("the program was not started before it was to serve")
                     .help("a phase that starts it must come before; `rsd kinds` lists them"));
+            }
+            if let Some(path) = loaded.path.as_ref().filter(|_| loaded.replaces) {
+                self.execute(path)?;
             }
             if !self.program_ended() {
                 return Err(SystemError::errno(ECHILD, "serve")

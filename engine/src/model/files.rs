@@ -1,7 +1,8 @@
 //! Files with owners and modes, and who may do what with them: path_resolution(7), unlink(2).
 
 use super::mounts::Limits;
-use crate::effect::{Capability, Identity, Owner, SystemError};
+use crate::effect::landlock::Right;
+use crate::effect::{Capability, ErrorKind, Identity, Owner, SystemError};
 use crate::snapshot::{FileFact, FileKind, ReadOnly, Snapshot};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -48,11 +49,13 @@ pub struct Refusal {
     pub(super) errno: i32,
     why: String,
     lacks: Option<Capability>,
+    /// a confinement of this run forbids it
+    confined: bool,
 }
 
 impl Refusal {
     pub(super) fn new(errno: i32, why: impl Into<String>) -> Self {
-        Refusal { errno, why: why.into(), lacks: None }
+        Refusal { errno, why: why.into(), lacks: None, confined: false }
     }
 
     /// Not the kernel's but ours.
@@ -72,6 +75,7 @@ impl Refusal {
             errno => SystemError::errno(errno, what),
         };
         let error = error.why(self.why);
+        let error = if self.confined { error.kind(ErrorKind::Confined) } else { error };
         match self.lacks {
             Some(capability) => error.lacks(capability),
             None => error,
@@ -113,6 +117,16 @@ impl Files {
 
     /// Whether somebody may read, write or execute (search) this file.
     pub fn may(&self, who: &Identity, at: &Path, access: Access) -> Result<(), Refusal> {
+        self.permits(who, at, access)?;
+        match self.get(at) {
+            // A directory is searched whatever Landlock leaves; names in it are another matter.
+            Some(node) if !node.is_dir() => left(who, at, access),
+            _ => Ok(()),
+        }
+    }
+
+    /// What its mode, its owner and its mount say.
+    fn permits(&self, who: &Identity, at: &Path, access: Access) -> Result<(), Refusal> {
         let Some(node) = self.get(at) else {
             return Err(Refusal::new(ENOENT, format!("{} does not exist", at.display())));
         };
@@ -161,6 +175,7 @@ impl Files {
                 who.gid[1]
             ),
             lacks: Some(Capability::DacOverride),
+            confined: false,
         })
     }
 
@@ -183,7 +198,8 @@ impl Files {
     pub(super) fn may_make_names(&self, who: &Identity, at: &Path) -> Result<(), Refusal> {
         let dir = at.parent().unwrap_or(Path::new("/"));
         self.names_may_change(dir)?;
-        self.may(who, dir, Access::Change)
+        self.may(who, dir, Access::Change)?;
+        left(who, dir, Access::Change)
     }
 
     /// Makes a regular file that must not exist.
@@ -287,6 +303,7 @@ impl Files {
                     node.uid
                 ),
                 lacks: Some(Capability::Fowner),
+                confined: false,
             });
         }
         Ok(())
@@ -305,6 +322,24 @@ impl Files {
             node.mode &= !lost;
         }
     }
+}
+
+/// Whether Landlock leaves this to somebody: it comes to what the mode allows, and takes from that.
+pub(super) fn left(who: &Identity, at: &Path, access: Access) -> Result<(), Refusal> {
+    let rights: &[Right] = match access {
+        Access::Execute => &[Right::Execute],
+        Access::Change | Access::Write => &[Right::Write],
+        Access::Read => &[Right::Read],
+        Access::ReadWrite => &[Right::Read, Right::Write],
+    };
+    for right in rights {
+        if who.landlock.0.iter().any(|domain| !domain.leaves(at, *right)) {
+            let why =
+                format!("Landlock is on, and {} is below no path that it may {}", at.display(), right.verb());
+            return Err(Refusal { confined: true, ..Refusal::new(EACCES, why) });
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -23,7 +23,10 @@ enum Follow {
     /// every link but one in the last place
     NotTheLast,
     /// every link, but a privileged process not a stranger's everywhere: a name is to be made or removed
+    /// there, or it is to be the root
     ToMake,
+    /// the same, to a file whose text is handed on
+    ToRead,
 }
 
 /// The names of a path, last first; a slash behind the last one is an empty name.
@@ -86,10 +89,28 @@ impl Files {
         Ok(at)
     }
 
+    /// The same for a new root directory, on the way to which a privileged process follows a stranger's link
+    /// only to what is the stranger's own.
+    pub fn root(&self, who: &Identity, path: &Path) -> Result<PathBuf, Refusal> {
+        let at = self.walk(who, path, Follow::ToMake)?;
+        self.may(who, &at, Access::Execute)?;
+        Ok(at)
+    }
+
     /// The same for whoever only opens it, which nobody can forbid.
     pub(super) fn open_directory(&self, who: &Identity, path: &Path) -> Result<PathBuf, Refusal> {
         let at = self.resolve(who, path)?;
         self.is_directory(&at).map(|()| at)
+    }
+
+    /// Where the path of a file leads whose text is handed to somebody else: a privileged process follows a
+    /// stranger's link only to what is the stranger's own.
+    pub(super) fn read_for_others(&self, who: &Identity, path: &Path) -> Result<PathBuf, Refusal> {
+        let at = self.walk(who, path, Follow::ToRead)?;
+        match self.get(&at) {
+            Some(_) => Ok(at),
+            None => Err(Refusal::new(ENOENT, format!("{} does not exist", at.display()))),
+        }
     }
 
     /// The resolved directory of a path, with its last name: what may be made or opened there. A link of
@@ -146,7 +167,8 @@ impl Files {
         let mut here = if path.is_absolute() { who.root.clone() } else { self.standing(who) };
         let mut todo = names(path);
         let mut links = 0;
-        let guarded = follow == Follow::ToMake && (who.uid[1] == 0 || who.caps.has(Capability::DacOverride));
+        let guarded = matches!(follow, Follow::ToMake | Follow::ToRead)
+            && (who.uid[1] == 0 || who.caps.has(Capability::DacOverride));
         // Links of strangers that are being followed, each with the number of names left where it ends.
         let mut strangers: Vec<(usize, PathBuf)> = Vec::new();
         // Whatever else is in the way is met first.
@@ -225,7 +247,7 @@ impl Files {
             ELOOP,
             format!(
                 "{} is a symbolic link of uid {} to {}, which belongs to uid {}: whoever owns the link would \
-                 decide where a privileged process writes",
+                 decide where a privileged process works",
                 link.display(),
                 link_node.uid,
                 to.display(),

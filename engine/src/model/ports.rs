@@ -11,6 +11,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 const EADDRINUSE: i32 = 98;
+const EADDRNOTAVAIL: i32 = 99;
 const EEXIST: i32 = 17;
 /// Longest path of a Unix socket in bytes, without the NUL behind it.
 const LONGEST_NAME: usize = 107;
@@ -23,6 +24,8 @@ pub(super) struct Network {
     v6_only: Option<bool>,
     /// Unix sockets, and whether somebody listens behind them
     sockets: BTreeMap<PathBuf, bool>,
+    /// addresses that this machine has not, as sockets with port 0
+    no_addresses: BTreeMap<String, i32>,
     /// capabilities of this user namespace count for the network
     ours: bool,
 }
@@ -34,6 +37,7 @@ impl Network {
             unprivileged_port: snapshot.unprivileged_port,
             v6_only: snapshot.v6_only,
             sockets: snapshot.sockets.clone(),
+            no_addresses: snapshot.no_addresses.clone(),
             ours: snapshot.restrictions.namespace.as_ref().is_none_or(|ns| ns.network),
         }
     }
@@ -71,10 +75,16 @@ impl Model {
     }
 
     fn bind_port(&self, socket: &Socket, address: SocketAddr) -> Result<(), SystemError> {
-        if address.port() == 0 {
-            return Ok(());
-        }
         let what = format!("bind {socket}");
+        self.may_bind(socket, address.port())?;
+        // IPv6 asks for the privilege first, but where a stream can never be; IPv4 for the address.
+        let never = matches!(socket, Socket::Tcp(_)) && address.ip().is_multicast();
+        if address.is_ipv4() || never {
+            self.is_address(socket, &what)?;
+        }
+        if address.port() == 0 {
+            return self.is_address(socket, &what);
+        }
         let held = self.has(Capability::NetBindService);
         if address.port() < self.network.unprivileged_port && !(held && self.network.ours) {
             let error = SystemError::errno(EACCES, &what);
@@ -89,6 +99,7 @@ impl Model {
                 )),
             });
         }
+        self.is_address(socket, &what)?;
         let v6_only = self.network.v6_only.unwrap_or(false);
         let own =
             self.listening.iter().find(|other| match (network::internet(other), network::internet(socket)) {
@@ -109,6 +120,20 @@ impl Model {
                 .help("see who has it: `ss -lntup`; or choose another address")),
             None => Ok(()),
         }
+    }
+
+    /// Whether this machine has that address.
+    fn is_address(&self, socket: &Socket, what: &str) -> Result<(), SystemError> {
+        let Some(errno) = self.network.no_addresses.get(&socket.any_port().to_string()) else {
+            return Ok(());
+        };
+        let error = SystemError::errno(*errno, what);
+        Err(match *errno {
+            EADDRNOTAVAIL => error
+                .why("no interface of this machine has that address")
+                .help("see those that it has: `ip address`; one that comes a little later is waited for where the phase is retried (`on-failure`)"),
+            _ => error,
+        })
     }
 
     /// A name that nobody listens behind is replaced, as the host does; any other is in use.

@@ -1,9 +1,10 @@
 //! The processes of a start: who stays behind, who goes on, who is kept for the end.
 
 use super::Model;
+use super::confine::Confined;
 use super::named::Known;
 use crate::effect::{Capability, Done, Effect, Handle, Identity, SystemError, Undo};
-use crate::plan::Plan;
+use crate::plan::{DropStep, Plan};
 use std::collections::BTreeSet;
 
 /// Process, parent, session: as `ps` would show them.
@@ -45,7 +46,7 @@ pub(super) struct Processes {
     others: Vec<Other>,
     guard: Option<Guard>,
     /// as whom the start is undone: the launcher, or in the foreground the child that was forked for it
-    undoer: Identity,
+    undoer: (Identity, Confined),
     next: u32,
     step: usize,
     drop: Option<DropStep>,
@@ -63,6 +64,8 @@ pub(super) struct Guard {
     pub(super) identity: Identity,
     /// it has handles of what was made before it was forked, and of no more
     pub(super) known: Known,
+    /// what was taken away from it before
+    pub(super) confined: Confined,
 }
 
 /// A process besides the one that goes on.
@@ -72,6 +75,8 @@ struct Other {
     ids: Ids,
     /// who it is
     identity: Identity,
+    /// the one it was below has ended, and could signal it
+    told: bool,
 }
 
 /// What is undone as the user that made it.
@@ -83,26 +88,10 @@ pub(super) enum Whose {
     Processes,
 }
 
-/// The step that drops, and to whom.
-#[derive(Clone, Debug)]
-struct DropStep {
-    step: usize,
-    uid: u32,
-    gid: u32,
-    groups: Vec<u32>,
-}
-
-impl DropStep {
-    fn of(plan: &Plan) -> Option<DropStep> {
-        let step = plan.steps().iter().position(|s| s.drop && s.skipped.is_none())?;
-        plan.steps()[step].effects.iter().find_map(|e| match e {
-            Effect::SetCredential { uid: Some(uid @ 1..), gid, groups, effective: false, .. } => {
-                let gid = gid.unwrap_or(*uid);
-                Some(DropStep { step, uid: *uid, gid, groups: groups.clone().unwrap_or_else(|| vec![gid]) })
-            }
-            _ => None,
-        })
-    }
+/// kill(2). What was executed has its effective id saved.
+fn may_signal(who: &Identity, whom: &Identity) -> bool {
+    let theirs = [whom.uid[0], whom.uid[1]];
+    who.uid[..2].iter().any(|id| theirs.contains(id)) || who.caps.has(Capability::Kill)
 }
 
 impl Processes {
@@ -111,7 +100,7 @@ impl Processes {
             runner: Ids { pid: FIRST, ppid: CALLER, sid: CALLERS_SESSION },
             others: Vec::new(),
             guard: None,
-            undoer: start.clone(),
+            undoer: (start.clone(), Confined::default()),
             next: FIRST + 1,
             step: 0,
             drop: None,
@@ -128,7 +117,7 @@ impl Processes {
     }
 
     pub(super) fn learned(&mut self, plan: &Plan) {
-        self.drop = DropStep::of(plan);
+        self.drop = plan.drop_step();
     }
 
     pub(super) fn begin(&mut self, step: usize) {
@@ -148,7 +137,7 @@ impl Processes {
     fn below_the_runner(&mut self, role: Role, identity: &Identity) -> u32 {
         let pid = self.fork();
         let ids = Ids { pid, ppid: self.runner.pid, sid: self.runner.sid };
-        self.others.push(Other { role, ids, identity: identity.clone() });
+        self.others.push(Other { role, ids, identity: identity.clone(), told: false });
         pid
     }
 
@@ -162,9 +151,12 @@ impl Processes {
         self.runner.ppid = CALLER;
     }
 
-    /// The one that holds the undo goes on; a daemon is gone, and its program with it.
-    pub(super) fn fail(&mut self) -> Identity {
+    /// The one that holds the undo goes on; the one that went on until now, who is `gone`, ends.
+    pub(super) fn fail(&mut self, gone: &Identity) -> (Identity, Confined) {
         self.failed = true;
+        for other in self.others.iter_mut().filter(|other| other.ids.ppid == self.runner.pid) {
+            other.told = may_signal(gone, &other.identity);
+        }
         if let Some(at) = self.position(Role::Launcher) {
             let launcher = self.others.remove(at).ids;
             for other in self.others.iter_mut().filter(|other| other.ids.ppid == self.runner.pid) {
@@ -192,13 +184,16 @@ impl Model {
 
     /// What lives on where everything else has ended. A program ends with its keeper, but for one that was
     /// executed with an effective id that is not the real one, or that got capabilities by it: the kernel
-    /// takes the signal from it that would tell (PR_SET_PDEATHSIG in prctl(2)).
+    /// takes the signal from it that would tell (PR_SET_PDEATHSIG in prctl(2)). Nor does that come where the
+    /// keeper has become somebody who may not signal the program: it is sent as by the keeper.
     pub fn left_behind(&self) -> Vec<(Role, Ids)> {
         let apart = |ids: [u32; 3]| ids[0] != ids[1];
         let left = self.processes.others.iter().filter(|other| {
             let id = &other.identity;
             let gains = id.uid[..2].contains(&0) && (id.bounding.0 | id.inheritable.0) & !id.permitted.0 != 0;
-            other.role == Role::Program && (gains || apart(id.uid) || apart(id.gid))
+            let below = other.ids.ppid == self.processes.runner.pid;
+            let told = other.told || below && may_signal(&self.identity, id);
+            other.role == Role::Program && (gains || apart(id.uid) || apart(id.gid) || !told)
         });
         left.map(|other| (other.role, Ids { ppid: CALLER, ..other.ids })).collect()
     }
@@ -209,15 +204,16 @@ impl Model {
         let session = self.processes.fork();
         let pid = self.processes.fork();
         let identity = self.identity.clone();
-        self.processes.others.push(Other { role: Role::Launcher, ids: launcher, identity });
+        self.processes.others.push(Other { role: Role::Launcher, ids: launcher, identity, told: false });
         self.processes.runner = Ids { pid, ppid: launcher.pid, sid: session };
-        self.processes.undoer = self.identity.clone();
+        self.processes.undoer = (self.identity.clone(), self.confined.clone());
         self.processes.held = true;
         Done::with(Undo::EndsWithProcess)
     }
 
     pub(super) fn keep_guard(&mut self) -> Done {
-        self.processes.guard = Some(Guard { identity: self.identity.clone(), known: self.known });
+        let confined = self.confined.clone();
+        self.processes.guard = Some(Guard { identity: self.identity.clone(), known: self.known, confined });
         self.ends(Role::Guard, "the guard")
     }
 
@@ -284,10 +280,7 @@ impl Model {
         let Some(at) = self.processes.others.iter().position(|other| Some(other.ids.pid) == number) else {
             return Ok(Done::with(Undo::Nothing));
         };
-        let theirs = self.processes.others[at].identity.uid;
-        let who = &self.identity;
-        let same = who.uid[..2].iter().any(|id| [theirs[0], theirs[1]].contains(id));
-        if !same && !self.has(Capability::Kill) {
+        if !may_signal(&self.identity, &self.processes.others[at].identity) {
             return Err(self.denied(Capability::Kill, format!("end {name}")));
         }
         self.processes.others.remove(at);

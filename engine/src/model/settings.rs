@@ -37,6 +37,10 @@ impl Model {
             Setting::OomScore(score) => self.set_oom_score(*score, setting)?,
             Setting::Dumpable(on) => self.settings.dumpable = *on,
             Setting::Keyring => {}
+            Setting::SystemCalls(filter) => self.filter(filter, setting)?,
+            Setting::Landlock(wanted) => return self.landlock(wanted, setting),
+            Setting::Affinity(cpus) => self.set_affinity(cpus, setting)?,
+            Setting::TimerSlack(_) => {}
         }
         Ok(Done::with(Undo::EndsWithProcess))
     }
@@ -182,11 +186,26 @@ impl Model {
         Ok(())
     }
 
+    /// Those that are not there do not count; one at least must be.
+    fn set_affinity(&self, cpus: &[u32], what: &Setting) -> Result<(), SystemError> {
+        match &self.cpus {
+            Some(there) if !cpus.iter().any(|cpu| there.contains(cpu)) => {
+                let there = crate::text::ranges(there);
+                Err(SystemError::errno(EINVAL, what)
+                    .why(format!("the process may run on {there} (cpuset(7)), and on no other"))
+                    .help(format!("name one of {there}")))
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn set_oom_score(&mut self, score: i32, what: &Setting) -> Result<(), SystemError> {
         let path = Path::new(OOM_SCORE);
         self.files.resolve(&self.identity, path).map_err(|e| {
             e.of(&what.to_string()).help("set it before the root is changed, or mount proc in the new root")
         })?;
+        super::files::left(&self.identity, path, super::Access::Write)
+            .map_err(|e| e.of(&what.to_string()))?;
         let own = self.settings.dumpable || self.identity.uid[1] == 0;
         if !own && !self.has(Capability::DacOverride) {
             return Err(SystemError::errno(EACCES, what)

@@ -76,27 +76,29 @@ impl Judge<'_> {
         server: &Identity,
     ) -> Option<Diagnostic> {
         let files = self.simulation.model.files();
-        files.directory(actor, path).ok()?;
+        files.root(actor, path).ok()?;
         let (dir, name, node, who) = files.way(actor, path).into_iter().find_map(|(dir, name)| {
             let node = files.get(&dir)?;
             let who = controller(node, files.get(&dir.join(&name)), actor, server)?;
             Some((dir.clone(), name, node, who))
         })?;
         Some(
-            Diagnostic::warning("RSD0407", format!("{who} decides what `{}` makes the root", step.phase))
-                .at(step.at, format!("enters {} as root", path.display()))
-                .phase(&step.phase)
-                .note(format!(
-                    "{}: {who} can put a symbolic link in place of `{}`",
-                    owned(&dir, node),
-                    name.display()
-                ))
-                .note("at the next start the root is whatever directory that leads to, `/` too")
-                .help(format!(
-                    "let root own {}, and nobody else write it; what is below {} may be the user's",
-                    dir.display(),
-                    path.display()
-                )),
+            Diagnostic::note_finding(
+                "RSD0407",
+                format!("{who} has a say in what `{}` makes the root", step.phase),
+            )
+            .at(step.at, format!("enters {} as root", path.display()))
+            .phase(&step.phase)
+            .note(format!(
+                "{}: {who} can put a directory of their own in place of `{}`; a link to one that is not theirs is not followed, and the daemon does not start",
+                owned(&dir, node),
+                name.display()
+            ))
+            .help(format!(
+                "let root own {}, and nobody else write it; what is below {} may be the user's",
+                dir.display(),
+                path.display()
+            )),
         )
     }
 

@@ -2,7 +2,7 @@
 
 use super::Judge;
 use crate::diagnostic::{Diagnostic, Severity};
-use crate::effect::{Application, Capability, Effect, Socket};
+use crate::effect::{Application, Capability, Effect, ErrorKind, Socket};
 use crate::plan::Step;
 use crate::spec::OnFailure;
 use crate::timeline::Failure;
@@ -13,7 +13,8 @@ const ECHILD: i32 = 10;
 impl Judge<'_> {
     pub(super) fn failures(&self) -> Vec<Diagnostic> {
         let steps = self.plan.steps();
-        let failed = &self.failed;
+        let meant = |(i, _): &&(usize, &Failure)| super::fail::asked_for(&steps[*i]).is_none();
+        let failed: Vec<(usize, &Failure)> = self.failed.iter().filter(meant).copied().collect();
         // What starts or serves the application fails again, for want of what an earlier step did not bring.
         let brings = |i: &usize| {
             let brings = |e: &Effect| {
@@ -38,6 +39,14 @@ impl Judge<'_> {
     }
 
     fn failure(&self, i: usize, step: &Step, failure: &Failure) -> Diagnostic {
+        if failure.kind == ErrorKind::Confined {
+            return self.taken_away(i, step, failure);
+        }
+        if failure.lacks == Some(Capability::SysAdmin)
+            && let Some(finding) = self.may_not_confine(i, step, failure)
+        {
+            return finding;
+        }
         let who = self.before(i).map(|id| self.who(id)).unwrap_or_default();
         let name = failure.errno.and_then(crate::text::errno_name);
         let with = name.map_or_else(String::new, |name| format!(" with {name}"));

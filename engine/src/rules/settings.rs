@@ -70,7 +70,10 @@ impl Judge<'_> {
             .map(|(step, effect)| {
                 let message = format!("`{}` comes too late: the program runs already", step.phase);
                 // Who it is, is what was declared of it; the rest it can do without, and differs.
-                let finding = match step.effects.iter().any(Effect::changes_identity) {
+                let declared = |e: &Effect| {
+                    e.changes_identity() || matches!(e, Effect::Process(s) if s.confines().is_some())
+                };
+                let finding = match step.effects.iter().any(declared) {
                     true => Diagnostic::error("RSD0510", message),
                     false => Diagnostic::warning("RSD0510", message),
                 };
@@ -107,7 +110,7 @@ impl Judge<'_> {
     }
 
     /// The program that is loaded, where it is one.
-    fn command(&self) -> Option<&str> {
+    pub(super) fn command(&self) -> Option<&str> {
         self.plan.effects().find_map(|(_, e)| match e {
             Effect::Application(Application::Load(program)) => program.command.first().map(String::as_str),
             _ => None,

@@ -1,7 +1,7 @@
 //! What has to be known of a machine for a plan to be judged: asked of the machine, or of a snapshot
 //! that was taken elsewhere, by the same code.
 
-use super::{FileFact, FileKind, Listener, Lock, Mount, NoPython, Python, Snapshot, parts};
+use super::{FileFact, FileKind, Interpreter, Listener, Lock, Mount, NoPython, Python, Snapshot, parts};
 use crate::effect::{Application, Effect, Program, Setting, Socket};
 use crate::plan::Plan;
 use std::collections::BTreeSet;
@@ -18,6 +18,10 @@ pub trait Machine {
     fn names(&mut self, path: &Path, most: usize) -> Vec<OsString>;
     /// The program that a command names.
     fn program(&mut self, wanted: &Program) -> Option<PathBuf>;
+    /// What a program at a path needs to be executed.
+    fn interpreter(&mut self, path: &Path) -> Option<Interpreter>;
+    /// The number of the error that bind(2) gives for an address, whatever the port.
+    fn no_address(&mut self, socket: &Socket) -> Option<i32>;
     /// The interpreter that will host a Twisted application; `None` for the default.
     fn python(&mut self, name: Option<&str>) -> Result<Python, NoPython>;
     /// Who holds the lock of a PID file; `None` where it cannot be told.
@@ -34,6 +38,10 @@ pub trait Machine {
     fn v6_only(&mut self) -> bool;
     /// `fs.protected_symlinks`.
     fn protected_symlinks(&mut self) -> bool;
+    /// The version of Landlock, 0 for none.
+    fn landlock(&mut self) -> u32;
+    /// The processors that this process may be given, sorted.
+    fn cpus(&mut self) -> Vec<u32>;
 }
 
 /// Something a snapshot was not asked for when it was taken.
@@ -138,13 +146,18 @@ impl Survey<'_, '_> {
     fn addresses(&mut self, plan: &Plan) {
         let mut asked = false;
         for (_, effect) in plan.effects() {
-            let Effect::Bind { socket: Socket::Tcp(address) | Socket::Udp(address) } = effect else {
+            let Effect::Bind { socket: socket @ (Socket::Tcp(address) | Socket::Udp(address)) } = effect
+            else {
                 continue;
             };
             if !std::mem::replace(&mut asked, true)
                 && let Some(machine) = &mut self.machine
             {
                 self.snapshot.unprivileged_port = machine.unprivileged_port();
+            }
+            let any_port = socket.any_port();
+            if let Some(errno) = self.machine.as_mut().and_then(|m| m.no_address(&any_port)) {
+                self.snapshot.no_addresses.insert(any_port.to_string(), errno);
             }
             self.address(*address);
         }
@@ -180,6 +193,8 @@ impl Survey<'_, '_> {
             Ways { roots: BTreeSet::from([top.to_owned()]), stands: BTreeSet::from([cwd.clone()]) };
         let mut paths: BTreeSet<PathBuf> = BTreeSet::from([cwd]);
         let (mut pid_files, mut sockets, mut emptied) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+        let mut programs: BTreeSet<PathBuf> = BTreeSet::new();
+        let mut confined = false;
         for (_, effect) in plan.effects() {
             match effect {
                 // As seen in every root and from every directory so far, where links lead to.
@@ -196,6 +211,16 @@ impl Survey<'_, '_> {
                 | Effect::CreatePidFile { path, .. }
                 | Effect::RemovePidFile { path } => drop(pid_files.insert(path)),
                 Effect::Bind { socket: Socket::Unix(path) } => drop(sockets.insert(path)),
+                Effect::Process(Setting::Landlock(wanted)) => {
+                    paths.extend(wanted.paths().map(|(path, _)| path.clone()));
+                    confined = true;
+                }
+                Effect::Process(Setting::Affinity(_)) if self.snapshot.cpus.is_none() => {
+                    match &mut self.machine {
+                        Some(machine) => self.snapshot.cpus = Some(machine.cpus()),
+                        None => drop(self.unknown.insert(Unknown::Setting("the processors"))),
+                    }
+                }
                 Effect::Process(Setting::OomScore(_)) => drop(paths.insert(crate::model::OOM_SCORE.into())),
                 Effect::OpenLog { path, .. } | Effect::MakeDirectory { path, .. } => {
                     paths.insert(path.clone());
@@ -209,9 +234,12 @@ impl Survey<'_, '_> {
                         ways.roots.extend(seen);
                     }
                     let word = wanted.command.first();
+                    programs.extend(word.filter(|w| w.contains('/')).map(PathBuf::from));
                     // Where it is not in the root, it is worth knowing that it is outside.
                     paths.extend(word.filter(|w| w.contains('/')).map(PathBuf::from));
-                    paths.extend(word.and_then(|w| self.snapshot.programs.get(w).cloned()).flatten());
+                    let found = word.and_then(|w| self.snapshot.programs.get(w).cloned()).flatten();
+                    programs.extend(found.iter().cloned());
+                    paths.extend(found);
                 }
                 _ => {}
             }
@@ -222,6 +250,12 @@ impl Survey<'_, '_> {
         }
         for path in &paths {
             self.everywhere(&ways, path, true);
+        }
+        for path in &programs {
+            self.program(&ways, path);
+        }
+        if confined {
+            self.landlock();
         }
         for path in &pid_files {
             self.everywhere(&ways, path, true);
@@ -243,6 +277,16 @@ impl Survey<'_, '_> {
         }
     }
 
+    /// Landlock is to be put on: the kernel's version of it.
+    fn landlock(&mut self) {
+        if self.snapshot.landlock.is_none() {
+            match &mut self.machine {
+                Some(machine) => self.snapshot.landlock = Some(machine.landlock()),
+                None => drop(self.unknown.insert(Unknown::Setting("the version of Landlock"))),
+            }
+        }
+    }
+
     /// A path in every root, a relative one from every directory that a phase may stand in.
     fn everywhere(&mut self, ways: &Ways, path: &Path, follow_last: bool) -> Vec<PathBuf> {
         let mut found = Vec::new();
@@ -255,6 +299,21 @@ impl Survey<'_, '_> {
             }
         }
         found
+    }
+
+    /// What has to be there for a program to be executed, and for that in turn.
+    fn program(&mut self, ways: &Ways, path: &Path) {
+        let mut todo = self.everywhere(ways, path, true);
+        while let Some(at) = todo.pop() {
+            let file = self.snapshot.file(&at).is_some_and(|f| f.kind == FileKind::File);
+            if !file || self.snapshot.interpreters.contains_key(&at) {
+                continue;
+            }
+            if let Some(needs) = self.machine.as_mut().and_then(|m| m.interpreter(&at)) {
+                self.snapshot.interpreters.insert(at, needs.clone());
+                todo.extend(self.everywhere(ways, &needs.path, true));
+            }
+        }
     }
 
     /// What is in a directory that is removed only if it is empty: as much of it as a start may remove.

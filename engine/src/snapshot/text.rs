@@ -115,11 +115,15 @@ pub(super) mod identity {
 
     pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Identity, D::Error> {
         let mut given: BTreeMap<String, serde_json::Value> = map(d)?;
-        let known = serde_json::to_value(Identity::default()).map_err(Error::custom)?;
+        // What stands there only where it is so may be absent.
+        let known = serde_json::to_value(Identity { seccomp: true, ..Identity::default() });
+        let known = known.map_err(Error::custom)?;
         if let Some(key) = given.keys().find(|key| known.get(key).is_none()) {
             return Err(Error::custom(format!("unknown field `{key}` of the identity")));
         }
-        let missing = known.as_object().and_then(|k| k.keys().find(|key| !given.contains_key(*key)));
+        let missing = known
+            .as_object()
+            .and_then(|k| k.keys().find(|key| *key != "seccomp" && !given.contains_key(*key)));
         if let Some(key) = missing {
             return Err(Error::custom(format!("missing field `{key}` of the identity")));
         }

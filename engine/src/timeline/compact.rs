@@ -20,6 +20,8 @@ struct Written<'a> {
     no_new_privs: bool,
     #[serde(skip_serializing_if = "is_none")]
     securebits: u32,
+    #[serde(skip_serializing_if = "is_false")]
+    seccomp: bool,
 }
 
 #[derive(Deserialize)]
@@ -35,6 +37,8 @@ struct Read {
     no_new_privs: bool,
     #[serde(default)]
     securebits: u32,
+    #[serde(default)]
+    seccomp: bool,
 }
 
 fn is_false(bit: &bool) -> bool {
@@ -57,6 +61,7 @@ pub fn serialize<S: Serializer>(id: &Identity, s: S) -> Result<S::Ok, S::Error> 
         umask: format!("{:03o}", id.umask),
         no_new_privs: id.no_new_privs,
         securebits: id.securebits.0,
+        seccomp: id.seccomp,
     }
     .serialize(s)
 }
@@ -69,7 +74,7 @@ pub fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Box<Identity>, D::
     }
     let [caps, permitted, inheritable, ambient, bounding] = sets;
     let umask = u32::from_str_radix(&read.umask, 8).map_err(D::Error::custom)?;
-    let Read { uid, gid, groups, root, cwd, no_new_privs, securebits, .. } = read;
+    let Read { uid, gid, groups, root, cwd, no_new_privs, securebits, seccomp, .. } = read;
     Ok(Box::new(Identity {
         uid,
         gid,
@@ -84,5 +89,7 @@ pub fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Box<Identity>, D::
         umask,
         no_new_privs,
         securebits: SecureBits(securebits),
+        seccomp,
+        landlock: Default::default(),
     }))
 }

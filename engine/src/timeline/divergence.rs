@@ -56,6 +56,10 @@ impl Divergence {
                 "code that ran in this phase has changed the securebits; a later change of the user may keep or \
                  lose capabilities otherwise than was checked"
             }
+            "seccomp" => {
+                "code that ran in this phase has put a filter of system calls on; what it denies fails later, in \
+                 this process and in all that it starts"
+            }
             "state" => {
                 "the machine has changed since the check, or the check is wrong here, and then it is worth a report"
             }

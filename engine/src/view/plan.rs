@@ -118,6 +118,9 @@ fn who(identity: &Identity) -> String {
     if identity.no_new_privs {
         caps.push_str(" · no_new_privs");
     }
+    if identity.seccomp {
+        caps.push_str(" · seccomp");
+    }
     if identity.securebits.0 != 0 {
         let _ = write!(caps, " · securebits {}", identity.securebits);
     }

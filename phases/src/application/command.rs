@@ -69,14 +69,19 @@ impl Application for Command {
             };
         }
         let mut probe = Probe::new(&starting.ready, around)?;
+        // A main process that the program names must become our child when the first one ends, and so must
+        // whoever it leaves running.
+        process::become_subreaper().map_err(|e| {
+            SystemError::errno(e as i32, format!("{what}: become the reaper of what it leaves"))
+        })?;
         let voice = match starting.ready == Ready::Notify || starting.watchdog.is_some() {
-            true => {
-                // A main process that the program names must become our child when the first one ends.
-                let made = process::become_subreaper().and_then(|()| Notify::new());
-                Some(made.map_err(|e| SystemError::errno(e as i32, format!("{what}: make NOTIFY_SOCKET")))?)
-            }
+            true => Some(
+                Notify::new()
+                    .map_err(|e| SystemError::errno(e as i32, format!("{what}: make NOTIFY_SOCKET")))?,
+            ),
             false => None,
         };
+        let before = self.tree.children();
         let pipe = match starting.ready {
             Ready::Fd(number) => {
                 let first = LISTEN_START as u32 + around.listening.len() as u32;
@@ -95,7 +100,10 @@ impl Application for Command {
         let given = Given {
             fd: pipe.as_ref().map(|(number, _, writer)| (*number, writer)),
             notify: voice.as_ref().map(|v| v.name.as_str()),
-            watchdog_usec: starting.watchdog.map(|w| w.every / 1_000),
+            watchdog_usec: starting.watchdog.map(|w| w.every / 1_000).or_else(|| {
+                // What the manager wants of this process the program gives, where it speaks at all.
+                around.manager.watchdog().filter(|_| voice.is_some())
+            }),
             orphaned: starting.orphaned.and_then(|signal| Signal::try_from(signal).ok()),
             in_place: None,
         };
@@ -122,7 +130,7 @@ impl Application for Command {
                 return Err(SystemError::errno(e as i32, format!("{what}: open its pidfd")));
             }
         };
-        let mut kept = Kept::new(pid, ours, name.clone(), output, Rc::clone(&self.tree));
+        let mut kept = Kept::new((pid, ours), name.clone(), output, (Rc::clone(&self.tree), before));
         kept.voice = voice.map(|socket| Voice::new(socket, starting.watchdog));
         let begun = process::monotonic();
         let result = wait_for_exec(&status, found, around, &mut kept.early).and_then(|()| {

@@ -1,5 +1,6 @@
 //! Why execve(2) refused, in facts: read after it failed, by the process that would have run it.
 
+use crate::snapshot::interpreter;
 use engine::effect::SystemError;
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, AtFlags};
@@ -7,9 +8,12 @@ use nix::sys::resource::{Resource, getrlimit};
 use nix::sys::stat::stat;
 use nix::sys::statvfs::{FsFlags, statvfs};
 use nix::unistd::{AccessFlags, faccessat, getegid, geteuid};
-use std::fs::File;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+
+/// What is executed besides.
+fn loader(path: &Path) -> Option<PathBuf> {
+    interpreter::of(path).ok().flatten().map(|needs| needs.path)
+}
 
 /// The error for a failed execve of `path`, as seen in the present root.
 pub fn exec(errno: Errno, path: &Path) -> SystemError {
@@ -79,54 +83,26 @@ fn denied(path: &Path) -> Option<(String, String)> {
         let why = format!("{} and this process is {who}", shown(path));
         return Some((why, format!("let {who} execute {}", path.display())));
     }
-    let loader = loader(path)?;
+    let Some(loader) = loader(path).filter(|loader| !may(loader, AccessFlags::X_OK)) else {
+        let why = format!(
+            "modes and mounts let {who} execute it: what is left to it is less (Landlock, another security module)"
+        );
+        return Some((why, "list the program, its interpreter and its loader there".into()));
+    };
     let why =
         format!("its interpreter or loader cannot be run: {}, and this process is {who}", shown(&loader));
     Some((why, format!("let {who} execute {}", loader.display())))
 }
 
-/// The interpreter of a script or the loader of an ELF program.
-fn loader(path: &Path) -> Option<PathBuf> {
-    let file = File::open(path).ok()?;
-    let mut head = [0u8; 4096];
-    let n = file.read_at(&mut head, 0).ok()?;
-    let head = &head[..n];
-    if let Some(line) = head.strip_prefix(b"#!") {
-        let line = line.split(|b| *b == b'\n').next()?;
-        let name = std::str::from_utf8(line).ok()?.split_whitespace().next()?;
-        return Some(PathBuf::from(name));
-    }
-    // a 64-bit little-endian ELF file: the program header of type PT_INTERP (3) holds the path
-    if !head.starts_with(b"\x7fELF\x02\x01") {
-        return None;
-    }
-    let number = |at: usize, bytes: usize| -> Option<u64> {
-        let mut wide = [0u8; 8];
-        wide[..bytes].copy_from_slice(head.get(at..at.checked_add(bytes)?)?);
-        Some(u64::from_le_bytes(wide))
-    };
-    let (table, size, count) = (number(32, 8)? as usize, number(54, 2)? as usize, number(56, 2)? as usize);
-    for i in 0..count {
-        let at = table.checked_add(size.checked_mul(i)?)?;
-        if number(at, 4)? == 3 {
-            let (from, length) = (number(at.checked_add(8)?, 8)?, number(at.checked_add(32)?, 8)?.min(4096));
-            let mut name = vec![0u8; length as usize];
-            file.read_exact_at(&mut name, from).ok()?;
-            let name = name.split(|b| *b == 0).next()?;
-            return Some(PathBuf::from(std::str::from_utf8(name).ok()?));
-        }
-    }
-    None
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::path::PathBuf;
 
     #[test]
     fn the_loader_of_programs_and_scripts_is_found() {
-        let loader = loader(Path::new("/bin/sh")).expect("sh is dynamic on this machine");
-        assert!(loader.to_string_lossy().contains("ld-"), "{loader:?}");
+        let own = loader(Path::new("/bin/sh")).expect("sh is dynamic on this machine");
+        assert!(own.to_string_lossy().contains("ld-"), "{own:?}");
         let dir = tempfile::tempdir().unwrap();
         let script = dir.path().join("s");
         std::fs::write(&script, "#! /no/such/interp -x\n").unwrap();

@@ -2,6 +2,7 @@
 
 use super::program::Found;
 use super::{Around, Listening, explain};
+use crate::host::confine::{self, Confining};
 use crate::sys::{child, lock};
 use engine::effect::{Program, Socket, SystemError};
 use nix::errno::Errno;
@@ -12,7 +13,7 @@ use nix::sys::stat::fstat;
 use nix::unistd::{Pid, execve, geteuid, getpid, getppid, isatty, pipe2, setsid, write};
 use std::convert::Infallible;
 use std::env;
-use std::ffi::CString;
+use std::ffi::{CString, OsString};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
@@ -29,6 +30,9 @@ pub(crate) const PRIVATE: [&str; 7] = [
     "WATCHDOG_PID",
     "WATCHDOG_USEC",
 ];
+
+/// Those of them by which a manager follows one process.
+const MANAGER: [&str; 3] = ["NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC"];
 
 pub(super) fn arguments(program: &Program) -> Result<Vec<CString>, SystemError> {
     let each = |a: &String| {
@@ -53,10 +57,14 @@ fn names(listening: &[Listening]) -> String {
     listening.iter().map(name).collect::<Vec<_>>().join(":")
 }
 
-/// The caller's environment without what was meant for us alone.
-fn environment() -> Vec<CString> {
+/// The caller's environment without what was meant for us alone. A program that takes the place of this
+/// process is the one that the manager speaks of, and speaks to it itself.
+fn environment(in_place: bool) -> Vec<CString> {
+    let strange = |name: &OsString| {
+        PRIVATE.iter().any(|p| name == *p) && !(in_place && MANAGER.iter().any(|p| name == *p))
+    };
     env::vars_os()
-        .filter(|(name, _)| !PRIVATE.iter().any(|p| name == *p))
+        .filter(|(name, _)| !strange(name))
         .filter_map(|(name, value)| {
             let mut pair = name.into_vec();
             pair.push(b'=');
@@ -76,6 +84,7 @@ enum Stage {
     Signals = 4,
     Descriptors = 5,
     Exec = 6,
+    Confine = 7,
 }
 
 /// What a program is given besides what every one gets.
@@ -117,13 +126,14 @@ pub(super) struct Child<'a> {
     status: (OwnedFd, OwnedFd),
     /// a standard descriptor is a terminal that belongs to another user
     foreign_terminal: bool,
+    confining: &'a Confining,
 }
 
 impl<'a> Child<'a> {
     pub(super) fn prepare(
         found: &'a Found,
         arguments: Vec<CString>,
-        around: &Around,
+        around: &'a Around<'_>,
         null: Option<&OwnedFd>,
         given: &Given,
     ) -> Result<Self, Errno> {
@@ -139,7 +149,7 @@ impl<'a> Child<'a> {
             }
             listening.push(child::copy_above(&one.fd, least)?);
         }
-        let mut environment = environment();
+        let mut environment = environment(given.in_place.is_some());
         if count > 0 {
             for pair in [format!("LISTEN_FDS={count}"), format!("LISTEN_FDNAMES={}", names(around.listening))]
             {
@@ -199,20 +209,26 @@ impl<'a> Child<'a> {
             output,
             status: high_pipe()?,
             foreign_terminal: foreign_terminal(),
+            confining: around.confining,
         })
     }
 
     /// Gives back the child, the pipe it reports on and the one its output comes through.
     pub(super) fn start(mut self) -> Result<(Pid, OwnedFd, Option<OwnedFd>), Errno> {
         let parent = getpid();
+        let mut failed = None;
         let pid = child::vfork(|| {
             let Err((stage, errno)) = self.run(parent);
+            failed = Some((stage, errno));
+            child::leave(127)
+        })?;
+        // Told by the parent, which has it in its memory: a child that is confined may not be able to.
+        if let Some((stage, errno)) = failed {
             let mut report = [0u8; 8];
             report[..4].copy_from_slice(&(stage as u32).to_ne_bytes());
             report[4..].copy_from_slice(&(errno as i32).to_ne_bytes());
-            let _ = write(&self.status.1, &report);
-            child::leave(127)
-        })?;
+            write(&self.status.1, &report)?;
+        }
         Ok((pid, self.status.0, self.output.map(|(reader, _)| reader)))
     }
 
@@ -232,6 +248,10 @@ impl<'a> Child<'a> {
         if self.in_place.is_none() {
             // Behind every change of user, which would clear it (prctl(2)).
             set_pdeathsig(self.orphaned).map_err(at(Stage::Parent))?;
+        }
+        if self.in_place.is_none() {
+            // exec(2) would close it too, but lets the keeper see that before the lock is free.
+            lock::let_go_in_fork();
         }
         if self.in_place.is_none() && getppid() != parent {
             // it died before the line above: nobody will tell us
@@ -277,6 +297,8 @@ impl<'a> Child<'a> {
             }
         }
         child::default_signals().map_err(at(Stage::Signals))?;
+        // The last: nothing but execve(2) is left to be done.
+        self.confining.put_on().map_err(at(Stage::Confine))?;
         execve(&self.found.c_path, &self.arguments, &self.environment).map_err(at(Stage::Exec))
     }
 }
@@ -304,6 +326,12 @@ fn keep_open(fd: i32, null: Option<&OwnedFd>) -> Result<(), Errno> {
 pub(super) fn failed(stage: u32, errno: i32, found: &Found) -> SystemError {
     let step = match stage {
         s if s == Stage::Exec as u32 => return explain::exec(Errno::from_raw(errno), &found.path),
+        s if s == Stage::Confine as u32 => {
+            return confine::refused(
+                Errno::from_raw(errno),
+                format!("run {}: confine it", found.path.display()),
+            );
+        }
         s if s == Stage::Parent as u32 => "tie it to its keeper",
         s if s == Stage::Output as u32 => "connect its standard descriptors",
         s if s == Stage::Listen as u32 => "hand it the listening sockets",

@@ -3,10 +3,11 @@
 use super::{Host, pid_file};
 use crate::application::Listening;
 use crate::host::protocol::Held;
-use crate::sys::{failed, io_failed, process};
+use crate::sys::{bind::bind_in, failed, io_failed, process};
 use engine::effect::{Capability, Done, Effect, Handle, Socket, SystemError, Undo};
 use nix::errno::Errno;
 use nix::fcntl::AtFlags;
+use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, socket as socket_of};
 use nix::sys::stat::{FileStat, fstat, fstatat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
 use std::ffi::{OsStr, OsString};
@@ -58,6 +59,9 @@ fn explain(socket: &Socket, error: &std::io::Error) -> SystemError {
     let mut error = io_failed(error, format!("bind {socket}"));
     match error.errno {
         Some(98) => error.help("see who has it: `ss -lntup`; or choose another address"),
+        Some(99) => error.why("no interface of this machine has that address").help(
+            "see those that it has: `ip address`; one that comes a little later is waited for where the phase is retried (`on-failure`)",
+        ),
         Some(13) => {
             error.lacks = Some(Capability::NetBindService);
             error.help("bind it before the drop, or choose a port from 1024 up")
@@ -77,13 +81,15 @@ fn listen_at(path: &Path, socket: &Socket) -> Result<(OwnedFd, Name, bool), Syst
     if stale {
         unlinkat(&before, name.as_os_str(), UnlinkatFlags::NoRemoveDir).map_err(|e| failed(e, what()))?;
     }
-    let listener = std::os::unix::net::UnixListener::bind(path).map_err(|e| explain(socket, &e))?;
+    std::os::unix::net::SocketAddr::from_pathname(path).map_err(|e| explain(socket, &e))?;
+    let listener = socket_of(AddressFamily::Unix, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)
+        .map_err(|e| failed(e, what()))?;
+    bind_in(&listener, &before, path).map_err(|e| explain(socket, &e.into()))?;
+    nix::sys::socket::listen(&listener, Backlog::MAXCONN).map_err(|e| failed(e, what()))?;
     let (dir, name) = pid_file::open_parent(path)?;
     let same = |a: FileStat, b: FileStat| (a.st_dev, a.st_ino) == (b.st_dev, b.st_ino);
     match (fstat(&before), fstat(&dir), look(&dir, &name)) {
-        (Ok(then), Ok(now), Ok(stat)) if same(then, now) => {
-            Ok((listener.into(), Name { dir, name, stat }, stale))
-        }
+        (Ok(then), Ok(now), Ok(stat)) if same(then, now) => Ok((listener, Name { dir, name, stat }, stale)),
         (_, _, Err(error)) => Err(failed(error, format!("keep {}", path.display()))),
         _ => Err(SystemError::new(format!("{}: the way to it changed meanwhile", what()))
             .why("a directory or a link on the way was replaced at this very moment")

@@ -17,8 +17,9 @@ impl Host {
             ForkResult::Parent { child } => {
                 drop(theirs);
                 if self.application.is_some() {
-                    // Threads of the application are here too, and stand still for good.
-                    process::stops_to_first_thread().map_err(|e| failed(e, "take the signals"))?;
+                    // Threads of the application are here too, and stand still for good. The daemon is there, so
+                    // nothing fails here any more.
+                    let _ = process::stops_to_first_thread();
                 }
                 // The middle process exits at once. Reaping it here keeps it from being a zombie.
                 let _ = waitpid(child, None);

@@ -2,15 +2,16 @@
 
 use super::protocol::Held;
 use super::{Host, pid_file};
-use crate::sys::{environment, failed, io_failed};
+use crate::sys::{environment, failed, io_failed, walk};
 use engine::effect::{Capability, Done, Effect, Environment, Owner, SystemError, Undo, environment_matches};
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, openat};
 use nix::sys::stat::{FileStat, Mode, fstatat, mkdirat};
 use nix::unistd::{Gid, Uid, UnlinkatFlags, fchownat, unlinkat};
 use std::ffi::OsString;
+use std::fs::File;
+use std::io::Read;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 impl Host {
@@ -63,6 +64,12 @@ impl Host {
                     .help("choose a parent directory that nobody else may write"));
             }
             if let Some(owner) = owner.filter(|o| (o.uid, o.gid) != (stat.st_uid, stat.st_gid)) {
+                // Another directory of ours with something in it would be given away with all that is below it.
+                // By the mode that it was made with it may be closed to whoever is bound by modes.
+                if is_empty(&new) == Ok(false) {
+                    return Err(SystemError::new(format!("{what}: somebody put another in its place"))
+                        .help("choose a parent directory that nobody else may write"));
+                }
                 let (uid, gid) = (Uid::from_raw(owner.uid), Gid::from_raw(owner.gid));
                 fchownat(&new, "", Some(uid), Some(gid), AtFlags::AT_EMPTY_PATH).map_err(|e| {
                     let error = failed(e, format!("{what}: give it to {}:{}", owner.uid, owner.gid));
@@ -95,10 +102,10 @@ impl Host {
             })
             .collect();
         for path in &wanted.files {
-            let what = || format!("read the environment file {}", path.display());
-            let text = read_regular(path).map_err(|e| io_failed(&e, what()))?;
+            let text = read_regular(path)?;
             let read = parse(&text).map_err(|line| {
-                SystemError::new(format!("{}: line {line} is no NAME=VALUE", what()))
+                let what = format!("read the environment file {}", path.display());
+                SystemError::new(format!("{what}: line {line} is no NAME=VALUE"))
                     .help("write one NAME=VALUE a line; `#` begins a comment")
             })?;
             all.extend(read);
@@ -109,20 +116,37 @@ impl Host {
     }
 }
 
-/// The text of a regular file; nothing else is waited for or read without an end.
-fn read_regular(path: &Path) -> std::io::Result<String> {
-    let irregular = |errno: Errno| Err(std::io::Error::from_raw_os_error(errno as i32));
-    let opened = std::fs::File::options().read(true).custom_flags(nix::libc::O_NONBLOCK).open(path);
-    let file = match opened {
-        // What a socket answers.
-        Err(e) if e.raw_os_error() == Some(nix::libc::ENXIO) => return irregular(Errno::EINVAL),
-        opened => opened?,
-    };
-    match file.metadata()?.file_type() {
-        kind if kind.is_dir() => irregular(Errno::EISDIR),
-        kind if !kind.is_file() => irregular(Errno::EINVAL),
-        _ => std::io::read_to_string(file),
+/// Whether there is nothing in a directory.
+fn is_empty(dir: &OwnedFd) -> Result<bool, Errno> {
+    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    let mut entries = nix::dir::Dir::openat(dir, ".", flags, Mode::empty())?;
+    for entry in entries.iter() {
+        if ![c".", c".."].contains(&entry?.file_name()) {
+            return Ok(false);
+        }
     }
+    Ok(true)
+}
+
+/// An environment file may not be larger: a list of arguments and variables may have 2 MiB (execve(2)).
+const LARGEST: u64 = 4 << 20;
+
+/// The text of a regular file; nothing else is waited for or read without an end. What it says is handed to
+/// the program, so a privileged process reads by a way that no stranger can turn, and no link in the last
+/// place that is another's than what it leads to: it would hand out what only root may read.
+fn read_regular(path: &Path) -> Result<String, SystemError> {
+    let what = || format!("read the environment file {}", path.display());
+    let file = File::from(walk::file(path).map_err(|refused| refused.about(what()))?);
+    let meta = file.metadata().map_err(|e| io_failed(&e, what()))?;
+    match meta.file_type() {
+        kind if kind.is_dir() => return Err(failed(Errno::EISDIR, what())),
+        kind if !kind.is_file() => return Err(failed(Errno::EINVAL, what())),
+        _ if meta.len() > LARGEST => {
+            return Err(failed(Errno::EFBIG, what()).why(format!("it has {} bytes", meta.len())));
+        }
+        _ => {}
+    }
+    std::io::read_to_string(file.take(LARGEST)).map_err(|e| io_failed(&e, what()))
 }
 
 /// What is there already: a directory, of the owner that it must have, and no link to one.

@@ -2,12 +2,18 @@
 
 use super::protocol::Held;
 use super::{Host, Role, say};
+use crate::notify::Manager;
+use crate::sys::gate::{Gate, Passed};
 use crate::sys::{failed, process};
-use engine::effect::{Done, Effect, Performed, SystemError, Undo};
+use engine::effect::{Done, Effect, Performed, System, SystemError, Undo};
 use engine::timeline::What;
 use nix::sys::signal::Signal;
 use nix::unistd::{ForkResult, getpid};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::Duration;
+
+/// When to look again where looking failed.
+const LATER: Duration = Duration::from_secs(1);
 
 impl Host {
     pub(super) fn keep_guard(&mut self) -> Result<Performed, SystemError> {
@@ -17,13 +23,26 @@ impl Host {
         // and the guard does nothing. The daemon itself has no way to speak to the guard.
         let (launcher, alive) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC)
             .map_err(|e| failed(e, "make the guard's pipe"))?;
+        // The daemon goes on only when the guard has let go: a daemon that ends a moment later would
+        // leave its lock in here, and the next start would be told that it still runs.
+        let gate = Gate::new().map_err(|e| failed(e, "make the guard's pipe"))?;
+        // With the first process of a PID namespace the kernel ends all others, so this one must be over
+        // before: it is told by a pipe. The worst that a daemon can do with it is to lose its PID file early.
+        let last = match me.as_raw() {
+            1 => Some(
+                nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC)
+                    .map_err(|e| failed(e, "make the guard's pipe"))?,
+            ),
+            _ => None,
+        };
         match self.fork().map_err(|e| failed(e, "fork the guard"))? {
             ForkResult::Child => {
                 drop(alive);
+                let last = last.map(|(reader, _)| reader);
                 self.let_go_of_the_daemons_things();
-                self.role = Role::Guard { daemon, launcher };
-                self.close_all_but_ours();
-                if process::standard_descriptors_to(&self.null).is_err() {
+                self.role = Role::Guard { daemon, launcher, last };
+                self.close_all_but_ours(&gate);
+                if process::standard_descriptors_to(&self.null).is_err() || !gate.open() {
                     // An error from here would be taken for one of the daemon, which goes on.
                     process::exit_now(1);
                 }
@@ -38,9 +57,37 @@ impl Host {
                     let _ = nix::sys::wait::waitpid(child, None);
                     failed(e, "open a handle of the guard")
                 })?;
+                if let Err(error) = self.wait_at(&gate, &pidfd) {
+                    let _ = process::signal(&pidfd, Signal::SIGKILL);
+                    let _ = nix::sys::wait::waitpid(child, None);
+                    return Err(error);
+                }
+                if let Some((_, writer)) = last {
+                    let guard = process::pidfd(child).map_err(|e| failed(e, "open a handle of the guard"))?;
+                    self.last_words = Some((writer, guard));
+                }
                 let handle = self.keep(Held::Process { pid: child.as_raw(), pidfd, alive: Some(alive) });
                 let undo = Effect::End { handle, name: "the guard".to_owned() };
                 Ok(Performed::Done(Done::with(Undo::Effect(Box::new(undo)))))
+            }
+        }
+    }
+
+    /// Until the guard has let go. A start that is called off meanwhile, or out of time, is so behind the
+    /// effect: the guard is undone then.
+    fn wait_at(&mut self, gate: &Gate, guard: &OwnedFd) -> Result<(), SystemError> {
+        loop {
+            let left = self.deadline.map(|d| d.saturating_sub(process::monotonic()));
+            match gate.wait(guard.as_fd(), Some(self.signals.as_fd()), left) {
+                Ok(Passed::Open) => return Ok(()),
+                Ok(Passed::Disturbed) if self.interrupted().is_some() => return Ok(()),
+                Ok(Passed::Disturbed) => {}
+                Ok(Passed::Gone) => {
+                    return Err(SystemError::new("the guard ended as soon as it was forked")
+                        .why("its standard descriptors could not be set, or it was killed")
+                        .help("look whether memory or processes are limited here"));
+                }
+                Err(error) => return Err(failed(error, "wait for the guard")),
             }
         }
     }
@@ -50,6 +97,7 @@ impl Host {
         self.listening.clear();
         self.close_log();
         self.application = None;
+        self.manager = Manager::default();
         for pid_file in &mut self.pid_files {
             pid_file.lock = None;
         }
@@ -58,10 +106,12 @@ impl Host {
 
     /// What a hosted application has opened would stay open here: a port that it closes would be in
     /// use still, the other end of a pipe would never see its end.
-    fn close_all_but_ours(&self) {
+    fn close_all_but_ours(&self, gate: &Gate) {
         let mut ours = vec![self.signals.as_fd(), self.null.as_fd()];
-        if let Role::Guard { daemon, launcher } = &self.role {
+        ours.extend(gate.descriptors());
+        if let Role::Guard { daemon, launcher, last } = &self.role {
             ours.extend([daemon.as_fd(), launcher.as_fd()]);
+            ours.extend(last.as_ref().map(|last| last.as_fd()));
         }
         ours.extend(self.journal.as_ref().map(|journal| journal.as_fd()));
         for held in self.held.values() {
@@ -78,13 +128,14 @@ impl Host {
     }
 
     pub(super) fn wait_for_the_end(&mut self) -> bool {
-        let Role::Guard { daemon, launcher } = &self.role else { return false };
+        let Role::Guard { daemon, launcher, last } = &self.role else { return false };
         // As long as the start may fail, TERM from the one that holds the undo dismisses the guard.
         // Afterwards nothing but the daemon's end counts, not even TERM to everybody at shutdown.
         loop {
             match process::wait_readable([launcher.as_fd(), self.signals.as_fd()], -1) {
-                Ok([true, _]) | Err(_) => break,
+                Ok([true, _]) => break,
                 Ok(_) => {}
+                Err(_) => std::thread::sleep(LATER),
             }
             while let Ok(Some(info)) = self.signals.read_signal() {
                 if info.ssi_signo as i32 == Signal::SIGTERM as i32 {
@@ -92,7 +143,14 @@ impl Host {
                 }
             }
         }
-        while !matches!(process::wait_readable([daemon.as_fd()], -1), Ok([true]) | Err(_)) {}
-        true
+        let last = last.as_ref().map_or(daemon.as_fd(), |last| last.as_fd());
+        loop {
+            match process::wait_readable([daemon.as_fd(), last], -1) {
+                Ok([false, false]) => {}
+                Ok(_) => return true,
+                // That it cannot be seen does not mean that it is over: its PID file is not ours to remove yet.
+                Err(_) => std::thread::sleep(LATER),
+            }
+        }
     }
 }

@@ -1,10 +1,14 @@
 //! The holder of the undo: the launcher, or in the foreground a child that is forked for it.
 
 use super::protocol::{Held, HeldAs, Message};
-use super::{DropStep, Host, Role, say};
-use crate::sys::channel;
+use super::{Host, Role, say};
+use crate::notify::Manager;
+use crate::sys::channel::{self, Channel};
 use crate::sys::{failed, process};
-use engine::effect::{Done, Effect, End, ErrorKind, News, Performed, SystemError, Undo, Undoer, Verdict};
+use engine::effect::{
+    Done, Effect, End, ErrorKind, Manner, News, Performed, SystemError, Undo, Undoer, Verdict,
+};
+use engine::plan::DropStep;
 use engine::timeline::{Divergence, Failure, What};
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
@@ -39,6 +43,7 @@ impl Host {
         match process::fork().map_err(|e| failed(e, "fork the holder of the undo"))? {
             ForkResult::Child => {
                 drop(ours);
+                self.manager = Manager::default();
                 say(What::Fork {
                     parent: peer.as_raw() as u32,
                     role: "guard until ready".to_owned(),
@@ -57,21 +62,25 @@ impl Host {
     }
 
     fn send(&self, message: &Message, fds: &[BorrowedFd]) -> bool {
-        let Role::Runner { channel, .. } = &self.role else { return false };
-        serde_json::to_vec(message).is_ok_and(|data| channel.send(&data, fds).is_ok())
+        matches!(self.try_send(message, fds), Ok(true))
+    }
+
+    /// True where it has arrived, false where nobody is there to receive it.
+    fn try_send(&self, message: &Message, fds: &[BorrowedFd]) -> Result<bool, SystemError> {
+        const WHAT: &str = "tell the holder of the undo what was done";
+        let Role::Runner { channel, .. } = &self.role else { return Ok(false) };
+        let data = serde_json::to_vec(message).map_err(|e| SystemError::new(format!("{WHAT}: {e}")))?;
+        match channel.send(&data, fds) {
+            Ok(()) => Ok(true),
+            Err(Errno::EPIPE | Errno::ECONNRESET | Errno::ENOTCONN | Errno::ECONNREFUSED) => Ok(false),
+            Err(error) => Err(failed(error, WHAT)),
+        }
     }
 
     /// Tells the holder who will drop, and when: it distrusts what comes behind that step. It must
     /// have arrived, unless nobody is there any more.
     pub(super) fn tell_drop(&self) -> Result<(), SystemError> {
-        let Role::Runner { channel, .. } = &self.role else { return Ok(()) };
-        let what = "tell the holder of the undo who the daemon will be";
-        let data = serde_json::to_vec(&Message::Learned(self.drop.clone()))
-            .map_err(|e| SystemError::new(format!("{what}: {e}")))?;
-        match channel.send(&data, &[]) {
-            Ok(()) | Err(Errno::EPIPE | Errno::ECONNRESET | Errno::ENOTCONN | Errno::ECONNREFUSED) => Ok(()),
-            Err(error) => Err(failed(error, what)),
-        }
+        self.try_send(&Message::Learned(self.drop.clone()), &[]).map(drop)
     }
 
     pub(super) fn tell_step(&self, step: usize, timeout: Option<u64>) {
@@ -100,10 +109,10 @@ impl Host {
         }
     }
 
-    pub(super) fn send_undo(&mut self, step: usize, undo: &Undo) {
+    pub(super) fn send_undo(&mut self, step: usize, undo: &Undo) -> Result<(), SystemError> {
         // What ends with this process needs nobody to undo it.
         if matches!(undo, Undo::Nothing | Undo::EndsWithProcess) {
-            return;
+            return Ok(());
         }
         let number = match undo {
             Undo::Effect(effect) => match **effect {
@@ -123,13 +132,14 @@ impl Host {
             }
             None => (None, Vec::new()),
         };
-        self.send(&Message::Done { step, undo: undo.clone(), handle }, &fds);
+        self.try_send(&Message::Done { step, undo: undo.clone(), handle }, &fds)?;
         // Only the holder keeps the guard waiting.
         for held in self.held.values_mut() {
             if let Held::Process { alive, .. } = held {
                 *alive = None;
             }
         }
+        Ok(())
     }
 
     pub(super) fn tell_holder(&mut self, news: &News) -> Undoer {
@@ -149,6 +159,14 @@ impl Host {
                 self.send(&Message::Failed { step: *step, failure: short(failure) }, &[])
             }
         };
+        if matches!(news, News::Ready) {
+            match &self.role {
+                // It says so itself, if it wants to.
+                _ if self.replace => {}
+                Role::Runner { holder: None, .. } => self.manager.leave_ready_to_another(),
+                _ => self.manager.ready(None),
+            }
+        }
         let Role::Runner { holder, .. } = &self.role else { return Undoer::Me };
         let holder = *holder;
         if matches!(news, News::Ready) {
@@ -278,8 +296,25 @@ impl Host {
         self.speaks |= end != End::Ready;
         if end != End::Ready && ours {
             watch.end(Signal::SIGTERM);
+        } else if matches!(end, End::Gone { .. }) {
+            // It may live all the same, where this process could not hear it.
+            watch.end(Signal::SIGKILL);
+        }
+        if end != End::Ready {
+            self.hear_the_rest(&channel, &mut watch, &mut held);
+        }
+        if end == End::Ready && ours {
+            self.manager.ready(Some(watch.peer.as_raw()));
         }
         Verdict { held, end }
+    }
+
+    /// What it had done and said before it was ended.
+    fn hear_the_rest(&mut self, channel: &Channel, watch: &mut Watch, held: &mut Vec<(usize, Undo)>) {
+        while process::wait_readable([channel.as_fd()], 0).is_ok_and(|[news]| news) {
+            let Ok(Some((data, fds))) = channel.receive() else { return };
+            let _ = self.take(&data, fds, watch, held);
+        }
     }
 
     fn take(
@@ -373,7 +408,12 @@ impl Host {
 
 /// True for the effects that undo is made of.
 fn takes_back(effect: &Effect) -> bool {
-    matches!(effect, Effect::Remove { .. } | Effect::Unbind { .. } | Effect::End { .. })
+    match effect {
+        Effect::Remove { .. } | Effect::Unbind { .. } | Effect::End { .. } => true,
+        // Whoever speaks may have it say that something is left, and neither kill nor hang this process.
+        Effect::Fail(fault) => fault.manner == Manner::Error,
+        _ => false,
+    }
 }
 
 fn cut(text: &str, most: usize) -> String {
@@ -518,7 +558,7 @@ mod tests {
         let signals = SignalFd::new(&SigSet::empty()).expect("a signalfd");
         let mut host =
             Host::new(signals, None, |_| serde_json::Value::Null, &Identity::default()).expect("a host");
-        host.drop = Some(super::super::DropStep { step: 3, uid: 1, gid: 1, groups: vec![1] });
+        host.drop = Some(DropStep { step: 3, uid: 1, gid: 1, groups: vec![1] });
         let peer = nix::unistd::getpid();
         let watch = Watch {
             peer,

@@ -3,7 +3,7 @@
 use super::Host;
 use super::protocol::Held;
 use crate::sys::lock::{self, Holder};
-use crate::sys::{failed, io_failed, walk};
+use crate::sys::{failed, io_failed, walk, writers};
 use engine::effect::{Done, Effect, ErrorKind, Handle, Owner, SystemError, Undo};
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, RenameFlags, open, openat, renameat2};
@@ -33,8 +33,81 @@ pub struct Found {
     pub holder: Holder,
     /// the number in it, if it is one
     pub content: Option<i32>,
+    /// who owns it
+    pub uid: u32,
+    mode: u32,
 }
 
+impl Found {
+    /// The process that it leads to, as far as that can be proved: the one that the kernel says has locked
+    /// it, else the number in it, if that process has it open. Whoever may write the file chooses that
+    /// number, and can hand the file to another process. So to root it proves no more than its owner could
+    /// do alone: a process of that very user (systemd believes a PIDFile= no further).
+    pub fn process(&self, path: &Path) -> Result<i32, Doubt> {
+        let root = nix::unistd::geteuid().is_root();
+        let (pid, written) = match (self.holder, self.content) {
+            (Holder::Nobody, _) | (Holder::Unknown, None) => return Err(Doubt::NotNamed),
+            // Who is not root cannot look, and can do no harm either.
+            (Holder::Process(pid), _) if !root => return Ok(pid),
+            (Holder::Process(pid), _) => (pid, false),
+            (Holder::Unknown, Some(pid)) => (pid, true),
+        };
+        // A lock can outlive the process that took it and name a number that is another's by now.
+        if !has_open(pid, path) {
+            return Err(Doubt::NotOpen(pid));
+        }
+        if root && written && self.uid == 0 && self.mode & 0o022 != 0 {
+            return Err(Doubt::AnybodysWord(pid));
+        }
+        match crate::snapshot::process(pid) {
+            _ if !root || self.uid == 0 => Ok(pid),
+            Some(process) if process.uid == self.uid => Ok(pid),
+            Some(process) => Err(Doubt::Strangers { pid, uid: process.uid, owner: self.uid }),
+            None => Err(Doubt::NotOpen(pid)),
+        }
+    }
+}
+
+/// Why a PID file that is locked leads to no process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Doubt {
+    /// the kernel names none, and the file holds no number
+    NotNamed,
+    /// this process has not got the file open, or it cannot be seen
+    NotOpen(i32),
+    /// others may write the file, and nothing but the number in it names this process
+    AnybodysWord(i32),
+    /// this process is another user's than the file
+    Strangers {
+        /// the process
+        pid: i32,
+        /// whose it is
+        uid: u32,
+        /// whose the file is
+        owner: u32,
+    },
+}
+
+impl std::fmt::Display for Doubt {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Doubt::NotNamed => {
+                f.write_str("the kernel does not say who holds its lock, and it holds no number")
+            }
+            Doubt::NotOpen(pid) => write!(f, "process {pid}, to which it leads, has not got it open"),
+            Doubt::AnybodysWord(pid) => {
+                write!(
+                    f,
+                    "it says {pid}, others may write it, and the kernel does not say who holds its lock"
+                )
+            }
+            Doubt::Strangers { pid, uid, owner } => write!(
+                f,
+                "it belongs to uid {owner}, and process {pid}, to which it leads, to uid {uid}: whoever owns the file would choose which process root signals"
+            ),
+        }
+    }
+}
 /// Looks at a PID file. `None`: there is none.
 pub fn look(path: &Path) -> Result<Option<Found>, SystemError> {
     let what = || format!("look at PID file {}", path.display());
@@ -50,14 +123,25 @@ pub fn look(path: &Path) -> Result<Option<Found>, SystemError> {
         Err(Errno::ELOOP) => return Err(symlink(what())),
         Err(error) => return Err(failed(error, what())),
     };
-    if !is_regular(&fstat(&file).map_err(|e| failed(e, what()))?) {
+    let stat = fstat(&file).map_err(|e| failed(e, what()))?;
+    if !is_regular(&stat) {
         return Err(SystemError::new(format!("{}: it is no regular file", what())));
+    }
+    // Another daemon's PID file would lead to that one.
+    if stat.st_nlink > 1
+        && nix::unistd::geteuid().is_root()
+        && fstat(&dir).is_ok_and(|dir| writers::changeable(&dir))
+    {
+        return Err(SystemError::new(format!("{}: it has {} names", what(), stat.st_nlink))
+            .why("others may write the directory, so one of them may have given this name to another's file")
+            .help("remove this name, or let root own the directory"));
     }
     let holder = lock::holder(&file).map_err(|e| failed(e, what()))?;
     let mut text = [0; 32];
     let read = file.read_at(&mut text, 0).map_err(|e| io_failed(&e, what()))?;
     let content = std::str::from_utf8(&text[..read]).ok().and_then(|t| t.trim().parse().ok());
-    Ok(Some(Found { holder, content }))
+    let (uid, mode) = (stat.st_uid, stat.st_mode);
+    Ok(Some(Found { holder, content, uid, mode }))
 }
 
 fn is_regular(stat: &FileStat) -> bool {

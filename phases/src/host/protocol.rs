@@ -1,7 +1,7 @@
 //! What the runner of the phases tells the holder of the undo.
 
-use super::DropStep;
 use engine::effect::Undo;
+use engine::plan::DropStep;
 use engine::timeline::{Divergence, Failure};
 use serde::{Deserialize, Serialize};
 use std::ffi::OsString;

@@ -56,6 +56,24 @@ impl Host {
                 .map_err(|e| io_failed(&e, setting).why(format!("write {}", settings::OOM_SCORE)))?,
             Setting::Dumpable(on) => settings::set_dumpable(*on).map_err(|e| failed(e, setting))?,
             Setting::Keyring => settings::new_keyring().map_err(|e| failed(e, setting))?,
+            Setting::SystemCalls(calls) => self.filter(calls, setting)?,
+            Setting::Affinity(cpus) => {
+                settings::set_affinity(cpus).map_err(|e| failed(e, setting))?;
+                let now = settings::affinity().map_err(|e| failed(e, setting))?;
+                read_back(now.iter().all(|cpu| cpus.contains(cpu)), setting)?;
+                if now.len() < cpus.len() {
+                    let now = engine::text::ranges(&now);
+                    return Ok(Done::with(Undo::EndsWithProcess)
+                        .note(format!("of those there is only {now} for this process")));
+                }
+            }
+            Setting::TimerSlack(ns) => {
+                settings::set_timer_slack(*ns).map_err(|e| failed(e, setting))?;
+                // It is told as an int, and no higher.
+                let told = (*ns).min(i32::MAX as u64);
+                read_back(*ns == 0 || settings::timer_slack() == Ok(told), setting)?;
+            }
+            Setting::Landlock(wanted) => return self.landlock(wanted, setting),
         }
         Ok(Done::with(Undo::EndsWithProcess))
     }
@@ -84,7 +102,7 @@ impl Host {
     }
 }
 
-fn read_back(taken: bool, setting: &Setting) -> Result<(), SystemError> {
+pub(super) fn read_back(taken: bool, setting: &Setting) -> Result<(), SystemError> {
     if taken {
         return Ok(());
     }

@@ -5,7 +5,7 @@
 //! done again at the next rotation.
 
 use super::{Log, open::append};
-use crate::sys::{lock, process};
+use crate::sys::{gate::Gate, lock, process};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use nix::errno::Errno;
@@ -22,6 +22,9 @@ use std::os::fd::{AsFd, OwnedFd};
 
 /// Behind the last file in the row, so many more numbers are looked at for what is too old.
 const BEYOND: u64 = 16;
+
+/// How long, in nanoseconds, a child that compresses has to close what is not its own.
+const LET_GO: u64 = 1_000_000_000;
 
 /// A child that compresses.
 #[derive(Debug)]
@@ -136,14 +139,23 @@ impl Log {
         let Ok(to) = openat(&self.dir, draft.as_os_str(), flags, Mode::S_IRUSR | Mode::S_IWUSR) else {
             return;
         };
+        let gate = Gate::new();
         match process::fork_beside_threads() {
             Ok(ForkResult::Child) => {
                 lock::let_go_in_fork();
+                if let Ok(gate) = gate {
+                    // Where it stays closed it is waited for no longer than that.
+                    let _ = gate.open();
+                }
                 let _ = process::close_all_but(&[from.as_fd(), to.as_fd()]);
                 process::exit_now(i32::from(compress(from, to, &stat).is_err()))
             }
             Ok(ForkResult::Parent { child }) => {
                 let pidfd = process::pidfd(child).ok();
+                if let (Ok(gate), Some(pidfd)) = (gate, &pidfd) {
+                    // The PID file's lock must be nobody's but the daemon's, whenever it ends.
+                    let _ = gate.wait(pidfd.as_fd(), None, Some(LET_GO));
+                }
                 let time = (stat.st_mtime, stat.st_mtime_nsec);
                 self.packing = Some(Packing { pid: child, pidfd, source: (stat.st_dev, stat.st_ino), time });
             }
@@ -188,6 +200,11 @@ impl Log {
         self.unlink(&draft);
         // Gone because it was one too many: there may be others.
         complete && at.is_none()
+    }
+
+    /// The child that compresses, if one does.
+    pub fn compressing(&self) -> Option<Pid> {
+        self.packing.as_ref().map(|packing| packing.pid)
     }
 
     /// This process goes: the child is not to go on without it.

@@ -1,5 +1,6 @@
 //! Which names can be the log, and opening them.
 
+use crate::sys::writers;
 use engine::effect::{Capability, Owner, SystemError};
 use nix::errno::Errno;
 use nix::fcntl::{self, AtFlags, FcntlArg, OFlag, openat};
@@ -15,6 +16,8 @@ use std::path::Path;
 pub(super) enum Refused {
     Errno(Errno),
     Kind(&'static str),
+    /// it has so many names, and others may give it one
+    Linked(u64),
 }
 
 impl From<Errno> for Refused {
@@ -27,7 +30,7 @@ impl Refused {
     pub(super) fn errno(&self) -> Errno {
         match self {
             Refused::Errno(e) => *e,
-            Refused::Kind(_) => Errno::EEXIST,
+            Refused::Kind(_) | Refused::Linked(_) => Errno::EEXIST,
         }
     }
 
@@ -35,6 +38,7 @@ impl Refused {
         match self {
             Refused::Errno(e) => reason(*e),
             Refused::Kind(kind) => format!("it is {kind}"),
+            Refused::Linked(names) => format!("it has {names} names"),
         }
     }
 
@@ -52,6 +56,12 @@ impl Refused {
             Refused::Kind(kind) => SystemError::new(format!("{what}: it is {kind}"))
                 .why("only a regular file is opened as a log, and no symbolic link is followed in the last place")
                 .help("remove it, or name another file"),
+            Refused::Linked(names) => SystemError::new(format!("{what}: it has {names} names"))
+                .why(
+                    "others may write the directory, so one of them may have given this name to a file that is \
+                     not theirs (link(2)), and root would write to that",
+                )
+                .help("remove this name, or let root own the directory"),
         }
     }
 }
@@ -127,6 +137,10 @@ pub(super) fn existing_at(dir: BorrowedFd, name: &OsStr) -> Result<(OwnedFd, Fil
     })?;
     let stat = fstat(&file)?;
     regular(&stat)?;
+    // Root would write what the program says into whatever file somebody has given this name to.
+    if stat.st_nlink > 1 && unistd::geteuid().is_root() && writers::changeable(&fstat(dir)?) {
+        return Err(Refused::Linked(stat.st_nlink));
+    }
     fcntl::fcntl(&file, FcntlArg::F_SETFL(OFlag::O_APPEND))?;
     Ok((file, stat))
 }

@@ -1,5 +1,6 @@
 //! Who descends from whom, by /proc: opened while it is there, because there may be none after chroot(2).
 
+use nix::dir::Dir;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open, openat};
 use nix::sys::stat::Mode;
@@ -62,7 +63,7 @@ impl Tree {
 
     /// A child of ours that this process did not make for something else: the guard and the holder of
     /// the undo are named as this process is, and run the same program.
-    fn is_orphan(&self, pid: i32) -> bool {
+    pub fn is_orphan(&self, pid: i32) -> bool {
         let image = |pid: i32| {
             let dir = self.0.as_ref()?;
             let path = format!("{pid}/exe");
@@ -74,6 +75,39 @@ impl Tree {
             (None, Some(_)) => true,
             _ => false,
         }
+    }
+
+    /// The children of this process, those that are dead and not reaped as well. Empty where it cannot be told.
+    pub fn children(&self) -> Vec<i32> {
+        self.children_by_the_kernel().or_else(|_| self.children_by_looking()).unwrap_or_default()
+    }
+
+    /// `/proc/thread-self/children` (proc(5)), which not every kernel has.
+    fn children_by_the_kernel(&self) -> Result<Vec<i32>, Errno> {
+        let dir = self.0.as_ref().ok_or(Errno::ENOSYS)?;
+        let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC;
+        let file = openat(dir, Path::new("thread-self/children"), flags, Mode::empty())?;
+        let mut text = Vec::new();
+        let mut buffer = [0u8; 4096];
+        loop {
+            match read(&file, &mut buffer) {
+                Ok(0) => break,
+                Ok(n) => text.extend_from_slice(buffer.get(..n).unwrap_or_default()),
+                Err(Errno::EINTR) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let text = std::str::from_utf8(&text).map_err(|_| Errno::EINVAL)?;
+        Ok(text.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).collect())
+    }
+
+    fn children_by_looking(&self) -> Result<Vec<i32>, Errno> {
+        let own = getpid().as_raw();
+        let dir = self.0.as_ref().ok_or(Errno::ENOSYS)?;
+        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        let mut all = Dir::openat(dir, ".", flags, Mode::empty())?;
+        let pids = all.iter().filter_map(|entry| entry.ok()?.file_name().to_str().ok()?.parse().ok());
+        Ok(pids.filter(|pid| self.stat(*pid).is_ok_and(|stat| stat.parent == own)).collect())
     }
 
     /// Whether that process is dead or about to be. False where it cannot be told.
@@ -114,6 +148,21 @@ mod tests {
         let stat = parse(b"12 (a) R 1 (b) S 7 8 9 10 11 4194564 1 2").expect("it can be read");
         assert_eq!((stat.parent, stat.state, stat.flags & EXITING), (7, b'S', EXITING));
         assert!(parse(b"12 (a").is_none() && parse(b"").is_none() && parse(b"1 (x) S").is_none());
+    }
+
+    #[test]
+    fn both_ways_find_the_same_children() {
+        let mut child = std::process::Command::new("sleep").arg("100").spawn().expect("a child");
+        let (pid, tree) = (child.id() as i32, Tree::open());
+        // The file is of this thread; the tests beside have children of their own.
+        assert!(tree.children_by_looking().expect("/proc").contains(&pid));
+        if let Ok(children) = tree.children_by_the_kernel() {
+            assert!(children.contains(&pid));
+        }
+        let _ = child.kill();
+        let _ = child.wait();
+        assert!(!tree.children_by_looking().expect("/proc").contains(&pid));
+        assert!(Tree(None).children().is_empty());
     }
 
     #[test]

@@ -1,16 +1,22 @@
 //! This machine, looked at for a plan. Nothing on it is changed, and nothing is waited for.
 
-use super::network;
+use super::{interpreter, network};
 use crate::application::program;
 use crate::host::pid_file;
 use crate::python;
 use crate::sys::{lock::Holder, process};
-use engine::effect::Program;
-use engine::snapshot::{FileFact, FileKind, Listener, Lock, Machine, Mount, NoPython, Python, ReadOnly};
+use engine::effect::{Program, Socket};
+use engine::snapshot::{
+    FileFact, FileKind, Interpreter, Listener, Lock, Machine, Mount, NoPython, Python, ReadOnly,
+};
 use nix::unistd::{Gid, Uid};
 use rustix::fs::{AtFlags, CWD, FileType, StatVfsMountFlags, Statx, StatxFlags, statvfs, statx};
+use rustix::process::getgroups;
+use rustix::thread::{CapabilitySet, CapabilitySets, capabilities, set_capabilities, set_thread_groups};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::fs::Metadata;
+use std::io::ErrorKind;
 use std::net::IpAddr;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -49,29 +55,51 @@ impl This {
     }
 }
 
-/// Looks as the owner of a directory, as one of its group, as root, as one of all the others: whoever of them
-/// this process may be.
-fn as_another<T>(directory: &std::fs::Metadata, look: impl Fn() -> Option<T>) -> Option<T> {
+/// Looks as whoever this process may be later: with every capability that is permitted, as its real and its
+/// saved user, and where it may choose, as the owner of a file, as one of its group, as root, as one of all the
+/// others. First as a member of the groups that it is in, then as a member of none.
+fn as_another<T>(file: &Metadata, look: impl Fn() -> Option<T>) -> Option<T> {
+    let caps = capabilities(None).ok()?;
+    let raised = CapabilitySets { effective: caps.permitted, ..caps };
+    let raised = if set_capabilities(None, raised).is_ok() { raised } else { caps };
+    let mut found = with_other_ids(file, raised, &look);
+    let mine = getgroups().unwrap_or_default();
+    if found.is_none() && !mine.is_empty() && set_thread_groups(&[]).is_ok() {
+        found = with_other_ids(file, raised, &look);
+        // Whoever was allowed to leave them may come back.
+        let _ = set_thread_groups(&mine);
+    }
+    let _ = set_capabilities(None, caps);
+    found
+}
+
+/// Of this thread and for files only (setfsuid(2)).
+fn with_other_ids<T>(file: &Metadata, caps: CapabilitySets, look: impl Fn() -> Option<T>) -> Option<T> {
     const NOBODY: u32 = 65534;
-    let (me, my_group) = (nix::unistd::geteuid(), nix::unistd::getegid());
-    let caps = rustix::thread::capabilities(None).ok()?;
+    let (uid, gid) = (nix::unistd::getresuid().ok()?, nix::unistd::getresgid().ok()?);
     // Both go with a change of ids (prctl(2)).
     let (dumpable, signal) = (nix::sys::prctl::get_dumpable(), nix::sys::prctl::get_pdeathsig());
-    let others = [
-        (directory.uid(), my_group.as_raw()),
-        (me.as_raw(), directory.gid()),
-        (0, my_group.as_raw()),
-        (NOBODY, NOBODY),
-    ];
-    let found = others.into_iter().find_map(|(uid, gid)| {
-        // Of this thread and for files only; without CAP_SETUID nothing changes (setfsuid(2)). Back as root
-        // it has every capability for files that is permitted: those that were in effect are put back.
-        nix::unistd::setfsgid(Gid::from_raw(gid));
-        nix::unistd::setfsuid(Uid::from_raw(uid));
+    let mut uids = vec![uid.effective, uid.real, uid.saved];
+    let mut gids = vec![gid.effective, gid.real, gid.saved];
+    if caps.effective.contains(CapabilitySet::SETUID) {
+        uids.extend([file.uid(), 0, NOBODY].map(Uid::from_raw));
+    }
+    if caps.effective.contains(CapabilitySet::SETGID) {
+        gids.extend([file.gid(), NOBODY].map(Gid::from_raw));
+    }
+    let first = |n: usize| !uids[..n].contains(&uids[n]);
+    let others: Vec<Uid> = (0..uids.len()).filter(|n| first(*n)).map(|n| uids[n]).collect();
+    let first = |n: usize| !gids[..n].contains(&gids[n]);
+    let groups: Vec<Gid> = (0..gids.len()).filter(|n| first(*n)).map(|n| gids[n]).collect();
+    let found = groups.iter().flat_map(|g| others.iter().map(move |u| (*u, *g))).find_map(|(user, group)| {
+        nix::unistd::setfsgid(group);
+        nix::unistd::setfsuid(user);
         let found = look();
-        nix::unistd::setfsuid(me);
-        nix::unistd::setfsgid(my_group);
-        let _ = rustix::thread::set_capabilities(None, caps);
+        nix::unistd::setfsuid(uid.effective);
+        nix::unistd::setfsgid(gid.effective);
+        // Back as root it has every capability for files that is permitted: those that were in effect are
+        // put back.
+        let _ = set_capabilities(None, caps);
         found
     });
     let _ = dumpable.and_then(nix::sys::prctl::set_dumpable);
@@ -122,6 +150,21 @@ impl Machine for This {
         program::find(wanted).ok().map(|found| found.path)
     }
 
+    fn interpreter(&mut self, path: &Path) -> Option<Interpreter> {
+        match interpreter::of(path) {
+            Ok(needs) => needs,
+            Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+                let owner = path.ancestors().find_map(|p| std::fs::symlink_metadata(p).ok())?;
+                as_another(&owner, || interpreter::of(path).ok()).flatten()
+            }
+            Err(_) => None,
+        }
+    }
+
+    fn no_address(&mut self, socket: &Socket) -> Option<i32> {
+        network::refused(socket).map(|errno| errno as i32)
+    }
+
     fn python(&mut self, name: Option<&str>) -> Result<Python, NoPython> {
         let found = python::find(name).map_err(|e| NoPython { message: e.message, help: e.help })?;
         let (major, minor) = found.version;
@@ -144,9 +187,12 @@ impl Machine for This {
     }
 
     fn listens(&mut self, path: &Path) -> Option<bool> {
-        use std::os::unix::fs::FileTypeExt;
-        let is_socket = std::fs::symlink_metadata(path).is_ok_and(|m| m.file_type().is_socket());
-        is_socket.then(|| !process::is_stale_socket(path))
+        if let Ok(found) = process::has_listener(path) {
+            return found;
+        }
+        // Not for this one to tell, but the daemon may be somebody else by then.
+        let owner = path.ancestors().find_map(|p| std::fs::symlink_metadata(p).ok())?;
+        as_another(&owner, || process::has_listener(path).ok()).unwrap_or(Some(true))
     }
 
     fn port(&mut self, port: u16) -> Vec<Listener> {
@@ -172,6 +218,14 @@ impl Machine for This {
 
     fn protected_symlinks(&mut self) -> bool {
         setting("fs/protected_symlinks").is_some_and(|v: u8| v != 0)
+    }
+
+    fn cpus(&mut self) -> Vec<u32> {
+        crate::sys::settings::possible_cpus()
+    }
+
+    fn landlock(&mut self) -> u32 {
+        crate::sys::landlock::version()
     }
 }
 

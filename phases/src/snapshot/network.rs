@@ -1,10 +1,12 @@
 //! Who has which port in our network namespace: /proc/net, proc_pid_net(5), and sock_diag(7) for what
 //! is not told there.
 
+use engine::effect::Socket;
 use engine::snapshot::{Listener, Protocol};
+use nix::errno::Errno;
 use nix::sys::socket::{
-    AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, recv, send, setsockopt, socket,
-    sockopt,
+    AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, SockaddrStorage, bind, recv,
+    send, setsockopt, socket, sockopt,
 };
 use std::fs::File;
 use std::io::{BufRead, BufReader};
@@ -61,6 +63,25 @@ fn place(text: &str) -> Option<(IpAddr, u16)> {
         _ => return None,
     };
     Some((address, u16::from_str_radix(port, 16).ok()?))
+}
+
+/// Why nobody can bind to that address here: another port, chosen by the kernel, is tried for a moment.
+/// Nothing listens on it.
+pub(super) fn refused(wanted: &Socket) -> Option<Errno> {
+    let (address, kind) = match wanted {
+        Socket::Tcp(address) => (address, SockType::Stream),
+        Socket::Udp(address) => (address, SockType::Datagram),
+        Socket::Unix(_) => return None,
+    };
+    let family = if address.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
+    let tried = socket(family, kind, SockFlag::SOCK_CLOEXEC, None)
+        .and_then(|fd| bind(fd.as_raw_fd(), &SockaddrStorage::from(*address)));
+    match tried {
+        // Its ports are used up, or none may be had: that says nothing of the address.
+        Err(Errno::EADDRINUSE | Errno::EACCES | Errno::EPERM) => None,
+        Err(Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM | Errno::ENOBUFS) => None,
+        other => other.err(),
+    }
 }
 
 /// Whether the socket on `[::]` and this port leaves IPv4 alone; `None` if the kernel does not say.
@@ -165,6 +186,17 @@ mod tests {
     }
 
     #[test]
+    fn what_is_nobodys_address_is_refused() {
+        let socket = |text: &str| Socket::Tcp(text.parse().unwrap());
+        assert_eq!(refused(&socket("127.0.0.1:80")), None);
+        assert_eq!(refused(&socket("0.0.0.0:0")), None);
+        // TEST-NET-1 (RFC 5737), unless `net.ipv4.ip_nonlocal_bind` allows any.
+        let any = std::fs::read_to_string("/proc/sys/net/ipv4/ip_nonlocal_bind").unwrap_or_default();
+        let wanted = if any.trim() == "1" { None } else { Some(Errno::EADDRNOTAVAIL) };
+        assert_eq!(refused(&socket("192.0.2.1:0")), wanted);
+    }
+
+    #[test]
     fn what_listens_is_found() {
         let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
         let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
@@ -180,7 +212,7 @@ mod tests {
     #[test]
     fn the_kernel_says_what_leaves_ipv4_alone() {
         for only in [false, true] {
-            use nix::sys::socket::{Backlog, SockaddrIn6, bind, getsockname, listen};
+            use nix::sys::socket::{Backlog, SockaddrIn6, getsockname, listen};
             let family = AddressFamily::Inet6;
             let Ok(six) = socket(family, SockType::Stream, SockFlag::SOCK_CLOEXEC, None) else { return };
             setsockopt(&six, sockopt::Ipv6V6Only, &only).unwrap();

@@ -5,6 +5,7 @@ use nix::fcntl::{FcntlArg, fcntl};
 use nix::sched::{CloneFlags, clone};
 use nix::sys::resource::{Resource, getrlimit};
 use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
+use nix::sys::wait::waitpid;
 use nix::unistd::Pid;
 use std::convert::Infallible;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
@@ -25,6 +26,18 @@ pub fn vfork(mut run: impl FnMut() -> Infallible) -> Result<Pid, Errno> {
     // SAFETY: one thread (invariant 5), suspended until the child lets go of the memory, so nothing
     // else runs in it; the stack lives until then; `run` does not return.
     unsafe { clone(Box::new(move || match run() {}), &mut stack, flags, Some(libc::SIGCHLD)) }
+}
+
+/// Runs `attempt` in a child that ends behind it, and tells how that went: nothing of what it does to itself
+/// is left. Whatever it sets must leave it a way to end.
+pub fn attempt(mut attempt: impl FnMut() -> Result<(), Errno>) -> Result<(), Errno> {
+    let mut went = Err(Errno::ECHILD);
+    let child = vfork(|| {
+        went = attempt();
+        leave(0)
+    })?;
+    while waitpid(child, None) == Err(Errno::EINTR) {}
+    went
 }
 
 /// Leave at once: no destructor, no exit handler, no buffer of the parent's is flushed.

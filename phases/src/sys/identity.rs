@@ -34,6 +34,8 @@ pub fn read(root: &Path, at: Inode, bounding: CapabilitySet) -> Result<Identity,
         umask: current_umask(),
         no_new_privs: super::settings::no_new_privs(),
         securebits: super::settings::securebits(),
+        seccomp: super::confine::is_filtered(),
+        landlock: Default::default(),
     })
 }
 

@@ -33,6 +33,12 @@ pub fn exclude(file: impl AsFd) -> Result<bool, Errno> {
     }
 }
 
+/// Gives the excluding lock up, also for every copy of the descriptor.
+pub fn let_go(file: impl AsFd) -> Result<(), Errno> {
+    let lock = flock { l_type: libc::F_UNLCK as libc::c_short, ..one_byte(EXCLUDES) };
+    fcntl(file, FcntlArg::F_OFD_SETLK(&lock)).map(drop)
+}
+
 /// Puts this process's number on the naming lock. A fork does not hand it down.
 pub fn name_self(file: impl AsFd) -> Result<(), Errno> {
     fcntl(file, FcntlArg::F_SETLK(&one_byte(NAMES))).map(drop)

@@ -5,7 +5,7 @@ use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::unistd::{ForkResult, Pid};
 use std::fs::File;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
@@ -138,6 +138,13 @@ pub fn exit_now(code: i32) -> ! {
     unsafe { nix::libc::_exit(code) }
 }
 
+/// Ends this process as `kill -9` does.
+pub fn die() -> ! {
+    let _ = nix::sys::signal::raise(Signal::SIGKILL);
+    // The first process of a PID namespace is spared by its own signals (pid_namespaces(7)).
+    exit_now(128 + Signal::SIGKILL as i32)
+}
+
 /// More sockets than anybody hands over.
 const MOST_HANDED: u32 = 1024;
 
@@ -155,11 +162,32 @@ pub fn handed_sockets() -> u32 {
     }
 }
 
-/// Closes every descriptor above 2 that the caller left open, but for that many from 3 up.
-pub fn close_inherited(but: u32) -> Result<(), Errno> {
-    // SAFETY: nothing of ours is open above 2 yet; close_range(2) takes plain numbers.
-    let result = unsafe { nix::libc::syscall(nix::libc::SYS_close_range, 3 + but, u32::MAX, 0u32) };
-    Errno::result(result).map(drop)
+/// Whether the caller left that descriptor open.
+pub fn is_open(fd: u32) -> bool {
+    // SAFETY: fcntl(2) with F_GETFD takes plain numbers.
+    i32::try_from(fd).is_ok_and(|fd| unsafe { nix::libc::fcntl(fd, nix::libc::F_GETFD) } != -1)
+}
+
+/// Closes every descriptor above 2 that the caller left open, but for that many from 3 up, and `keep`, which
+/// gets another number and is closed on exec.
+pub fn close_inherited(but: u32, keep: Option<u32>) -> Result<Option<OwnedFd>, Errno> {
+    let first = 3 + but;
+    let close = |from: u32, to: u32| {
+        // SAFETY: nothing of ours is open above 2 yet but the copy below, which is left out; close_range(2)
+        // takes plain numbers.
+        Errno::result(unsafe { nix::libc::syscall(nix::libc::SYS_close_range, from, to, 0u32) }).map(drop)
+    };
+    let Some(keep) = keep else { return close(first, u32::MAX).map(|()| None) };
+    // SAFETY: fcntl(2) with F_DUPFD_CLOEXEC takes plain numbers.
+    let copy = unsafe { nix::libc::fcntl(keep as i32, nix::libc::F_DUPFD_CLOEXEC, first) };
+    let copy = Errno::result(copy)?;
+    // SAFETY: the kernel has just made it for us alone.
+    let kept = unsafe { OwnedFd::from_raw_fd(copy) };
+    if copy as u32 > first {
+        close(first, copy as u32 - 1)?;
+    }
+    close(copy as u32 + 1, u32::MAX)?;
+    Ok(Some(kept))
 }
 
 /// Closes every descriptor above 2 but these, whoever has opened it.
@@ -239,12 +267,21 @@ pub fn become_subreaper() -> Result<(), Errno> {
 /// can be read or hung up.
 pub fn wait_readable<const N: usize>(fds: [std::os::fd::BorrowedFd; N], ms: i32) -> Result<[bool; N], Errno> {
     use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+    /// How long to wait for memory to be there again.
+    const BREATH: Duration = Duration::from_millis(20);
     let mut polled = fds.map(|fd| PollFd::new(fd, PollFlags::POLLIN));
-    let timeout = PollTimeout::try_from(ms).unwrap_or(PollTimeout::NONE);
+    let mut left = ms;
     loop {
-        match poll(&mut polled, timeout) {
+        match poll(&mut polled, PollTimeout::try_from(left).unwrap_or(PollTimeout::NONE)) {
             Ok(_) => return Ok(polled.map(|p| p.any().unwrap_or(true))),
             Err(Errno::EINTR) => continue,
+            // Who waits for the end of a process must not take this for it (poll(2): no memory for the tables).
+            Err(Errno::ENOMEM | Errno::EAGAIN) => {
+                std::thread::sleep(BREATH);
+                if left > 0 {
+                    left = (left - BREATH.as_millis() as i32).max(0);
+                }
+            }
             Err(error) => return Err(error),
         }
     }
@@ -269,21 +306,51 @@ pub fn signal(pidfd: impl AsFd, signal: Signal) -> Result<bool, Errno> {
     }
 }
 
-/// Whether that is a unix socket that nobody listens behind. Whoever does is not disturbed: a
-/// datagram socket is refused by a stream listener without a word to it (unix(7), EPROTOTYPE).
+/// Whether that is a unix socket that nobody listens behind, for all that this process can tell.
 pub fn is_stale_socket(path: &std::path::Path) -> bool {
-    use std::os::unix::fs::FileTypeExt;
-    let is_socket = std::fs::symlink_metadata(path).is_ok_and(|m| m.file_type().is_socket());
-    is_socket
-        && std::os::unix::net::UnixDatagram::unbound()
-            .and_then(|probe| probe.connect(path))
-            .is_err_and(|e| e.raw_os_error() == Some(nix::libc::ECONNREFUSED))
+    has_listener(path) == Ok(Some(false))
 }
 
-/// Opens a file for reading without waiting: a FIFO without a writer does not hang.
+/// Whether somebody listens behind a unix socket; `None` where the path is none. Whoever does is not
+/// disturbed: a datagram socket is refused by a stream listener without a word to it (unix(7), EPROTOTYPE).
+///
+/// EACCES: this process may not look.
+pub fn has_listener(path: &std::path::Path) -> Result<Option<bool>, Errno> {
+    use std::os::unix::fs::FileTypeExt;
+    let denied = |e: &std::io::Error| e.raw_os_error() == Some(nix::libc::EACCES);
+    match std::fs::symlink_metadata(path) {
+        Ok(meta) if meta.file_type().is_socket() => {}
+        Err(error) if denied(&error) => return Err(Errno::EACCES),
+        _ => return Ok(None),
+    }
+    match std::os::unix::net::UnixDatagram::unbound().and_then(|probe| probe.connect(path)) {
+        Err(error) if denied(&error) => Err(Errno::EACCES),
+        Err(error) if error.raw_os_error() == Some(nix::libc::ECONNREFUSED) => Ok(Some(false)),
+        _ => Ok(Some(true)),
+    }
+}
+
+/// Opens a file for reading without waiting: a FIFO without a writer does not hang. A device is opened only
+/// if that does nothing: memory (such as /dev/null) and terminals. Others act on it, such as a tape or a
+/// watchdog, and a link can lead to one.
 pub fn open_to_read(path: &std::path::Path) -> std::io::Result<File> {
-    use std::os::unix::fs::OpenOptionsExt;
-    std::fs::OpenOptions::new().read(true).custom_flags(nix::libc::O_NONBLOCK).open(path)
+    use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
+    let open = |path: &std::path::Path, flags| {
+        std::fs::OpenOptions::new().read(true).custom_flags(flags | nix::libc::O_NOCTTY).open(path)
+    };
+    // What is looked at is what is opened, whatever the name leads to by then.
+    let found = open(path, nix::libc::O_PATH)?;
+    let meta = found.metadata()?;
+    let harmless = || matches!(nix::sys::stat::major(meta.rdev()), 1 | 4 | 5 | 136..=143);
+    if meta.file_type().is_block_device() || (meta.file_type().is_char_device() && !harmless()) {
+        return Err(std::io::Error::other("it is a device"));
+    }
+    let by_number = format!("/proc/self/fd/{}", found.as_raw_fd());
+    match open(by_number.as_ref(), nix::libc::O_NONBLOCK) {
+        // There is no /proc here.
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => open(path, nix::libc::O_NONBLOCK),
+        opened => opened,
+    }
 }
 
 /// The size of the terminal that standard output is; false if it is none.

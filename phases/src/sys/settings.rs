@@ -197,6 +197,50 @@ pub fn new_keyring() -> Result<(), Errno> {
     Errno::result(done).map(drop)
 }
 
+/// How many processors a set can hold (CPU_SETSIZE).
+pub const MOST_CPUS: u32 = 1024;
+
+/// The processors that this process runs on, sorted.
+pub fn affinity() -> Result<Vec<u32>, Errno> {
+    let set = rustix::thread::sched_getaffinity(None).map_err(nix)?;
+    Ok((0..MOST_CPUS).filter(|cpu| set.is_set(*cpu as usize)).collect())
+}
+
+/// This process runs on these from here on, as far as they are there. EINVAL where none of them is.
+pub fn set_affinity(cpus: &[u32]) -> Result<(), Errno> {
+    let mut set = rustix::thread::CpuSet::new();
+    for cpu in cpus.iter().filter(|cpu| **cpu < MOST_CPUS) {
+        set.set(*cpu as usize);
+    }
+    rustix::thread::sched_setaffinity(None, &set).map_err(nix)
+}
+
+/// The processors that this process may be given: a child that asks for all of them gets those.
+pub fn possible_cpus() -> Vec<u32> {
+    let all: Vec<u32> = (0..MOST_CPUS).collect();
+    let mut given = None;
+    // What the child writes is this process's memory: a plain set of bits.
+    let _ = super::child::attempt(|| {
+        set_affinity(&all)?;
+        given = rustix::thread::sched_getaffinity(None).ok();
+        Ok(())
+    });
+    match given {
+        Some(set) => (0..MOST_CPUS).filter(|cpu| set.is_set(*cpu as usize)).collect(),
+        None => affinity().unwrap_or_default(),
+    }
+}
+
+/// How much later than asked it may be woken, nanoseconds.
+pub fn timer_slack() -> Result<u64, Errno> {
+    nix::sys::prctl::get_timerslack().map(|ns| ns as u64)
+}
+
+/// The same becomes this.
+pub fn set_timer_slack(ns: u64) -> Result<(), Errno> {
+    nix::sys::prctl::set_timerslack(ns)
+}
+
 /// Where a process says how soon the kernel may end it when memory runs out.
 pub const OOM_SCORE: &str = "/proc/self/oom_score_adj";
 

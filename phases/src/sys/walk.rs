@@ -5,7 +5,7 @@
 //! only to a directory that is the stranger's own: there it may do what it likes anyway. systemd's
 //! `CHASE_SAFE` draws the same line.
 
-use super::identity;
+use super::{identity, writers};
 use engine::effect::{Capability, SystemError};
 use engine::snapshot::parts;
 use nix::errno::Errno;
@@ -13,7 +13,7 @@ use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, open, openat, openat2, r
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat};
 use nix::sys::statfs::{PROC_SUPER_MAGIC, fstatfs};
 use std::fmt;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 /// A link of somebody else on the way to a place that is not theirs.
@@ -38,6 +38,8 @@ pub enum Refused {
     Foreign(Foreign),
     /// it changed while it was looked at
     Moving,
+    /// the file has so many names, and others may give it one here
+    Linked(u64),
 }
 
 impl From<Errno> for Refused {
@@ -53,6 +55,7 @@ impl Refused {
             Refused::Errno(errno) => *errno,
             Refused::Foreign(_) => Errno::ELOOP,
             Refused::Moving => Errno::EAGAIN,
+            Refused::Linked(_) => Errno::EMLINK,
         }
     }
 
@@ -64,7 +67,7 @@ impl Refused {
             Refused::Foreign(f) => error
                 .why(format!(
                     "{} is a symbolic link of uid {} to {}, which belongs to uid {}: whoever owns the link would \
-                     decide where a privileged process writes",
+                     decide where a privileged process works",
                     f.link.display(),
                     f.owner,
                     f.target.display(),
@@ -74,6 +77,12 @@ impl Refused {
             Refused::Moving => error
                 .why("a directory or a link on the way was replaced at this very moment")
                 .help("see who changes it, and start again"),
+            Refused::Linked(names) => error
+                .why(format!(
+                    "it has {names} names, and others may write the directory: one of them may have given this \
+                     name to a file that is not theirs"
+                ))
+                .help("remove this name, or let root own the directory"),
         }
     }
 }
@@ -89,13 +98,81 @@ pub fn directory(path: &Path) -> Result<OwnedFd, Refused> {
     }
     // By the kernel first: its own rules for links (protected_symlinks in proc_sys_fs(5)) hold too.
     let found = open(path, DIRECTORY, Mode::empty())?;
+    compare(path, &found)?;
+    Ok(found)
+}
+
+/// Opens a file for reading that is to be handed to somebody else, or shown; never waits, and never opens
+/// a device. A privileged process follows no link that leads from a stranger to what is not theirs, and
+/// takes no file that somebody may have given this name to.
+pub fn file(path: &Path) -> Result<OwnedFd, Refused> {
+    let look = OFlag::O_PATH | OFlag::O_CLOEXEC;
+    let plain = OpenHow::new().flags(look).resolve(ResolveFlag::RESOLVE_NO_SYMLINKS);
+    let found = match openat2(AT_FDCWD, path, plain) {
+        Ok(found) => found,
+        Err(_) => {
+            let found = open(path, look, Mode::empty())?;
+            compare(path, &found)?;
+            found
+        }
+    };
+    let stat = fstat(&found)?;
+    if is(&stat, SFlag::S_IFREG) && stat.st_nlink > 1 && privileged()? {
+        let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        if writers::changeable(&fstat(directory(dir)?)?) {
+            return Err(Refused::Linked(stat.st_nlink));
+        }
+    }
+    reopen(&found, &stat, path)
+}
+
+/// Opens for reading what was found: opening a device may do something, and a FIFO waits for a writer.
+fn reopen(found: &OwnedFd, stat: &FileStat, path: &Path) -> Result<OwnedFd, Refused> {
+    let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
+    if is(stat, SFlag::S_IFCHR) || is(stat, SFlag::S_IFBLK) {
+        return Err(Errno::EINVAL.into());
+    }
+    match open(format!("/proc/self/fd/{}", found.as_raw_fd()).as_str(), flags, Mode::empty()) {
+        Err(Errno::ENOENT | Errno::ENOTDIR) => {}
+        // What a socket answers.
+        Err(Errno::ENXIO) => return Err(Errno::EINVAL.into()),
+        opened => return Ok(opened?),
+    }
+    // There is no /proc here.
+    let file = open(path, flags, Mode::empty())?;
+    let now = fstat(&file)?;
+    match (now.st_dev, now.st_ino) == (stat.st_dev, stat.st_ino) {
+        true => Ok(file),
+        false => Err(Refused::Moving),
+    }
+}
+
+/// That a privileged process came here by no stranger's link.
+fn compare(path: &Path, found: &OwnedFd) -> Result<(), Refused> {
     if privileged()? {
-        let (seen, there) = (fstat(follow(path)?)?, fstat(&found)?);
+        let (seen, there) = (fstat(follow(path)?)?, fstat(found)?);
         if (seen.st_dev, seen.st_ino) != (there.st_dev, there.st_ino) {
             return Err(Refused::Moving);
         }
     }
-    Ok(found)
+    Ok(())
+}
+
+/// Changes the root directory and nothing else. A privileged process enters it by a way that no stranger
+/// can turn, as one on which it would make names: whoever is put into a root chooses it otherwise.
+pub fn chroot(path: &Path) -> Result<(), Refused> {
+    if !privileged()? {
+        return Ok(nix::unistd::chroot(path)?);
+    }
+    let root = directory(path)?;
+    // There is no fchroot(2), and a path would be followed anew.
+    let Ok(here) = open(".", DIRECTORY, Mode::empty()) else {
+        return Ok(nix::unistd::chroot(format!("/proc/self/fd/{}", root.as_raw_fd()).as_str())?);
+    };
+    nix::unistd::fchdir(&root)?;
+    let changed = nix::unistd::chroot(".");
+    nix::unistd::fchdir(&here)?;
+    Ok(changed?)
 }
 
 /// True for a process that the modes of files do not bind.
@@ -126,7 +203,7 @@ fn follow(path: &Path) -> Result<OwnedFd, Refused> {
         let stat = fstat(&next)?;
         if is(&stat, SFlag::S_IFLNK) && fstatfs(&next)?.filesystem_type() == PROC_SUPER_MAGIC {
             // What such a link says is no path: only the kernel can follow it (proc_pid_fd(5)).
-            here = openat(&here, &part, DIRECTORY, Mode::empty())?;
+            here = openat(&here, &part, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty())?;
             name.push(&part);
         } else if is(&stat, SFlag::S_IFLNK) {
             links += 1;
@@ -156,6 +233,40 @@ fn follow(path: &Path) -> Result<OwnedFd, Refused> {
         }
     }
     Ok(here)
+}
+
+/// Where a relative path leads, as it is called outside: `cwd` is the name of the working directory there,
+/// and `root` that of the root, which the working directory may be out of. `None` where it leads nowhere.
+pub fn named_outside(path: &Path, cwd: &Path, root: (&Path, identity::Inode)) -> Option<PathBuf> {
+    let look = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    let mut here = open(".", look, Mode::empty()).ok()?;
+    let mut name = cwd.to_owned();
+    let mut todo = parts(path);
+    let mut links = 0;
+    while let Some(part) = todo.pop() {
+        let above = part == Path::new("..");
+        let stat = fstat(&here).ok()?;
+        if above && (stat.st_dev, stat.st_ino) == root.1 {
+            continue;
+        }
+        let next = openat(&here, &part, look, Mode::empty()).ok()?;
+        if !is(&fstat(&next).ok()?, SFlag::S_IFLNK) {
+            here = next;
+            match above {
+                true => drop(name.pop()),
+                false => name.push(&part),
+            }
+            continue;
+        }
+        links += 1;
+        let target = PathBuf::from(readlinkat(&next, "").ok().filter(|_| links <= 40)?);
+        if target.is_absolute() {
+            here = open("/", look, Mode::empty()).ok()?;
+            name = root.0.to_owned();
+        }
+        todo.extend(parts(&target));
+    }
+    Some(name)
 }
 
 fn is(stat: &FileStat, kind: SFlag) -> bool {

@@ -51,6 +51,10 @@ pub enum What {
     StaleSocket,
     /// a program that sleeps until a signal ends it
     Program,
+    /// the same, which the kernel executes together with this loader
+    Dynamic(PathBuf),
+    /// a script for this interpreter
+    Script(PathBuf),
 }
 
 /// The process that performs the list.

@@ -3,8 +3,8 @@
 
 use super::case::{Case, Entry, Start, What};
 use engine::effect::{
-    Application, Capability, CapabilitySet, Effect, Environment, IoPriority, Limits, Owner, Policy, Program,
-    Resource, Rotation, SecureBits, Setting, Socket, Starting,
+    Application, Capability, CapabilitySet, Effect, Environment, Fault, IoPriority, Landlock, Limits, Manner,
+    Owner, Policy, Program, Resource, Rotation, SecureBits, Setting, Socket, Starting, SystemCalls, Whose,
 };
 use engine::model::all_capabilities;
 use fastrand::Rng;
@@ -109,6 +109,8 @@ const TARGETS: &[&str] = &[
 ];
 const PROGRAMS: &[&str] = &["/bin/stay", "/d/stay", "/jail/bin/stay", "/jail/d/stay", "/jail/in/stay"];
 
+const INTERPRETERS: &[&str] = &["/in/stay", "bin/stay", "./stay", "/nowhere", "/d", "/l", "/d/l/stay", "/f"];
+
 const OWNERS: &[Row<(u32, u32)>] = &[
     (8, (0, 0)),
     (5, (USER, USER)),
@@ -170,6 +172,8 @@ const PROGRAM_MODES: &[Row<u32>] = &[
     (1, 0o100),
     (1, 0o600),
 ];
+const READABLE_PROGRAM_MODES: &[Row<u32>] =
+    &[(6, 0o755), (1, 0o555), (1, 0o700), (1, 0o750), (1, 0o775), (1, 0o644)];
 const SIZES: &[Row<usize>] = &[(4, 0), (3, 4), (1, 64), (1, 65), (1, 300)];
 
 fn world(rng: &mut Rng) -> Vec<Entry> {
@@ -195,7 +199,17 @@ fn world(rng: &mut Rng) -> Vec<Entry> {
     }
     for path in PROGRAMS {
         if rng.u32(..12) < full {
-            add(&mut all, path, What::Program, pick(rng, OWNERS), pick(rng, PROGRAM_MODES));
+            let other = PathBuf::from(PROGRAMS[rng.usize(..PROGRAMS.len())]);
+            let what = match rng.u32(..8) {
+                0 => What::Script(other),
+                1 => What::Dynamic(other),
+                2 => What::Script(INTERPRETERS[rng.usize(..INTERPRETERS.len())].into()),
+                3 => What::Dynamic(INTERPRETERS[rng.usize(..INTERPRETERS.len())].into()),
+                _ => What::Program,
+            };
+            // What is in a file that may be executed and not read nobody can know before.
+            let modes = if what == What::Program { PROGRAM_MODES } else { READABLE_PROGRAM_MODES };
+            add(&mut all, path, what, pick(rng, OWNERS), pick(rng, modes));
         }
     }
     for path in LINKS {
@@ -321,7 +335,8 @@ struct Draw<'a> {
 impl Draw<'_> {
     fn of_the_world(&mut self) -> String {
         // A running program cannot be written to (ETXTBSY): nobody names one as a log or a PID file.
-        let entries: Vec<&Entry> = self.world.iter().filter(|e| e.what != What::Program).collect();
+        let runs = |e: &Entry| matches!(e.what, What::Program | What::Dynamic(_) | What::Script(_));
+        let entries: Vec<&Entry> = self.world.iter().filter(|e| !runs(e)).collect();
         match entries.len() {
             0 => "/".to_owned(),
             n => entries[self.rng.usize(..n)].path.to_str().expect("text").to_owned(),
@@ -404,7 +419,20 @@ impl Draw<'_> {
         let mut address = || {
             let ip = pick(
                 self.rng,
-                &[(4, "127.0.0.1"), (2, "0.0.0.0"), (1, "[::1]"), (2, "[::]"), (1, "127.0.0.2")],
+                &[
+                    (8, "127.0.0.1"),
+                    (4, "0.0.0.0"),
+                    (2, "[::1]"),
+                    (4, "[::]"),
+                    (2, "127.0.0.2"),
+                    (1, "192.0.2.1"),
+                    (1, "224.0.0.251"),
+                    (1, "255.255.255.255"),
+                    (1, "[2001:db8::1]"),
+                    (1, "[ff02::1]"),
+                    (1, "[::ffff:127.0.0.1]"),
+                    (1, "[::ffff:192.0.2.1]"),
+                ],
             );
             format!("{ip}:{}", pick(self.rng, &ports)).parse().expect("an address")
         };
@@ -528,6 +556,22 @@ impl Draw<'_> {
         }
     }
 
+    /// What stands in nobody's way but one, and the files and directories that lists are about.
+    fn confinement(&mut self) -> Setting {
+        let whose = if self.rng.bool() { Whose::Daemon } else { Whose::Program };
+        if self.rng.bool() {
+            let deny = pick(self.rng, &[(1, "@swap"), (1, "setpriority"), (1, "ptrace")]);
+            let deny = vec![deny.to_owned()];
+            return Setting::SystemCalls(SystemCalls { deny, whose, ..SystemCalls::default() });
+        }
+        let mut some = || (0..self.rng.usize(..4)).map(|_| self.path(LEFT)).collect();
+        let (mut read, write, execute): (Vec<PathBuf>, _, _) = (some(), some(), some());
+        read.extend(["/jail".into()]);
+        let ports = [(2, None), (1, Some(vec![80, 443])), (1, Some(vec![0, 8080]))];
+        let bind = pick(self.rng, &ports);
+        Setting::Landlock(Landlock { read, write, execute, bind, connect: None, required: true, whose })
+    }
+
     fn environment(&mut self) -> Environment {
         let keep = pick(self.rng, &[(1, vec![]), (1, vec!["PATH".to_owned()]), (1, vec!["*".to_owned()])]);
         let files = (0..self.rng.usize(..3)).map(|_| self.path(VARIABLES)).collect();
@@ -535,6 +579,8 @@ impl Draw<'_> {
     }
 }
 
+const LEFT: &[&str] =
+    &["/", "/d", "/run", "/tmp", "/var", "/var/log", "/bin", "/jail", "/proc", "/f", "/l", "/nowhere"];
 const VARIABLES: &[&str] = &["/f", "/d/f", "/run/u", "/tmp/t.log", "/nowhere", "/l"];
 const MADE: &[&str] = &["/run/d", "/run/u", "/tmp/d", "/d/new", "/new", "/var/log", "/jail/run"];
 const PIDS: &[&str] = &["/run/t.pid", "/run/u/t.pid", "/tmp/t.pid", "/d/t.pid", "/t.pid"];
@@ -580,6 +626,7 @@ const EFFECTS: &[Row<DrawEffect>] = &[
     (3, |d| Effect::RemovePidFile { path: d.path(PIDS) }),
     (10, |d| Effect::Process(d.setting())),
     (1, |d| Effect::Environment(d.environment())),
+    (3, |d| Effect::Process(d.confinement())),
     (4, |d| Effect::MakeDirectory {
         path: d.path(MADE),
         owner: d.owner(),
@@ -590,6 +637,10 @@ const EFFECTS: &[Row<DrawEffect>] = &[
         any_owner: d.rng.bool(),
     }),
     (2, |d| Effect::RemoveDirectory { path: d.path(MADE) }),
+    (1, |d| {
+        let manner = pick(d.rng, &[(1, Manner::Error), (1, Manner::Undo)]);
+        Effect::Fail(Fault { manner, errno: pick(d.rng, &[(1, 28), (1, 4000)]), message: None })
+    }),
 ];
 
 fn effects(rng: &mut Rng, world: &[Entry]) -> Vec<Effect> {

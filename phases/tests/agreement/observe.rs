@@ -81,6 +81,8 @@ pub fn identity(pid: u32) -> Option<Identity> {
         umask: u32::from_str_radix(field("Umask")?.trim(), 8).ok()?,
         no_new_privs: field("NoNewPrivs")?.trim() == "1",
         securebits: SecureBits::default(),
+        seccomp: field("Seccomp")?.trim() != "0",
+        landlock: Default::default(),
     })
 }
 

@@ -23,7 +23,7 @@ pub fn list(case: &Case, plan: &Plan, snapshot: &Snapshot, before: &Tree) -> See
         model.begin(i, None);
         let performed = model.perform(effect);
         if let Ok(Performed::Done(done)) = &performed {
-            model.hold(i, &done.undo);
+            let _ = model.hold(i, &done.undo);
             undo.push(done.undo.clone());
         }
         let told = if effect.changes_identity() { model.identity().ok() } else { None };

@@ -99,7 +99,7 @@ pub fn play(case: &Case, plan: &Plan, channel: &Channel) -> ! {
         let performed = host.perform(effect);
         match &performed {
             Ok(Performed::Done(done)) => {
-                host.hold(i, &done.undo);
+                let _ = host.hold(i, &done.undo);
                 undo.push(done.undo.clone());
             }
             Ok(Performed::Parent) => stay(host, &line, "launcher", undo),

@@ -80,7 +80,7 @@ fn smaller(case: &Case) -> Vec<Case> {
 
 fn plain(entry: &Entry) -> Entry {
     let mode = match entry.what {
-        What::Directory | What::Program => 0o755,
+        What::Directory | What::Program | What::Dynamic(_) | What::Script(_) => 0o755,
         _ => 0o644,
     };
     Entry { mode, ..entry.clone() }

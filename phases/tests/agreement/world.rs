@@ -5,6 +5,7 @@ use super::kernel;
 use nix::errno::Errno;
 use std::fs::{self, Permissions};
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{PermissionsExt, chown, lchown, symlink};
 use std::path::Path;
 
@@ -24,28 +25,35 @@ const MACHINE: u16 = 183;
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
 compile_error!("the program of the little world has no machine code for this architecture");
 
-/// An ELF file that needs nothing: no loader, no library, no interpreter.
-pub fn program() -> Vec<u8> {
-    const BASE: u64 = 0x40_0000;
-    const HEADERS: u64 = 64 + 56;
-    let size = HEADERS + SLEEP.len() as u64;
+/// An ELF file that sleeps, wherever it is mapped; with a loader, it is the loader that does.
+pub fn program(loader: Option<&Path>) -> Vec<u8> {
+    let name = loader.map(|path| [path.as_os_str().as_bytes(), b"\0"].concat()).unwrap_or_default();
+    let headers: u64 = 64 + 56 * if loader.is_some() { 2 } else { 1 };
+    let code = headers + name.len() as u64;
+    let size = code + SLEEP.len() as u64;
     let mut elf = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0".to_vec();
-    elf.extend(2u16.to_le_bytes());
+    elf.extend(3u16.to_le_bytes());
     elf.extend(MACHINE.to_le_bytes());
     elf.extend(1u32.to_le_bytes());
-    elf.extend((BASE + HEADERS).to_le_bytes());
+    elf.extend(code.to_le_bytes());
     elf.extend(64u64.to_le_bytes());
     elf.extend(0u64.to_le_bytes());
     elf.extend(0u32.to_le_bytes());
-    for half in [64u16, 56, 1, 64, 0, 0] {
+    for half in [64u16, 56, if loader.is_some() { 2 } else { 1 }, 64, 0, 0] {
         elf.extend(half.to_le_bytes());
     }
-    // one segment, all of the file, to be read and executed
-    elf.extend(1u32.to_le_bytes());
-    elf.extend(5u32.to_le_bytes());
-    for word in [0, BASE, BASE, size, size, 0x1000] {
-        elf.extend(word.to_le_bytes());
+    let mut segment = |kind: u32, flags: u32, words: [u64; 6]| {
+        elf.extend(kind.to_le_bytes());
+        elf.extend(flags.to_le_bytes());
+        words.iter().for_each(|word| elf.extend(word.to_le_bytes()));
+    };
+    if loader.is_some() {
+        let length = name.len() as u64;
+        segment(3, 4, [headers, headers, headers, length, length, 1]);
     }
+    // All of the file, to be read and executed.
+    segment(1, 5, [0, 0, 0, size, size, 0x1000]);
+    elf.extend(name);
     elf.extend(SLEEP);
     elf
 }
@@ -95,8 +103,11 @@ fn make(entry: &Entry) -> io::Result<()> {
         What::Fifo => {
             nix::unistd::mkfifo(path, nix::sys::stat::Mode::empty()).map_err(errno)?;
         }
-        What::StaleSocket => drop(std::os::unix::net::UnixListener::bind(path)?),
-        What::Program => fs::write(path, program())?,
+        // Never one that listens: another worker looks at its own list at this moment.
+        What::StaleSocket => drop(std::os::unix::net::UnixDatagram::bind(path)?),
+        What::Program => fs::write(path, program(None))?,
+        What::Dynamic(loader) => fs::write(path, program(Some(loader)))?,
+        What::Script(interpreter) => fs::write(path, format!("#!{}\n{:64}", interpreter.display(), ""))?,
     }
     // The mode last: giving a file away takes its set-id bits.
     chown(path, Some(entry.uid), Some(entry.gid))?;

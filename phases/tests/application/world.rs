@@ -7,6 +7,7 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Gid, Pid, Uid, fork};
 use phases::application::{Around, Listening, make};
 use phases::log::{Log, Shared};
+use phases::notify::Manager;
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::net::TcpListener;
@@ -157,7 +158,9 @@ impl Setup {
             journal: self.journal.as_ref(),
             identity: &self.identity,
             foreground: self.foreground,
+            manager: &Manager::default(),
             drop_ahead: false,
+            confining: &phases::host::confine::Confining::default(),
             on_signal: &mut on_signal,
             on_status: &mut on_status,
             on_extend: &mut on_extend,

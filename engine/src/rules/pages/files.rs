@@ -144,11 +144,11 @@ file. The spec twistd-safe does, and has no separate check.",
         story: "
 Whoever may write a directory chooses what the names in it lead to. Logs in the
 hands of their daemon became ways to root: CVE-2016-1247 (nginx), CVE-2016-9566
-(Nagios). Where rsd makes a file as root it follows no link of a stranger's, so
-the stranger can do no more than be in the way: a note, and none where the
-stranger is the daemon's own user. A new root is entered as chroot(2) does,
-links and all. If a directory above the jail is not root's alone, its owner
-chooses the jail, and that is a warning.",
+(Nagios). Where rsd makes a file or enters a new root as root, it follows no
+link of a stranger's but to what is the stranger's own, so that the stranger
+can do no more than be in the way: a note, and none where the stranger is the
+daemon's own user. If a directory above the jail is not root's alone, its
+owner can put another directory there, of their own: that is a note too.",
         spec: "
 rsd: 1
 name: demo
@@ -156,8 +156,9 @@ extends: twistd-safe",
         args: &["--spec", "spec.yaml", "--uid", "nobody", "-l", "/tmp/demo.log", "--pidfile="],
         starter: Root,
         failure: "somebody makes the directory /tmp/demo.log, and the start
-fails with EISDIR. With `--chroot home/jail`, and `home` the daemon's user's, a
-link in place of `jail` makes the next start run in the root of the machine.",
+fails with EISDIR. With `--chroot home/jail`, and `home` the daemon's user's,
+chroot(2) alone would follow a link in place of `jail` to the root of the
+machine; rsd does not start.",
         fix: "let every directory above the jail belong to root, and keep logs
 and PID files out of directories that everybody may write:
 install -d -o svc /var/log/demo",

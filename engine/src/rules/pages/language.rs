@@ -1,6 +1,6 @@
 //! 01xx: the language.
 
-use super::{Page, Starter::Anyone};
+use super::{Page, Starter::Anyone, Starter::Root};
 
 const SPEC: &[&str] = &["--spec", "spec.yaml"];
 
@@ -278,5 +278,28 @@ extends: twistd",
 what is not there would refuse a good order, or call a bad one fine.",
         fix: "take it again on the machine it is of, with the same spec and
 options: `rsd check … --snapshot FILE`, where FILE does not exist yet.",
+    },
+    Page {
+        code: "RSD0116",
+        title: "a spec that others may write",
+        story: "
+What a spec says is done as root where root starts it: which program, as which
+user, which files. So as root a spec is taken only if nobody else could have
+written it: it, every spec that it extends, and every directory and link on
+the way belong to root, and neither their mode nor an access list lets others
+write. In a directory such as /tmp the sticky bit keeps what is root's. The
+commands that look for the daemon refuse it too: a spec that was changed names
+another daemon's PID file. An ordinary user may read what specs it likes.",
+        spec: "
+rsd: 1
+name: demo
+phases:
+  umask: { kind: umask, with: { mask: '022' } }",
+        args: SPEC,
+        starter: Root,
+        failure: "whoever may write the file is root at the next start. Here
+everybody may: `chmod 0666 spec.yaml`.",
+        fix: "chown root and chmod go-w what the finding names. `--trust-spec`
+takes it all the same, on a machine where whoever may write it is root anyway.",
     },
 ];

@@ -35,6 +35,7 @@ const TAKEN: &[&str] = &[
     "why",
     "name",
     "journal",
+    "trust-spec",
     "unchecked",
     "help",
     "version",
@@ -42,6 +43,9 @@ const TAKEN: &[&str] = &[
     "profile",
     "strict",
     "force",
+    "kill-after",
+    "lines",
+    "follow",
 ];
 const TAKEN_SHORT: &[char] = &['h', 'V'];
 

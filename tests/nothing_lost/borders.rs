@@ -1,0 +1,154 @@
+//! A phase of kind `fail` before every phase in turn.
+
+use crate::rows::{Row, keep};
+use crate::sandbox::{Needs, Out, diverging};
+use crate::scene::{Scene, Step, Way, ways};
+use crate::seen::Machine;
+use std::collections::BTreeMap;
+
+/// Nobody is there to undo: all that had been done by then is made again by the next start.
+const LAUNCHER_GONE: &str = "left to the next start, which works and cleans up";
+
+/// Puts the phase before `border`, in that manner, and starts. `stuck`: `last` fails as well.
+fn spoiled(scene: &Scene, border: &str, how: &str) -> Out {
+    // `last` stands directly before serve already.
+    let border = if how == "undo" && border == scene.serve() { "last" } else { border };
+    let order = format!("injected,{border}");
+    let skip: &[&str] =
+        if how == "undo" { &["--skip", "late"] } else { &["--skip", "late", "--skip", "last"] };
+    let words = [&["--spec", "spoiled.yaml", "--how", how, "--order", &order], skip].concat();
+    scene.rsd("run", &words)
+}
+
+/// What is wrong with how it ended, in words; nothing where all is right. And how it ended.
+fn judged(scene: &Scene, step: &Step, how: &str, out: &Out) -> (Vec<String>, &'static str) {
+    let mut wrong = Vec::new();
+    let mut says = |word: &str| {
+        if !out.err.contains(word) {
+            wrong.push(format!("it does not say `{word}`"));
+        }
+    };
+    // Before it forks, the launcher is the one that is killed; in the foreground the holder speaks for it.
+    let alone = step.process == "launcher" || step.effects.iter().any(|e| e.starts_with("fork, setsid"));
+    let (code, ended) = match how {
+        "error" => {
+            says("injected failed: fail: Input/output error");
+            says("nothing is left behind");
+            (1, "undone")
+        }
+        "undo" => {
+            says("last failed: fail: Read-only file system");
+            says("LEFT BEHIND: fail with EIO: fail: Input/output error");
+            (7, "stuck, and says what is left")
+        }
+        "kill" if alone => (137, LAUNCHER_GONE),
+        "kill" => {
+            says("injected failed: ");
+            says("nothing is left behind");
+            (if scene.way.foreground { 137 } else { 1 }, "undone")
+        }
+        how => unreachable!("{how}"),
+    };
+    if out.code != code {
+        wrong.push(format!("exit code {} and not {code}", out.code));
+    }
+    (wrong, ended)
+}
+
+/// The scene starts as if nothing had been, is stopped, and leaves nothing but what it always leaves.
+pub fn next_start(scene: &Scene, always: &Machine) -> Vec<String> {
+    let out = scene.rsd("run", &["--spec", scene.spec]);
+    let mut wrong = Vec::new();
+    if out.code != 0 {
+        wrong.push(format!("the next start fails with {}: {}", out.code, out.err));
+    }
+    wrong.extend(scene.stop(&out));
+    wrong.extend(
+        Machine::left_of(scene, always, Machine::shape).iter().map(|l| format!("behind the next start: {l}")),
+    );
+    wrong
+}
+
+/// Whether this manner is tried before the border of that number: each border in one of them, or in all.
+fn tried(how: usize, border: usize, scene: usize) -> bool {
+    crate::one_of(MANNERS.len()) < MANNERS.len() || (border + scene) % MANNERS.len() == how
+}
+
+const MANNERS: [&str; 3] = ["error", "undo", "kill"];
+
+/// Tries every border of a scene, and says how they ended.
+fn every_border(scene: &Scene, number: usize, wrong: &mut Vec<String>) -> Vec<Row> {
+    let (up, _) = scene.steps();
+    scene.overlay();
+    let before = Machine::look(scene);
+    // What it leaves in the normal course of things: its log.
+    let mut always = None;
+    let mut rows = Vec::new();
+    for (n, how) in MANNERS.iter().enumerate() {
+        let mut ended = BTreeMap::new();
+        let borders = up.iter().enumerate().filter(|(i, _)| tried(n, *i, number));
+        for step in borders.map(|(_, step)| step) {
+            println!("{}: {how} before `{}`", scene.name(), step.phase);
+            let out = spoiled(scene, &step.phase, how);
+            let (mut found, end) = judged(scene, step, how, &out);
+            if end == LAUNCHER_GONE {
+                let always = always.get_or_insert_with(|| scene.served_once(&before));
+                found.extend(next_start(scene, always));
+                scene.clear();
+            }
+            found.extend(Machine::left(scene, &before));
+            *ended.entry(end.to_owned()).or_insert(0) += 1;
+            if !found.is_empty() {
+                let (name, phase) = (scene.name(), &step.phase);
+                println!("wrong: {name}: {how} before `{phase}`: {}", found.join("; "));
+                wrong.push(format!("{name}: {how} before `{phase}`:\n  {}\n{}", found.join("\n  "), out.err));
+                scene.clear();
+            }
+        }
+        rows.push(Row {
+            matrix: "fail".to_owned(),
+            what: format!("{}, {}", scene.spec, described(scene.way)),
+            way: (*how).to_owned(),
+            tried: ended.values().sum(),
+            ended: ended.into_iter().collect(),
+        });
+    }
+    rows
+}
+
+pub fn described(way: Way) -> String {
+    let who = if way.root { "root" } else { "user" };
+    let jail = if way.jail { ", chroot" } else { "" };
+    let how = if way.foreground { ", -n" } else { "" };
+    format!("{who}{jail}{how}")
+}
+
+fn matrix(name: &'static str, spec: &'static str, root: bool) {
+    diverging(&format!("borders::{name}"), if root { Needs::Root } else { Needs::Anyone }, |world| {
+        let (mut wrong, mut rows) = (Vec::new(), Vec::new());
+        for (number, way) in ways(world).into_iter().filter(|way| way.root == root).enumerate() {
+            rows.extend(every_border(&Scene::new(world, spec, way), number, &mut wrong));
+        }
+        assert!(wrong.is_empty(), "{} are wrong:\n{}", wrong.len(), wrong.join("\n"));
+        keep(name, &rows);
+    });
+}
+
+macro_rules! matrices {
+    ($($name:ident $spec:literal $root:literal)*) => {
+        $(#[test]
+        fn $name() {
+            matrix(stringify!($name), $spec, $root);
+        })*
+    };
+}
+matrices! {
+    of_twistd_by_a_user "twistd" false
+    of_twistd_by_root "twistd" true
+    of_twistd_safe_by_a_user "twistd-safe" false
+    of_twistd_safe_by_root "twistd-safe" true
+    of_daemon_by_a_user "daemon" false
+    of_daemon_by_root "daemon" true
+    of_systemd_order_by_a_user "systemd-order" false
+    of_systemd_order_by_root "systemd-order" true
+}
