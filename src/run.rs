@@ -3,14 +3,14 @@
 use crate::prepare::{Prepared, prepare_typed};
 use crate::{args, exit, instance, output};
 use engine::diagnostic::{Diagnostic, Severity};
-use engine::effect::{Application, Brought, Effect, Ended};
+use engine::effect::{Application, Brought, Effect, Ended, Socket};
 use engine::plan::Approved;
 use engine::run::{Ending, Header, How, Report};
 use engine::timeline::{Divergence, Failure, Timeline};
 use phases::host::Host;
 use phases::journal::Journal;
 use phases::notify::Manager;
-use phases::sys::process;
+use phases::sys::{process, socket};
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use tracing_subscriber::layer::SubscriberExt;
@@ -60,10 +60,33 @@ pub fn start(argv: &[String], manner: &Manner) -> i32 {
         }
         Err(_) => return say_refused(&prepared),
     };
+    let taken = match approved.plan().effects().any(|(_, e)| inherits(e)) {
+        true => socket::take_handed(),
+        false => Ok(Vec::new()),
+    };
+    let taken = match taken {
+        Ok(taken) => taken,
+        Err(error) => {
+            output::complain(&format!("error: the sockets that were handed over cannot be kept: {error}\n"));
+            return exit::FAILED;
+        }
+    };
     if !approved.plan().effects().any(|(_, e)| hosts_twisted(e)) {
         process::close_handed(handed);
     }
-    go(&prepared, &approved, manner, ready_fd)
+    go(&prepared, &approved, manner, Descriptors { ready: ready_fd, handed: taken })
+}
+
+/// What the caller has handed to this process.
+struct Descriptors {
+    /// of `--ready-fd`
+    ready: Option<OwnedFd>,
+    /// sockets that are taken over, with their names
+    handed: Vec<(String, OwnedFd)>,
+}
+
+fn inherits(effect: &Effect) -> bool {
+    matches!(effect, Effect::Bind { socket: Socket::Inherited(_), .. })
 }
 
 /// The descriptor of `--ready-fd`, looked for before anything of ours is open and could have its number.
@@ -117,7 +140,7 @@ fn say_refused(prepared: &Prepared) -> i32 {
     if prepared.unprivileged() { exit::PRIVILEGE } else { exit::REFUSED }
 }
 
-fn go(prepared: &Prepared, approved: &Approved, manner: &Manner, ready_fd: Option<OwnedFd>) -> i32 {
+fn go(prepared: &Prepared, approved: &Approved, manner: &Manner, given: Descriptors) -> i32 {
     let (begin, wall_ns) = (process::monotonic(), process::wall_clock());
     let run = format!("{:06x}", ((wall_ns / 1_000) ^ (u64::from(std::process::id()) << 12)) & 0xff_ffff);
     let journal = journal(prepared, &run, wall_ns);
@@ -145,13 +168,14 @@ fn go(prepared: &Prepared, approved: &Approved, manner: &Manner, ready_fd: Optio
             return exit::FAILED;
         }
     };
-    let (manager, unreachable) = Manager::find(ready_fd);
+    let (manager, unreachable) = Manager::find(given.ready);
     if let Some(why) = unreachable {
         output::complain(&format!("warning: nobody is told when it is ready: {why}\n"));
     }
     let started = process::id();
     let name = prepared.name.clone();
     host = host
+        .handed(given.handed)
         .managed_by(manager)
         .showing(Box::new(move |divergence| output::complain(&differs(&name, divergence))));
     let replan = |brought: &Brought| {

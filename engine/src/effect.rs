@@ -12,6 +12,7 @@ mod identity;
 pub mod landlock;
 mod needs;
 mod setting;
+mod socket;
 mod standing;
 mod start;
 mod touches;
@@ -22,6 +23,7 @@ pub use fault::{Fault, Manner};
 pub use identity::{Capability, CapabilitySet, Domains, Identity, Ids};
 pub use landlock::Landlock;
 pub use setting::{IoPriority, Limits, Policy, Resource, SecureBits, Setting, Settings, Unit};
+pub use socket::{Listen, Socket, SocketOptions, Sort};
 pub use standing::Standing;
 pub use start::{Ready, Rotation, Starting, Watchdog};
 pub use touches::{State, Touch};
@@ -31,7 +33,6 @@ use crate::snapshot::User;
 use crate::timeline::{Divergence, Failure};
 use serde::{Deserialize, Serialize};
 use std::fmt;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
 /// A token for something the [`System`] keeps open so that it can be undone after the path to it
@@ -102,43 +103,6 @@ pub enum Application {
     Start(Starting),
 }
 
-/// An address to listen on.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-pub enum Socket {
-    /// a TCP listener
-    Tcp(SocketAddr),
-    /// a bound UDP socket
-    Udp(SocketAddr),
-    /// a stream listener at a path
-    Unix(PathBuf),
-}
-
-impl Socket {
-    /// The same address, with a port that the kernel chooses.
-    pub fn any_port(&self) -> Socket {
-        let any = |address: &SocketAddr| {
-            let mut any = *address;
-            any.set_port(0);
-            any
-        };
-        match self {
-            Socket::Tcp(address) => Socket::Tcp(any(address)),
-            Socket::Udp(address) => Socket::Udp(any(address)),
-            Socket::Unix(path) => Socket::Unix(path.clone()),
-        }
-    }
-}
-
-impl fmt::Display for Socket {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Socket::Tcp(a) => write!(f, "tcp:{a}"),
-            Socket::Udp(a) => write!(f, "udp:{a}"),
-            Socket::Unix(p) => write!(f, "unix:{}", p.display()),
-        }
-    }
-}
-
 /// Everything rsd can do to a process or to the machine.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Effect {
@@ -187,10 +151,13 @@ pub enum Effect {
         /// permission bits before the umask
         mode: u32,
     },
-    /// Bind (and listen on) an address.
+    /// Bind (and listen on) an address, or take over what the caller has handed to us.
     Bind {
         /// the address
         socket: Socket,
+        /// what it is given besides
+        #[serde(default, skip_serializing_if = "SocketOptions::is_default")]
+        options: SocketOptions,
     },
     /// setgroups, setresgid, setresuid, in that order; read back, and a way back refused.
     SetCredential {
@@ -263,6 +230,11 @@ pub enum Effect {
     },
     /// Fail, as it was asked for. Nothing is changed by it.
     Fail(Fault),
+    /// Remove the name of a Unix socket that [`Effect::Bind`] has made, if it is still the one that was made.
+    RemoveSocket {
+        /// the path
+        path: PathBuf,
+    },
 }
 
 impl Effect {
@@ -304,7 +276,10 @@ impl fmt::Display for Effect {
                 write!(f, "create PID file {}, mode {mode:04o}", path.display())?;
                 owned(f, owner)
             }
-            Effect::Bind { socket } => write!(f, "bind {socket}"),
+            Effect::Bind { socket: Socket::Inherited(name), options } => {
+                write!(f, "take over what was handed to us as {name}{options}")
+            }
+            Effect::Bind { socket, options } => write!(f, "bind {socket}{options}"),
             Effect::SetCredential { uid, gid, groups, effective, keep } => {
                 let kind = if *effective { "e" } else { "res" };
                 let mut first = true;
@@ -352,6 +327,7 @@ impl fmt::Display for Effect {
             Effect::Unbind { socket, .. } => write!(f, "close {socket}"),
             Effect::End { name, .. } => write!(f, "end {name}"),
             Effect::Fail(fault) => write!(f, "{fault}"),
+            Effect::RemoveSocket { path } => write!(f, "remove socket {}", path.display()),
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! The engine knows no kind by name; `phases::kinds` has the catalogue.
 
-use crate::effect::{Brought, Capability, CapabilitySet, Effect, Owner, Ready, Socket};
+use crate::effect::{Brought, Capability, CapabilitySet, Effect, Listen, Owner, Ready};
 use crate::snapshot::{Group, User};
 use std::path::PathBuf;
 
@@ -28,7 +28,7 @@ pub enum Type {
     Duration,
     /// a number of bytes, with `k`, `M` or `G` (1000s) or `KiB`, `MiB`, `GiB`
     Size,
-    /// `tcp:HOST:PORT`, `udp:HOST:PORT` or `unix:PATH`
+    /// `tcp:HOST:PORT`, `udp:HOST:PORT`, `unix:PATH` or `inherit:NAME`, and options behind commas
     Socket,
     /// a program and its arguments
     Command,
@@ -99,7 +99,7 @@ pub enum Value {
     Duration(u64),
     /// bytes
     Size(u64),
-    Socket(Socket),
+    Socket(Listen),
     Command(Vec<String>),
     Capability(Capability),
     Owner(Owner),
@@ -245,7 +245,7 @@ impl Args {
     }
 
     /// The sockets, none if not given.
-    pub fn sockets(&self, name: &str) -> Vec<Socket> {
+    pub fn sockets(&self, name: &str) -> Vec<Listen> {
         match self.get(name) {
             Some(Value::List(list)) => list
                 .iter()

@@ -15,6 +15,7 @@ mod process;
 mod settings;
 
 pub use files::{Access, Files, Node};
+pub use ports::nothing_handed;
 use process::Whose;
 pub use process::{CALLERS_SESSION, Ids, Role};
 pub use settings::OOM_SCORE;
@@ -54,7 +55,9 @@ pub struct Model {
     cpus: Option<Vec<u32>>,
     network: ports::Network,
     restrictions: Restrictions,
-    listening: Vec<Socket>,
+    listening: Vec<ports::Bound>,
+    /// sockets with a path that were made, for those that remove them at the end
+    sockets: Vec<named::Asked>,
     /// files that were made, by handle
     made: Vec<named::Made>,
     pid_files: Vec<named::PidFile>,
@@ -88,6 +91,7 @@ impl Model {
             network: ports::Network::new(snapshot),
             restrictions: snapshot.restrictions.clone(),
             listening: Vec::new(),
+            sockets: Vec::new(),
             made: Vec::new(),
             pid_files: Vec::new(),
             directories: Vec::new(),
@@ -110,9 +114,9 @@ impl Model {
         &self.files
     }
 
-    /// Addresses that are bound.
-    pub fn listening(&self) -> &[Socket] {
-        &self.listening
+    /// Addresses that are bound, in the order in which they are handed over.
+    pub fn listening(&self) -> impl Iterator<Item = &Socket> {
+        self.listening.iter().map(|bound| &bound.socket)
     }
 
     /// Makes the process somebody else, so that a rule can ask what would happen then.
@@ -189,7 +193,7 @@ impl System for Model {
             }
             Effect::Daemonize => Ok(self.daemonize()),
             Effect::CreatePidFile { path, owner, mode } => self.create_pid_file(path, *owner, *mode),
-            Effect::Bind { socket } => self.bind(socket),
+            Effect::Bind { socket, options } => self.bind(socket, options),
             Effect::SetCredential { uid, gid, groups, effective, keep } => {
                 self.set_credential(*uid, *gid, groups.as_deref(), *effective, *keep)
             }
@@ -206,18 +210,20 @@ impl System for Model {
             Effect::Application(Application::Start(starting)) => self.start_application(starting),
             Effect::RemovePidFile { path } => self.remove_pid_file(path),
             Effect::Remove { handle, path, only_if_empty } => {
+                self.close_sockets(*handle);
                 self.as_whoever_made(*handle, Whose::Files, |model| {
                     model.remove(*handle, path, *only_if_empty)
                 })
             }
-            Effect::Unbind { socket, .. } => {
-                self.listening.retain(|s| s != socket);
+            Effect::Unbind { handle, .. } => {
+                self.close_sockets(*handle);
                 Ok(Done::with(Undo::Nothing))
             }
             Effect::End { handle, name } => {
                 self.as_whoever_made(*handle, Whose::Processes, |model| model.end(*handle, name))
             }
             Effect::Fail(fault) => fault.answer(),
+            Effect::RemoveSocket { path } => self.remove_socket(path),
         };
         done.map(Performed::Done)
     }

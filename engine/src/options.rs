@@ -5,6 +5,7 @@
 
 mod names;
 mod resolve;
+mod socket;
 mod substitute;
 #[cfg(test)]
 mod tests;

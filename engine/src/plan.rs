@@ -148,7 +148,8 @@ fn word(effect: &Effect) -> Option<String> {
         Effect::Daemonize => "fork×2".to_owned(),
         Effect::Process(setting) => return setting.word(),
         Effect::MakeDirectory { path, .. } | Effect::RemoveDirectory { path } => path.display().to_string(),
-        Effect::Bind { socket } => socket.to_string(),
+        Effect::Bind { socket, .. } => socket.to_string(),
+        Effect::RemoveSocket { path } => path.display().to_string(),
         Effect::SetCredential { uid, gid, .. } => {
             let id = |id: &Option<u32>| id.map_or_else(String::new, |id| id.to_string());
             format!("{}:{}", id(uid), id(gid))

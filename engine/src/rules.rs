@@ -43,7 +43,7 @@ const RULES: &[(&[&str], Rule)] = &[
     (
         &[
             "RSD0301", "RSD0302", "RSD0317", "RSD0318", "RSD0402", "RSD0403", "RSD0410", "RSD0412",
-            "RSD0413", "RSD0601", "RSD0602", "RSD0604",
+            "RSD0413", "RSD0601", "RSD0602", "RSD0604", "RSD0606", "RSD0607",
         ],
         |judge| judge.failures(),
     ),
@@ -75,6 +75,7 @@ const RULES: &[(&[&str], Rule)] = &[
     (&["RSD0511"], |judge| judge.set_id_without_effect()),
     (&["RSD0512"], |judge| judge.fails_on_purpose()),
     (&["RSD0603"], |judge| judge.bound_for_nobody()),
+    (&["RSD0605"], |judge| judge.sockets_left_behind()),
     (&["RSD0402"], |judge| judge.pid_file_unknown_to_the_guard()),
     (&["RSD0520"], |judge| judge.started_as_another()),
     (&["RSD0521"], |judge| judge.started_before_the_log()),

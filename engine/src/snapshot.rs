@@ -12,10 +12,10 @@ mod text;
 
 pub use mounts::{Mount, ReadOnly};
 pub(crate) use network::occupant;
-pub use network::{Listener, Protocol, overlap};
+pub use network::{Handed, Listener, Protocol, overlap};
 pub use survey::{Machine, Unknown, survey, unknown_names};
 
-use crate::effect::{Identity, Settings};
+use crate::effect::{Identity, Settings, Sort};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
@@ -213,6 +213,12 @@ pub struct Snapshot {
     /// Unix sockets that are there, and whether somebody listens behind them
     #[serde(with = "text::path_map")]
     pub sockets: BTreeMap<PathBuf, bool>,
+    /// abstract names of Unix sockets, and of which sorts there is a socket
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "text::map")]
+    pub abstracts: BTreeMap<String, Vec<Sort>>,
+    /// sockets that were handed to us, in their order; `None`: nobody asked
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub handed: Option<Vec<Handed>>,
     /// PID files that are there and hold more than a number, with their sizes in bytes
     #[serde(default, with = "text::path_map")]
     pub long_files: BTreeMap<PathBuf, u64>,

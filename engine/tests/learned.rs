@@ -57,7 +57,7 @@ static BIND: Kind = kind("bind", &[], None, |_, _| {
     let socket = engine::effect::Socket::Tcp(
         "127.0.0.1:80".parse().map_err(|_| Unfit::new("no address", "write one"))?,
     );
-    Ok(vec![Effect::Bind { socket }])
+    Ok(vec![Effect::Bind { socket, options: Default::default() }])
 });
 static SERVE: Kind = kind("serve", &[], None, |_, _| Ok(vec![Effect::Serve]));
 const CATALOGUE: Catalogue = Catalogue(&[&LOAD, &DROP, &LOG, &BIND, &SERVE]);

@@ -1,6 +1,6 @@
 //! Facts from a file: what was written comes back, and what is spoilt is refused or judged, and never panics.
 
-use engine::effect::{Application, Effect, Identity, Program, Socket};
+use engine::effect::{Application, Effect, Identity, Program, Socket, SocketOptions};
 use engine::kind::{Catalogue, Kind, Param, Type, Value};
 use engine::options::{Launch, Settings};
 use engine::plan::{Plan, Request};
@@ -68,8 +68,13 @@ fn facts() -> Snapshot {
     snapshot.pythons.insert("no".into(), Err(NoPython { message: "none".into(), help: None }));
     snapshot.locks.insert(path(b"/odd\xff\\name/x.pid"), Lock::Process(77));
     snapshot.sockets.insert(path(b"/odd\xff\\name/s"), false);
-    let listener =
-        |protocol, address: &str| Listener { protocol, address: address.parse().unwrap(), v6_only: false };
+    let listener = |protocol, address: &str| Listener {
+        protocol,
+        address: address.parse().unwrap(),
+        v6_only: false,
+        uid: None,
+        reuse_port: None,
+    };
     snapshot.ports.insert(80, vec![listener(Protocol::Tcp, "0.0.0.0"), listener(Protocol::Udp, "::1")]);
     snapshot
 }
@@ -93,8 +98,11 @@ fn everything() -> Vec<Effect> {
             rotate_at: Some(9),
             rotation: Default::default(),
         },
-        Effect::Bind { socket: Socket::Tcp("127.0.0.1:80".parse().unwrap()) },
-        Effect::Bind { socket: Socket::Unix("/run/s".into()) },
+        Effect::Bind {
+            socket: Socket::Tcp("127.0.0.1:80".parse().unwrap()),
+            options: SocketOptions::default(),
+        },
+        Effect::Bind { socket: Socket::Unix("/run/s".into()), options: SocketOptions::default() },
         Effect::CreatePidFile { path: pid.clone(), owner: None, mode: 0o644 },
         Effect::Chdir { path: "/run".into() },
         Effect::Chroot { path: "/run".into() },

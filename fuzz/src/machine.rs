@@ -1,9 +1,9 @@
 //! A machine on paper: it answers anything, and always the same.
 
-use engine::effect::{CapabilitySet, Identity, Program, Socket};
+use engine::effect::{CapabilitySet, Identity, Program, Socket, Sort};
 use engine::snapshot::{
-    FileFact, FileKind, Group, Interpreter, Listener, Lock, Machine, Mount, NoPython, Protocol, Python,
-    ReadOnly, Snapshot, User,
+    FileFact, FileKind, Group, Handed, Interpreter, Listener, Lock, Machine, Mount, NoPython, Protocol,
+    Python, ReadOnly, Snapshot, User,
 };
 use std::ffi::OsString;
 use std::net::{IpAddr, Ipv4Addr};
@@ -166,10 +166,18 @@ impl Machine for Paper {
         let protocol = if port.is_multiple_of(2) { Protocol::Tcp } else { Protocol::Udp };
         let address = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
         if port.is_multiple_of(10) {
-            vec![Listener { protocol, address, v6_only: false }]
+            vec![Listener { protocol, address, v6_only: false, reuse_port: None, uid: None }]
         } else {
             Vec::new()
         }
+    }
+
+    fn abstract_name(&mut self, name: &str) -> Vec<Sort> {
+        if number(name.as_bytes()).is_multiple_of(4) { vec![Sort::Stream] } else { Vec::new() }
+    }
+
+    fn handed(&mut self) -> Vec<Handed> {
+        Vec::new()
     }
 
     fn landlock(&mut self) -> u32 {

@@ -18,9 +18,10 @@ pub(crate) use spawn::PRIVATE;
 use crate::host::confine::Confining;
 use crate::log::Shared;
 use crate::notify::Manager;
-use engine::effect::{Brought, Ended, Identity, Program, Ready, Socket, Starting, SystemError};
+use crate::sys::socket::sort_of;
+use engine::effect::{Brought, Ended, Identity, Program, Ready, Socket, Sort, Starting, SystemError};
 use nix::sys::signalfd::SignalFd;
-use nix::sys::socket::{SockaddrStorage, getsockname};
+use nix::sys::socket::{AddressFamily, SockaddrLike, SockaddrStorage, getsockname};
 use std::fs::File;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
@@ -29,6 +30,8 @@ use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 pub struct Listening {
     /// the address as it was asked for
     pub socket: Socket,
+    /// its name in `LISTEN_FDNAMES`
+    pub name: String,
     /// the descriptor
     pub fd: OwnedFd,
 }
@@ -36,15 +39,29 @@ pub struct Listening {
 impl Listening {
     /// The address it really has: the kernel chose the port where 0 was asked for.
     pub fn address(&self) -> String {
-        let scheme = match self.socket {
-            Socket::Tcp(_) => "tcp",
-            Socket::Udp(_) => "udp",
-            Socket::Unix(_) => return self.socket.to_string(),
-        };
-        match getsockname::<SockaddrStorage>(self.fd.as_raw_fd()) {
-            Ok(address) => format!("{scheme}:{address}"),
-            Err(_) => self.socket.to_string(),
+        if matches!(self.socket, Socket::Unix(_) | Socket::Abstract(_)) {
+            return self.socket.to_string();
         }
+        let Ok(address) = getsockname::<SockaddrStorage>(self.fd.as_raw_fd()) else {
+            return self.socket.to_string();
+        };
+        if let Some(unix) = address.as_unix_addr() {
+            return match (unix.path(), unix.as_abstract()) {
+                (Some(path), _) => format!("unix:{}", path.display()),
+                (_, Some(name)) => format!("unix:@{}", String::from_utf8_lossy(name)),
+                _ => self.socket.to_string(),
+            };
+        }
+        match sort_of(&self.fd) {
+            Some(Sort::Datagram) => format!("udp:{address}"),
+            _ => format!("tcp:{address}"),
+        }
+    }
+
+    /// What it is, whoever has made it: how it transports, and whether it is a Unix socket.
+    pub(crate) fn kind(&self) -> Option<(Sort, bool)> {
+        let address = getsockname::<SockaddrStorage>(self.fd.as_raw_fd()).ok()?;
+        Some((sort_of(&self.fd)?, address.family() == Some(AddressFamily::Unix)))
     }
 }
 

@@ -72,6 +72,10 @@ pub struct Host {
     later: Vec<Signal>,
     log: Option<Shared>,
     listening: Vec<(Handle, Listening)>,
+    /// sockets that have a path, for those that remove them at the end
+    sockets: Vec<(PathBuf, Handle)>,
+    /// sockets that the caller has handed to us, with their names
+    handed: Vec<(String, OwnedFd)>,
     application: Option<Box<dyn Hosted>>,
     pid_files: Vec<pid_file::PidFile>,
     /// directories that were made or found, for those that remove them at the end
@@ -137,6 +141,8 @@ impl Host {
             later: Vec::new(),
             log: None,
             listening: Vec::new(),
+            sockets: Vec::new(),
+            handed: Vec::new(),
             application: None,
             pid_files: Vec::new(),
             directories: Vec::new(),
@@ -159,6 +165,12 @@ impl Host {
     /// has the terminal, as long as there is one.
     pub fn showing(mut self, show: Show) -> Host {
         self.show = Some(show);
+        self
+    }
+
+    /// The same, which can take over sockets that the caller has handed to us.
+    pub fn handed(mut self, sockets: Vec<(String, OwnedFd)>) -> Host {
+        self.handed = sockets;
         self
     }
 
@@ -350,7 +362,9 @@ impl Host {
         let listening: Vec<Listening> = self
             .listening
             .iter()
-            .map(|(_, l)| Ok(Listening { socket: l.socket.clone(), fd: l.fd.try_clone()? }))
+            .map(|(_, l)| {
+                Ok(Listening { socket: l.socket.clone(), name: l.name.clone(), fd: l.fd.try_clone()? })
+            })
             .collect::<std::io::Result<_>>()
             .map_err(|e| io_failed(&e, "hand over the sockets"))?;
         let mut extended = None;
@@ -414,6 +428,8 @@ impl Host {
         for signal in std::mem::take(&mut self.later) {
             nix::sys::signal::raise(signal).map_err(|e| failed(e, format!("pass {signal} on")))?;
         }
+        // What was not taken by now is nobody's.
+        self.handed.clear();
         if self.replace {
             return Err(self.become_the_program());
         }
@@ -560,7 +576,7 @@ impl System for Host {
             }
             Effect::Daemonize => return self.daemonize(),
             Effect::CreatePidFile { path, owner, mode } => self.create_pid_file(path, *owner, *mode),
-            Effect::Bind { socket } => self.bind(socket),
+            Effect::Bind { socket, options } => self.bind(socket, options),
             Effect::SetCredential { uid, gid, groups, effective, keep } => {
                 self.set_credential(*uid, *gid, groups.as_deref(), *effective, *keep)
             }
@@ -582,6 +598,7 @@ impl System for Host {
             Effect::Serve => self.serve(),
             Effect::RemovePidFile { path } => self.remove_pid_file(path),
             Effect::Remove { handle, path, only_if_empty } => {
+                self.listening.retain(|(h, _)| h != handle);
                 self.as_whoever_made(*handle, |host| host.remove(*handle, path, *only_if_empty))
             }
             Effect::Unbind { handle, .. } => {
@@ -590,6 +607,7 @@ impl System for Host {
             }
             Effect::End { handle, name } => self.end(*handle, name),
             Effect::Fail(fault) => fail::fail(fault),
+            Effect::RemoveSocket { path } => self.remove_socket(path),
         };
         done.map(Performed::Done)
     }

@@ -24,6 +24,7 @@ mod oom_score;
 mod privileged_start;
 mod remove_directories;
 mod remove_pid_file;
+mod remove_sockets;
 mod scheduler;
 mod securebits;
 mod serve;
@@ -73,6 +74,7 @@ pub const CATALOGUE: Catalogue = Catalogue(&[
     &serve::KIND,
     &remove_pid_file::KIND,
     &remove_directories::KIND,
+    &remove_sockets::KIND,
     &fail::KIND,
 ]);
 

@@ -13,6 +13,7 @@ pub mod namespace;
 pub mod process;
 pub mod settings;
 pub mod shed;
+pub mod socket;
 pub mod title;
 pub mod walk;
 pub mod watch;

@@ -41,9 +41,12 @@ impl Effect {
             Effect::Umask { .. } | Effect::Unbind { .. } => &[],
             Effect::Daemonize => &[FORK, &["setsid", "dup2", "dup3", "kill", "close_range"]],
             Effect::CreatePidFile { .. } => &[FILE, &["renameat2", "linkat"]],
-            Effect::Bind { socket } => match socket {
-                Socket::Unix(_) => &[SOCKET, FILE, &["connect", "fchmodat", "fchownat"]],
-                Socket::Tcp(_) | Socket::Udp(_) => &[SOCKET],
+            Effect::Bind { socket, .. } => match socket {
+                Socket::Unix(_) => {
+                    &[SOCKET, FILE, &["connect", "fchmodat", "fchownat", "renameat2", "ioctl"]]
+                }
+                Socket::Inherited(_) => &[&["getsockname"]],
+                _ => &[SOCKET],
             },
             Effect::SetCredential { .. } => &[&["setgroups", "setresgid", "setresuid", "capset"]],
             Effect::Process(setting) => match setting {
@@ -68,9 +71,10 @@ impl Effect {
             Effect::MakeDirectory { .. } => {
                 &[&["mkdirat", "openat", "openat2", "fchown", "fchownat", "statx"]]
             }
-            Effect::RemoveDirectory { .. } | Effect::RemovePidFile { .. } | Effect::Remove { .. } => {
-                &[&["unlinkat", "openat", "flock"]]
-            }
+            Effect::RemoveDirectory { .. }
+            | Effect::RemovePidFile { .. }
+            | Effect::RemoveSocket { .. }
+            | Effect::Remove { .. } => &[&["unlinkat", "openat", "flock"]],
             Effect::KeepGuard => &[FORK],
             Effect::Application(Application::Load(_)) => {
                 &[&["openat", "openat2", "fstat", "statx", "readlink", "readlinkat"]]
@@ -124,7 +128,7 @@ mod tests {
     fn every_name_is_a_system_call_and_a_service_may_make_it() {
         let all: BTreeSet<_> = [
             Effect::Daemonize,
-            Effect::Bind { socket: Socket::Unix("/s".into()) },
+            Effect::Bind { socket: Socket::Unix("/s".into()), options: Default::default() },
             Effect::CreatePidFile { path: "/p".into(), owner: None, mode: 0o644 },
             Effect::MakeDirectory { path: "/d".into(), owner: None, mode: 0o755, any_owner: false },
             Effect::Application(Application::Start(Default::default())),

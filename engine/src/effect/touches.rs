@@ -138,13 +138,19 @@ impl Effect {
                 touch(Process, Writes);
                 touch(Output, Writes);
             }
-            Effect::Bind { socket } => {
+            Effect::Bind { socket, options } => {
                 touch(Capabilities, Reads);
                 touch(State::Address(socket), Writes);
                 touch(Sockets, Writes);
+                if options.reuse_port {
+                    // Only sockets of one user share a port.
+                    touch(Credential, Reads);
+                }
                 if let Socket::Unix(path) = socket {
                     follows(path, touch);
-                    touch(Umask, Reads);
+                    if options.mode.is_none() {
+                        touch(Umask, Reads);
+                    }
                     touch(State::Path(path), Writes);
                 }
             }
@@ -205,6 +211,10 @@ impl Effect {
                 touch(Sockets, Writes);
             }
             Effect::End { .. } | Effect::Fail(_) => {}
+            Effect::RemoveSocket { path } => {
+                follows(path, touch);
+                touch(State::Path(path), Writes);
+            }
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::files::{self, Access, ENOENT, Node, Refusal};
 use super::{EACCES, EINVAL, EISDIR, ELOOP, Model};
-use crate::effect::{Done, Environment, Identity, Program, Socket, Starting, SystemError, Undo};
+use crate::effect::{Done, Environment, Identity, Program, Starting, SystemError, Undo};
 use std::path::{Component, Path, PathBuf};
 
 const ECHILD: i32 = 10;
@@ -248,8 +248,7 @@ impl Model {
 
     /// The built-in needs an address to answer at.
     fn start_hosted(&self, loaded: &Loaded) -> Result<Done, SystemError> {
-        let serves = |s: &Socket| matches!(s, Socket::Tcp(_) | Socket::Unix(_));
-        if !loaded.program.is_twisted() && !self.listening.iter().any(serves) {
+        if !loaded.program.is_twisted() && !self.listening.iter().any(|bound| bound.is_stream) {
             return Err(SystemError::new("start whoami: there is no address to serve")
                 .why("no phase before it has bound a TCP or unix socket, and it serves nothing else")
                 .help("add --listen tcp:127.0.0.1:8707"));

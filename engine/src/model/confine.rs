@@ -260,7 +260,8 @@ mod tests {
         let load = Effect::Application(Application::Load(Program::default()));
         let start = Effect::Application(Application::Start(Starting::default()));
         let mut model = world(1000, true);
-        model.listening.push(crate::effect::Socket::Unix("/s".into()));
+        let bind = Effect::Bind { socket: Socket::Abstract("s".into()), options: Default::default() };
+        assert_eq!(errno(&mut model, &bind), None);
         for effect in [load, filter("@system-service", "unlinkat", Whose::Program), start] {
             assert_eq!(errno(&mut model, &effect), None);
         }

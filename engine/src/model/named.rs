@@ -27,20 +27,31 @@ pub(super) struct PidFile {
     made: Made,
 }
 
-/// How many of the PID files and directories of the run a process has handles of: the first.
+/// The name of a socket of this run.
+#[derive(Clone, Debug)]
+pub(super) struct Asked {
+    /// the path it was asked for with
+    pub(super) asked: PathBuf,
+    pub(super) made: Made,
+}
+
+/// How many of the PID files, directories and sockets of the run a process has handles of: the first.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Known {
     pub(super) pid_files: usize,
     pub(super) directories: usize,
+    pub(super) sockets: usize,
 }
 
 impl Model {
     /// PID files that were made and are still there: the path asked for.
     pub fn pid_files(&self) -> impl Iterator<Item = &Path> {
-        let there = |p: &&PidFile| {
-            self.files.birth(&p.made.at) == p.made.birth && self.files.get(&p.made.at).is_some()
-        };
-        self.pid_files.iter().filter(there).map(|p| p.asked.as_path())
+        self.pid_files.iter().filter(|p| self.is_there(&p.made)).map(|p| p.asked.as_path())
+    }
+
+    /// Whether that very file is still there.
+    pub(super) fn is_there(&self, made: &Made) -> bool {
+        self.files.birth(&made.at) == made.birth && self.files.get(&made.at).is_some()
     }
 
     pub(super) fn open_log(

@@ -1,9 +1,12 @@
 //! What bind(2) does: the port's privilege first, then who has the address already.
 
 use super::files::{Access, ENOENT, Refusal};
+use super::named::Asked;
 use super::{EACCES, Model};
-use crate::effect::{Capability, Done, Effect, Handle, Socket, SystemError, Undo};
-use crate::snapshot::{FileKind, Listener, Snapshot, network, occupant, overlap};
+use crate::effect::{
+    Capability, Done, Effect, Handle, Owner, Socket, SocketOptions, Sort, SystemError, Undo,
+};
+use crate::snapshot::{FileKind, Handed, Listener, Snapshot, network, occupant, overlap};
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::net::SocketAddr;
@@ -16,6 +19,19 @@ const EEXIST: i32 = 17;
 /// Longest path of a Unix socket in bytes, without the NUL behind it.
 const LONGEST_NAME: usize = 107;
 
+/// A socket of this start.
+#[derive(Clone, Debug)]
+pub(super) struct Bound {
+    pub(super) socket: Socket,
+    options: SocketOptions,
+    /// connections are accepted from it, as byte streams
+    pub(super) is_stream: bool,
+    /// who made it: sockets of one user may share a port
+    uid: u32,
+    /// what takes it back
+    handle: Handle,
+}
+
 /// What the machine had when the snapshot was taken.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Network {
@@ -24,6 +40,10 @@ pub(super) struct Network {
     v6_only: Option<bool>,
     /// Unix sockets, and whether somebody listens behind them
     sockets: BTreeMap<PathBuf, bool>,
+    abstracts: BTreeMap<String, Vec<Sort>>,
+    handed: Vec<Handed>,
+    /// how many times something was bound
+    bound: u32,
     /// addresses that this machine has not, as sockets with port 0
     no_addresses: BTreeMap<String, i32>,
     /// capabilities of this user namespace count for the network
@@ -37,6 +57,9 @@ impl Network {
             unprivileged_port: snapshot.unprivileged_port,
             v6_only: snapshot.v6_only,
             sockets: snapshot.sockets.clone(),
+            abstracts: snapshot.abstracts.clone(),
+            handed: snapshot.handed.clone().unwrap_or_default(),
+            bound: 0,
             no_addresses: snapshot.no_addresses.clone(),
             ours: snapshot.restrictions.namespace.as_ref().is_none_or(|ns| ns.network),
         }
@@ -57,33 +80,125 @@ impl Network {
 }
 
 impl Model {
-    pub(super) fn bind(&mut self, socket: &Socket) -> Result<Done, SystemError> {
+    pub(super) fn bind(&mut self, socket: &Socket, options: &SocketOptions) -> Result<Done, SystemError> {
         let name = match socket {
-            Socket::Tcp(address) | Socket::Udp(address) => self.bind_port(socket, *address).map(|()| None)?,
-            Socket::Unix(path) => Some(self.bind_name(socket, path)?),
-        };
-        self.listening.push(socket.clone());
-        // By its name where it has one.
-        let undo = match (socket, name) {
-            (Socket::Unix(path), Some(at)) => self.undo_of(&at, path, false),
-            _ => {
-                let handle = Handle(1_000_000 + self.listening.len() as u32);
-                Undo::Effect(Box::new(Effect::Unbind { handle, socket: socket.clone() }))
+            Socket::Tcp(address) | Socket::Udp(address) => {
+                self.bind_port(socket, *address, options)?;
+                None
             }
+            Socket::Unix(path) => Some(self.bind_name(socket, path, options)?),
+            Socket::Abstract(name) => {
+                self.bind_abstract(socket, name, options)?;
+                None
+            }
+            Socket::Inherited(name) => return self.take_over(socket, name, options),
         };
+        // By its name where it has one.
+        let (handle, undo) = match (socket, name) {
+            (Socket::Unix(path), Some(at)) => {
+                let undo = self.undo_of(&at, path, false);
+                self.sockets.push(Asked { asked: path.clone(), made: self.known_file(&at) });
+                self.known.sockets = self.sockets.len();
+                match &undo {
+                    Undo::Effect(effect) => match **effect {
+                        Effect::Remove { handle, .. } => (handle, undo),
+                        _ => (Handle(u32::MAX), undo),
+                    },
+                    _ => (Handle(u32::MAX), undo),
+                }
+            }
+            _ => self.unbind(socket),
+        };
+        self.have(socket, options, socket.is_stream(options), handle);
         Ok(Done::with(undo))
     }
 
-    fn bind_port(&self, socket: &Socket, address: SocketAddr) -> Result<(), SystemError> {
+    fn unbind(&mut self, socket: &Socket) -> (Handle, Undo) {
+        self.network.bound += 1;
+        let handle = Handle(1_000_000 + self.network.bound);
+        (handle, Undo::Effect(Box::new(Effect::Unbind { handle, socket: socket.clone() })))
+    }
+
+    fn have(&mut self, socket: &Socket, options: &SocketOptions, is_stream: bool, handle: Handle) {
+        let (socket, options, uid) = (socket.clone(), options.clone(), self.identity.uid[1]);
+        self.listening.push(Bound { socket, options, is_stream, uid, handle });
+    }
+
+    /// A socket is closed with what takes it back; a name that only this start had is free again.
+    pub(super) fn close_sockets(&mut self, handle: Handle) {
+        let (closed, open) =
+            std::mem::take(&mut self.listening).into_iter().partition::<Vec<_>, _>(|b| b.handle == handle);
+        self.listening = open;
+        for bound in closed {
+            if let Socket::Abstract(name) = &bound.socket
+                && let Some(sorts) = self.network.abstracts.get_mut(name)
+            {
+                sorts.retain(|sort| *sort != bound.options.sort);
+            }
+        }
+    }
+
+    /// Every one of that name; another phase may take the same ones again, as copies.
+    fn take_over(
+        &mut self,
+        socket: &Socket,
+        name: &str,
+        options: &SocketOptions,
+    ) -> Result<Done, SystemError> {
+        let found: Vec<bool> = self
+            .network
+            .handed
+            .iter()
+            .filter(|handed| handed.name == name)
+            .map(|handed| handed.sort == Sort::Stream)
+            .collect();
+        if found.is_empty() {
+            return Err(nothing_handed(name, self.network.handed.iter().map(|h| h.name.as_str())));
+        }
+        let (handle, undo) = self.unbind(socket);
+        for is_stream in found {
+            self.have(socket, options, is_stream, handle);
+        }
+        Ok(Done::with(undo))
+    }
+
+    /// Every sort of socket has names of its own, unix(7).
+    fn bind_abstract(
+        &mut self,
+        socket: &Socket,
+        name: &str,
+        options: &SocketOptions,
+    ) -> Result<(), SystemError> {
+        let sorts = self.network.abstracts.entry(name.to_owned()).or_default();
+        if !sorts.contains(&options.sort) {
+            sorts.push(options.sort);
+            return Ok(());
+        }
+        let own = self.listening.iter().any(|b| b.socket == *socket && b.options.sort == options.sort);
+        let error = SystemError::errno(EADDRINUSE, format!("bind {socket}"));
+        Err(match own {
+            true => error.why("this very start has bound it already"),
+            false => error
+                .why(format!("another socket of this network namespace has the abstract name {name}"))
+                .help("see who has it: `ss -lx`; or choose another name"),
+        })
+    }
+
+    fn bind_port(
+        &self,
+        socket: &Socket,
+        address: SocketAddr,
+        options: &SocketOptions,
+    ) -> Result<(), SystemError> {
         let what = format!("bind {socket}");
         self.may_bind(socket, address.port())?;
         // IPv6 asks for the privilege first, but where a stream can never be; IPv4 for the address.
         let never = matches!(socket, Socket::Tcp(_)) && address.ip().is_multicast();
         if address.is_ipv4() || never {
-            self.is_address(socket, &what)?;
+            self.is_address(socket, options, &what)?;
         }
         if address.port() == 0 {
-            return self.is_address(socket, &what);
+            return self.is_address(socket, options, &what);
         }
         let held = self.has(Capability::NetBindService);
         if address.port() < self.network.unprivileged_port && !(held && self.network.ours) {
@@ -99,45 +214,76 @@ impl Model {
                 )),
             });
         }
-        self.is_address(socket, &what)?;
-        let v6_only = self.network.v6_only.unwrap_or(false);
-        let own =
-            self.listening.iter().find(|other| match (network::internet(other), network::internet(socket)) {
+        self.is_address(socket, options, &what)?;
+        let uid = self.identity.uid[1];
+        let only = |options: &SocketOptions| options.v6_only.or(self.network.v6_only).unwrap_or(false);
+        let shares = |other: &&Bound| options.reuse_port && other.options.reuse_port && other.uid == uid;
+        let mut overlapping = self.listening.iter().rev().filter(|other| {
+            match (network::internet(&other.socket), network::internet(socket)) {
                 (Some((p, a)), Some((q, b))) => {
-                    p == q && a.port() == b.port() && overlap((a.ip(), v6_only), (b.ip(), v6_only))
+                    let (ours, theirs) = ((a.ip(), only(&other.options)), (b.ip(), only(options)));
+                    p == q && a.port() == b.port() && overlap(ours, theirs)
                 }
                 _ => false,
-            });
+            }
+        });
+        let own = match socket {
+            // The kernel looks no further than the one that was bound last (udp_lib_lport_inuse).
+            Socket::Udp(_) => overlapping.next().filter(|other| !shares(other)),
+            _ => overlapping.find(|other| !shares(other)),
+        };
         if let Some(own) = own {
-            return Err(SystemError::errno(EADDRINUSE, what).why(match own == socket {
+            let mut why = match own.socket == *socket {
                 true => "this very start has bound it already".to_owned(),
-                false => format!("this very start has bound {own} already, which takes it too"),
-            }));
+                false => format!("this very start has bound {} already, which takes it too", own.socket),
+            };
+            if options.reuse_port {
+                why.push_str(match own.options.reuse_port {
+                    true => ", as another user: only sockets of one user share a port",
+                    false => ", without `reuse-port`: all must have it to share a port",
+                });
+            }
+            return Err(SystemError::errno(EADDRINUSE, what).why(why));
         }
-        match occupant(&self.network.ports, self.network.v6_only, socket) {
-            Some(there) => Err(SystemError::errno(EADDRINUSE, what)
-                .why(format!("{} is bound by something else on this machine", there.socket(address.port())))
-                .help("see who has it: `ss -lntup`; or choose another address")),
-            None => Ok(()),
+        let Some(there) = occupant(&self.network.ports, self.network.v6_only, socket, options, uid) else {
+            return Ok(());
+        };
+        let mut why = format!("{} is bound by something else on this machine", there.socket(address.port()));
+        if let (true, Some(theirs)) = (options.reuse_port, there.uid) {
+            why.push_str(&match theirs == uid {
+                true => ", without `reuse-port`: all must have it to share a port".to_owned(),
+                false => format!(", by uid {theirs}: only sockets of one user share a port"),
+            });
         }
+        Err(SystemError::errno(EADDRINUSE, what)
+            .why(why)
+            .help("see who has it: `ss -lntup`; or choose another address"))
     }
 
     /// Whether this machine has that address.
-    fn is_address(&self, socket: &Socket, what: &str) -> Result<(), SystemError> {
+    fn is_address(&self, socket: &Socket, options: &SocketOptions, what: &str) -> Result<(), SystemError> {
         let Some(errno) = self.network.no_addresses.get(&socket.any_port().to_string()) else {
             return Ok(());
         };
+        if *errno == EADDRNOTAVAIL && options.free_bind {
+            return Ok(());
+        }
         let error = SystemError::errno(*errno, what);
         Err(match *errno {
             EADDRNOTAVAIL => error
                 .why("no interface of this machine has that address")
-                .help("see those that it has: `ip address`; one that comes a little later is waited for where the phase is retried (`on-failure`)"),
+                .help("see those that it has: `ip address`; one that is yet to come is taken with `free-bind`, or waited for where the phase is retried (`on-failure`)"),
             _ => error,
         })
     }
 
     /// A name that nobody listens behind is replaced, as the host does; any other is in use.
-    fn bind_name(&mut self, socket: &Socket, path: &Path) -> Result<PathBuf, SystemError> {
+    fn bind_name(
+        &mut self,
+        socket: &Socket,
+        path: &Path,
+        options: &SocketOptions,
+    ) -> Result<PathBuf, SystemError> {
         let what = format!("bind {socket}");
         let refused = |e: Refusal| e.of(&what);
         let long = path.as_os_str().len() > LONGEST_NAME;
@@ -164,19 +310,41 @@ impl Model {
             let why = format!("{} is no name of a file", path.display());
             return Err(SystemError::errno(ENOENT, &what).why(why));
         }
-        self.files.make(&self.identity, &at, FileKind::Other, 0o777).map_err(|refusal| {
-            match refusal.errno() {
-                EEXIST => self.taken(socket, &at, &what),
-                _ => refusal.of(&what),
-            }
+        let mut maker = self.identity.clone();
+        if let Some(mode) = options.mode {
+            maker.umask = !mode & 0o777;
+        }
+        self.files.make(&maker, &at, FileKind::Other, 0o777).map_err(|refusal| match refusal.errno() {
+            EEXIST => self.taken(socket, &at, &what),
+            _ => refusal.of(&what),
         })?;
+        let made = self.files.get(&at).map_or((0, 0), |node| (node.uid, node.gid));
+        let owner = Owner { uid: options.uid.unwrap_or(made.0), gid: options.gid.unwrap_or(made.1) };
+        if let Err(error) = self.give(&at, Some(owner), &what) {
+            self.files.forget(&at);
+            return Err(error);
+        }
         self.network.sockets.insert(at.clone(), true);
         Ok(at)
     }
 
+    /// Paths of sockets that were made and are still there, as they were asked for.
+    pub fn sockets_left(&self) -> impl Iterator<Item = &Path> {
+        self.sockets.iter().filter(|s| self.is_there(&s.made)).map(|s| s.asked.as_path())
+    }
+
+    /// By its handle, if this run has made it; another is left alone.
+    pub(super) fn remove_socket(&mut self, path: &Path) -> Result<Done, SystemError> {
+        let known = self.sockets.get(..self.known.sockets).unwrap_or_default();
+        if let Some(made) = known.iter().rev().find(|s| s.asked == path).map(|s| s.made.clone()) {
+            self.take_away(&made, &format!("remove socket {}", path.display()))?;
+        }
+        Ok(Done::with(Undo::Never))
+    }
+
     fn taken(&self, socket: &Socket, at: &Path, what: &str) -> SystemError {
         let error = SystemError::errno(EADDRINUSE, what);
-        if self.listening.contains(socket) {
+        if self.listening.iter().any(|bound| bound.socket == *socket) {
             return error.why("this very start has bound it already");
         }
         let kind = match self.files.get(at).map(|node| &node.kind) {
@@ -190,4 +358,18 @@ impl Model {
             .why(format!("{} is there already: {kind}", at.display()))
             .help("choose another path, or remove what stands there")
     }
+}
+
+/// The error where nothing of that name was handed over; what was handed over has the other names.
+pub fn nothing_handed<'a>(name: &str, others: impl Iterator<Item = &'a str>) -> SystemError {
+    let others: Vec<&str> = others.collect();
+    SystemError::new(format!("take over what was handed to us as {name}"))
+        .why(match others.is_empty() {
+            true => "nobody has handed a socket to this process (LISTEN_FDS, sd_listen_fds(3))".to_owned(),
+            false => format!(
+                "no socket that was handed to this process has this name; they are named {}",
+                others.join(", ")
+            ),
+        })
+        .help("start it from a socket unit with `FileDescriptorName=`, or name an address to bind")
 }

@@ -51,6 +51,11 @@ impl Names {
                 self.users.insert(user.to_owned());
                 self.groups.insert(group.to_owned());
             }
+            (Type::Socket, _) => {
+                let (users, groups) = super::socket::names(text);
+                self.users.extend(users);
+                self.groups.extend(groups);
+            }
             (Type::Owner, None) if text != "dropped" => drop(self.users.insert(text.to_owned())),
             _ => {}
         }

@@ -227,7 +227,7 @@ fn texts_become_values() {
         ("tcp:", Err("RSD0113")),
     ] {
         let got = match parse(Type::Socket, &text(value), &launch(), &snapshot(), None) {
-            Ok(Value::Socket(socket)) => Ok(socket.to_string()),
+            Ok(Value::Socket(listen)) => Ok(format!("{}{}", listen.socket, listen.options)),
             Ok(other) => panic!("{other:?}"),
             Err(finding) => Err(finding.code),
         };

@@ -1,7 +1,8 @@
 //! From the text that was written to a value of a type.
 
 use super::Launch;
-use crate::diagnostic::{At, Diagnostic};
+use super::socket::{self, Fault, socket, written};
+use crate::diagnostic::{At, Diagnostic, Place};
 use crate::effect::{Capability, Owner, Ready, Socket};
 use crate::kind::{Type, Value};
 use crate::snapshot::{Group, Snapshot, User};
@@ -10,12 +11,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Component, Path, PathBuf};
 
 /// Why not, and what to write instead.
-type Wrong = (String, String);
+pub(super) type Wrong = (String, String);
 
 /// Longest path in bytes, without the NUL at its end (`PATH_MAX`).
 const LONGEST_PATH: usize = 4095;
-/// Longest path of a Unix socket in bytes, without the NUL at its end (`sockaddr_un`).
-const LONGEST_SOCKET: usize = 107;
 
 /// The value that `text` is as a `ty`. Users and groups are looked up in `names`; `dropped` is the
 /// identity that the drop will set.
@@ -49,8 +48,59 @@ pub fn parse(
                 Owner { uid: user.uid, gid: user.gid.unwrap_or(launch.gid) }
             }
         })),
+        Type::Socket => {
+            let found = unowned_socket(text, launch)?;
+            let mut listen = found.listen;
+            let dropped = dropped.unwrap_or(Owner { uid: launch.uid, gid: launch.gid });
+            if let Some((part, name)) = &found.user {
+                let (uid, gid) = match name.as_str() {
+                    "dropped" => (dropped.uid, Some(dropped.gid)),
+                    name => user(name).map(|u| (u.uid, u.gid)).map_err(|f| moved(f, part_of(text, part)))?,
+                };
+                (listen.options.uid, listen.options.gid) = (Some(uid), gid);
+            }
+            if let Some((part, name)) = &found.group {
+                listen.options.gid = Some(match name.as_str() {
+                    "dropped" => dropped.gid,
+                    name => group(name).map_err(|f| moved(f, part_of(text, part)))?.gid,
+                });
+            }
+            Ok(Value::Socket(listen))
+        }
         _ => unnamed(ty, &text.v, launch).map_err(|wrong| refused(ty, text, wrong)),
     }
+}
+
+/// A socket whose owner is not looked up.
+fn unowned_socket(text: &At<String>, launch: &Launch) -> Result<socket::Written, Diagnostic> {
+    let read = match text.v.contains('\0') {
+        true => Err(Fault { part: 0..text.v.len(), wrong: wrong("it has a NUL byte", "") }),
+        false => written(&text.v, &launch.cwd),
+    };
+    read.map_err(|Fault { part, wrong }| moved(refused(Type::Socket, text, wrong), part_of(text, &part)))
+}
+
+/// Where a part of a value stands, if the value stands there as it is, or in quotes; otherwise where the
+/// value does.
+fn part_of(text: &At<String>, part: &std::ops::Range<usize>) -> Place {
+    let quote = match (text.at.len as usize).checked_sub(text.v.len()) {
+        Some(0) => 0,
+        // Whatever is escaped in quotes makes it longer than that.
+        Some(2) => 1,
+        _ => return text.at,
+    };
+    if part.is_empty() {
+        return text.at;
+    }
+    Place { offset: text.at.offset + quote + part.start as u32, len: part.len() as u32, ..text.at }
+}
+
+/// The same finding, pointing there.
+fn moved(mut finding: Diagnostic, at: Place) -> Diagnostic {
+    if let Some(label) = finding.labels.first_mut() {
+        label.at = at;
+    }
+    finding
 }
 
 /// The same for a value that may be several; a command is all of them together.
@@ -78,6 +128,7 @@ pub(super) fn check_given(
             Err(refused(ty, text, wrong("it is empty", "write a name or a number")))
         }
         Type::User | Type::Group | Type::Owner => Ok(Value::String(text.v.clone())),
+        Type::Socket => unowned_socket(text, launch).map(|found| Value::Socket(found.listen)),
         _ => unnamed(ty, &text.v, launch).map_err(|wrong| refused(ty, text, wrong)),
     };
     each(ty, list, given, one)
@@ -141,7 +192,7 @@ fn refused(ty: Type, text: &At<String>, (problem, help): Wrong) -> Diagnostic {
     if help.is_empty() { finding } else { finding.help(help) }
 }
 
-fn wrong(problem: impl Into<String>, help: impl Into<String>) -> Wrong {
+pub(super) fn wrong(problem: impl Into<String>, help: impl Into<String>) -> Wrong {
     (problem.into(), help.into())
 }
 
@@ -166,15 +217,17 @@ fn unnamed(ty: Type, text: &str, launch: &Launch) -> Result<Value, Wrong> {
         }),
         Type::Duration => duration(text).map(Value::Duration),
         Type::Size => size(text).map(Value::Size),
-        Type::Socket => socket(text, &launch.cwd).map(Value::Socket),
         Type::Command => Ok(Value::Command(vec![text.to_owned()])),
         Type::Readiness => ready(text, &launch.cwd).map(Value::Ready),
         Type::Capability => capability(text).map(Value::Capability),
-        Type::String | Type::User | Type::Group | Type::Owner => Ok(Value::String(text.to_owned())),
+        // A socket is read with its place: see `unowned_socket`.
+        Type::String | Type::User | Type::Group | Type::Owner | Type::Socket => {
+            Ok(Value::String(text.to_owned()))
+        }
     }
 }
 
-fn path(text: &str, cwd: &Path) -> Result<PathBuf, Wrong> {
+pub(super) fn path(text: &str, cwd: &Path) -> Result<PathBuf, Wrong> {
     if text.is_empty() {
         return Err(wrong("it is empty", "write `.` for the directory the command is started in"));
     }
@@ -186,7 +239,7 @@ fn path(text: &str, cwd: &Path) -> Result<PathBuf, Wrong> {
     Ok(path)
 }
 
-fn mode(text: &str) -> Result<u32, Wrong> {
+pub(super) fn mode(text: &str) -> Result<u32, Wrong> {
     let digits = text.strip_prefix("0o").unwrap_or(text);
     let help = "a mode is octal: digits 0 to 7, as in `022` or `0644`";
     if let Some(c) = digits.chars().find(|c| !('0'..='7').contains(c)) {
@@ -249,28 +302,6 @@ pub(super) fn size(text: &str) -> Result<u64, Wrong> {
     number.checked_mul(scale).ok_or_else(|| wrong("it is more than 64 bits can count", help))
 }
 
-fn socket(text: &str, cwd: &Path) -> Result<Socket, Wrong> {
-    let help = "write `tcp:HOST:PORT`, `tcp:PORT`, `udp:HOST:PORT` or `unix:PATH`";
-    let (scheme, rest) = text
-        .split_once(':')
-        .ok_or_else(|| wrong("it does not begin with `tcp:`, `udp:` or `unix:`", help))?;
-    match scheme {
-        "tcp" => address(rest).map(Socket::Tcp),
-        "udp" => address(rest).map(Socket::Udp),
-        "unix" => {
-            let path = path(rest, cwd)?;
-            if path.as_os_str().len() > LONGEST_SOCKET {
-                return Err(wrong(
-                    format!("its path is longer than {LONGEST_SOCKET} bytes"),
-                    "the kernel takes no longer one: use a shorter directory",
-                ));
-            }
-            Ok(Socket::Unix(path))
-        }
-        other => Err(wrong(format!("`{other}` is not a kind of socket"), help)),
-    }
-}
-
 /// The least and the largest number of a descriptor that a program is given to speak by.
 const DESCRIPTORS: std::ops::RangeInclusive<u32> = 3..=1023;
 
@@ -327,7 +358,7 @@ fn capability(text: &str) -> Result<Capability, Wrong> {
     })
 }
 
-fn address(text: &str) -> Result<SocketAddr, Wrong> {
+pub(super) fn address(text: &str) -> Result<SocketAddr, Wrong> {
     let (host, port) = match text.rsplit_once(':') {
         Some((host, port)) => (Some(host), port),
         None => (None, text),

@@ -56,7 +56,7 @@ impl Judge<'_> {
                 Effect::Chroot { path } => self.root_of_others(step, path, actor, server),
                 Effect::OpenLog { path, .. }
                 | Effect::CreatePidFile { path, .. }
-                | Effect::Bind { socket: Socket::Unix(path) }
+                | Effect::Bind { socket: Socket::Unix(path), .. }
                     if !self.fails(step) =>
                 {
                     self.name_of_others(step, path, actor, server)

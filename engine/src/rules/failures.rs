@@ -9,6 +9,8 @@ use crate::timeline::Failure;
 use std::path::Path;
 
 const ECHILD: i32 = 10;
+const EAFNOSUPPORT: i32 = 97;
+const EADDRNOTAVAIL: i32 = 99;
 
 impl Judge<'_> {
     pub(super) fn failures(&self) -> Vec<Diagnostic> {
@@ -62,7 +64,17 @@ impl Judge<'_> {
                     ),
                     None => "choose a directory that this user may write".to_owned(),
                 }),
-            _ if step.down => Diagnostic::warning("RSD0403", will),
+            _ if step.down => {
+                let socket = step.effects.iter().any(|e| matches!(e, Effect::RemoveSocket { .. }));
+                let finding = Diagnostic::warning("RSD0403", will);
+                match self.drop_before(i).filter(|_| socket) {
+                    Some(drop) => finding.help(format!(
+                        "give the socket's directory to the user `{}` sets, or keep a guard and declare `privilege: privileged` on `{}`",
+                        drop.phase, step.phase
+                    )),
+                    None => finding,
+                }
+            }
             Some(capability) if capability != Capability::DacOverride && capability != Capability::Fowner => {
                 let code_text = format!("`{}` needs {capability}", step.phase);
                 let mut finding = self.privilege_gone(i, step, code_text, capability);
@@ -72,6 +84,12 @@ impl Judge<'_> {
                 let why = failure.why.iter().cloned();
                 finding.notes.extend([failure.message.clone()].into_iter().chain(why));
                 return finding;
+            }
+            _ if step.effects.iter().any(inherits) && failure.message.starts_with("take over") => {
+                Diagnostic::error("RSD0606", will)
+            }
+            _ if matches!(failure.errno, Some(EAFNOSUPPORT | EADDRNOTAVAIL)) => {
+                Diagnostic::error("RSD0607", will)
             }
             _ if failure.errno == Some(98) => self
                 .address_of_another(i, step, failure)
@@ -126,10 +144,15 @@ fn directory(effect: &Effect) -> Option<&Path> {
     match effect {
         Effect::OpenLog { path, .. }
         | Effect::CreatePidFile { path, .. }
-        | Effect::Bind { socket: Socket::Unix(path) } => path.parent(),
+        | Effect::Bind { socket: Socket::Unix(path), .. } => path.parent(),
         Effect::Chdir { path } | Effect::Chroot { path } => Some(path),
         _ => None,
     }
+}
+
+/// True where sockets of the caller's are to be taken over.
+fn inherits(effect: &Effect) -> bool {
+    matches!(effect, Effect::Bind { socket: Socket::Inherited(_), .. })
 }
 
 /// True where the application is to run.

@@ -89,17 +89,22 @@ impl Judge<'_> {
     /// Binding fails because of what was there before this start.
     pub(super) fn address_of_another(&self, i: usize, step: &Step, failure: &Failure) -> Option<Diagnostic> {
         let socket = step.effects.iter().find_map(|e| match e {
-            Effect::Bind { socket } if failure.message.starts_with(&format!("bind {socket}: ")) => {
-                Some(socket)
+            Effect::Bind { socket, options } if failure.message.starts_with(&format!("bind {socket}: ")) => {
+                Some((socket, options))
             }
             _ => None,
         })?;
+        let (socket, options) = socket;
+        let uid = self.before(i)?.uid[1];
         let there = match socket {
+            Socket::Abstract(name) => {
+                self.snapshot.abstracts.get(name).is_some_and(|sorts| sorts.contains(&options.sort))
+            }
             Socket::Unix(path) => {
                 let at = self.simulation.model.files().parent(self.before(i)?, path).ok()?;
                 self.snapshot.file(&at).is_some()
             }
-            _ => occupant(&self.snapshot.ports, self.snapshot.v6_only, socket).is_some(),
+            _ => occupant(&self.snapshot.ports, self.snapshot.v6_only, socket, options, uid).is_some(),
         };
         if !there {
             return None;

@@ -2,7 +2,7 @@
 
 use super::Judge;
 use crate::diagnostic::Diagnostic;
-use crate::effect::{Application, Effect, Program, Socket};
+use crate::effect::{Application, Effect, Program, Socket, SocketOptions, Sort};
 use crate::plan::Step;
 
 impl Judge<'_> {
@@ -17,6 +17,40 @@ impl Judge<'_> {
         }
     }
 
+    /// The name of a socket is left behind when the daemon ends in good order.
+    pub(super) fn sockets_left_behind(&self) -> Vec<Diagnostic> {
+        if self.serving().is_none() {
+            return Vec::new();
+        }
+        let guard = self.steps().find(|(_, s)| s.effects.contains(&Effect::KeepGuard));
+        let mut found = Vec::new();
+        for (i, step, effect) in self.effects() {
+            let Effect::Bind { socket: socket @ Socket::Unix(path), options } = effect else { continue };
+            let left = self.simulation.model.sockets_left().any(|left| left == path);
+            if options.keep || !left || self.fails(step) {
+                continue;
+            }
+            let removes = |e: &Effect| matches!(e, Effect::RemoveSocket { path: p } if p == path);
+            let finding = Diagnostic::note_finding("RSD0605", format!("{socket} stays when the daemon ends"))
+                .at(step.at, "its name is made here")
+                .phase(&step.phase)
+                .note("who connects is refused then (ECONNREFUSED); the next start takes its place if nobody listens behind it");
+            found.push(match (self.steps().find(|(_, s)| s.effects.iter().any(removes)), guard) {
+                // That it fails is told by itself.
+                (Some((_, remove)), _) if self.fails(remove) => continue,
+                (Some((_, remove)), Some((g, guard))) if g < i => finding
+                    .with(guard.at, "the guard was forked before, and has no handle of it")
+                    .phase(&guard.phase)
+                    .phase(&remove.phase)
+                    .help(format!("let `{}` need `{}`", remove.phase, step.phase)),
+                _ => finding.help(
+                    "add a phase of kind `remove-sockets` that needs the one that serves; or write `keep` behind the address",
+                ),
+            });
+        }
+        found
+    }
+
     /// An address is bound, and no application that is started later takes it.
     pub(super) fn bound_for_nobody(&self) -> Vec<Diagnostic> {
         let program = self.effects().find_map(|(_, step, effect)| match effect {
@@ -28,23 +62,29 @@ impl Judge<'_> {
         let mut found = Vec::new();
         for (i, step) in self.steps() {
             let late = start.is_none_or(|(s, _, _)| s < i);
-            let left: Vec<&Socket> = step
+            let left: Vec<(&Socket, &SocketOptions)> = step
                 .effects
                 .iter()
                 .filter_map(|e| match e {
-                    Effect::Bind { socket } => Some(socket),
+                    Effect::Bind { socket, options } => Some((socket, options)),
                     _ => None,
                 })
-                .filter(|socket| late || program.is_some_and(|(_, program)| !takes(program, socket)))
+                .filter(|(socket, options)| {
+                    late || program.is_some_and(|(_, program)| !takes(program, socket, options))
+                })
                 .collect();
-            let Some(first) = left.first().filter(|_| !self.fails(step)) else { continue };
-            let names: Vec<String> = left.iter().map(ToString::to_string).collect();
+            let Some((first, options)) = left.first().filter(|_| !self.fails(step)) else { continue };
+            let names: Vec<String> = left.iter().map(|(socket, _)| socket.to_string()).collect();
             let finding =
                 Diagnostic::warning("RSD0603", format!("nobody takes {}", crate::text::list(&names)))
                     .at(step.at, "bound here")
                     .phase(&step.phase)
                     .note(match first {
-                        Socket::Udp(_) => "the kernel keeps what is sent there, and nobody reads it",
+                        Socket::Udp(_) | Socket::Unix(_) | Socket::Abstract(_)
+                            if options.sort == Sort::Datagram || matches!(first, Socket::Udp(_)) =>
+                        {
+                            "the kernel keeps what is sent there, and nobody reads it"
+                        }
                         _ => "the kernel accepts connections to it, and whoever connects waits for ever",
                     });
             found.push(match (start, program) {
@@ -74,7 +114,7 @@ impl Judge<'_> {
 }
 
 /// Whether an application does something with a socket that it is given.
-fn takes(program: &Program, socket: &Socket) -> bool {
+fn takes(program: &Program, socket: &Socket, options: &SocketOptions) -> bool {
     let built_in = program.command.is_empty() && !program.is_twisted();
-    !(program.is_twisted() || built_in && matches!(socket, Socket::Udp(_)))
+    !(program.is_twisted() || built_in && !socket.is_stream(options))
 }

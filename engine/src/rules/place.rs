@@ -110,7 +110,7 @@ impl Judge<'_> {
         match effect {
             Effect::OpenLog { path, .. }
             | Effect::CreatePidFile { path, .. }
-            | Effect::Bind { socket: Socket::Unix(path) } => path.parent().map(here).unwrap_or_default(),
+            | Effect::Bind { socket: Socket::Unix(path), .. } => path.parent().map(here).unwrap_or_default(),
             Effect::Chdir { path } => here(path),
             Effect::Application(Application::Load(program)) => match program.command.first() {
                 Some(word) => vec![(PathBuf::from(word), program.root.clone())],

@@ -1,6 +1,6 @@
 //! Who has an address: when bind(2) refuses one because of another, ip(7), ipv6(7), udp(7).
 
-use crate::effect::Socket;
+use crate::effect::{Socket, SocketOptions, Sort};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -25,6 +25,22 @@ pub struct Listener {
     pub address: IpAddr,
     /// on `[::]`: IPv4 is left to others (IPV6_V6ONLY)
     pub v6_only: bool,
+    /// the user who made it; `None`: nobody asked
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uid: Option<u32>,
+    /// whether it lets sockets of that user share its address (SO_REUSEPORT); `None`: the kernel does not say
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reuse_port: Option<bool>,
+}
+
+/// A socket that was handed to us, sd_listen_fds_with_names(3).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Handed {
+    /// its name in `LISTEN_FDNAMES`
+    pub name: String,
+    /// how it transports
+    pub sort: Sort,
 }
 
 impl Listener {
@@ -63,20 +79,27 @@ pub(crate) fn internet(socket: &Socket) -> Option<(Protocol, SocketAddr)> {
     match socket {
         Socket::Tcp(a) => Some((Protocol::Tcp, *a)),
         Socket::Udp(a) => Some((Protocol::Udp, *a)),
-        Socket::Unix(_) => None,
+        Socket::Unix(_) | Socket::Abstract(_) | Socket::Inherited(_) => None,
     }
 }
 
-/// Who on the machine has this address already. Port 0 is nobody's: the kernel chooses one.
+/// Who on the machine has this address already, so that `uid` cannot have it. Port 0 is nobody's: the kernel
+/// chooses one.
+///
+/// Where the kernel does not say whether a socket shares its port, one of the same user is taken to do so: a
+/// false alarm would keep a daemon from starting, and what is shared is asked for because it is shared.
 pub(crate) fn occupant<'a>(
     ports: &'a BTreeMap<u16, Vec<Listener>>,
     v6_only: Option<bool>,
     socket: &Socket,
+    options: &SocketOptions,
+    uid: u32,
 ) -> Option<&'a Listener> {
     let (protocol, address) = internet(socket).filter(|(_, a)| a.port() != 0)?;
-    let ours = (address.ip(), v6_only.unwrap_or(false));
+    let ours = (address.ip(), options.v6_only.or(v6_only).unwrap_or(false));
+    let shares = |l: &Listener| options.reuse_port && l.uid == Some(uid) && l.reuse_port != Some(false);
     let there = ports.get(&address.port())?;
-    there.iter().find(|l| l.protocol == protocol && overlap(ours, (l.address, l.v6_only)))
+    there.iter().find(|l| l.protocol == protocol && overlap(ours, (l.address, l.v6_only)) && !shares(l))
 }
 
 #[cfg(test)]

@@ -1,8 +1,10 @@
 //! What has to be known of a machine for a plan to be judged: asked of the machine, or of a snapshot
 //! that was taken elsewhere, by the same code.
 
-use super::{FileFact, FileKind, Interpreter, Listener, Lock, Mount, NoPython, Python, Snapshot, parts};
-use crate::effect::{Application, Effect, Program, Setting, Socket};
+use super::{
+    FileFact, FileKind, Handed, Interpreter, Listener, Lock, Mount, NoPython, Python, Snapshot, parts,
+};
+use crate::effect::{Application, Effect, Program, Setting, Socket, SocketOptions, Sort};
 use crate::plan::Plan;
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -32,6 +34,10 @@ pub trait Machine {
     fn listens(&mut self, path: &Path) -> Option<bool>;
     /// Who has a port.
     fn port(&mut self, port: u16) -> Vec<Listener>;
+    /// The sorts of sockets that have this abstract name.
+    fn abstract_name(&mut self, name: &str) -> Vec<Sort>;
+    /// The sockets that were handed to us.
+    fn handed(&mut self) -> Vec<Handed>;
     /// `net.ipv4.ip_unprivileged_port_start`.
     fn unprivileged_port(&mut self) -> u16;
     /// `net.ipv6.bindv6only`.
@@ -59,6 +65,10 @@ pub enum Unknown {
     Python(String),
     /// a port
     Port(u16),
+    /// an abstract name of a Unix socket
+    Abstract(String),
+    /// the sockets that were handed over
+    Handed,
     /// a setting of the kernel
     Setting(&'static str),
 }
@@ -73,6 +83,8 @@ impl fmt::Display for Unknown {
             Unknown::Python(name) if name.is_empty() => f.write_str("the Python that hosts Twisted"),
             Unknown::Python(name) => write!(f, "the Python `{name}`"),
             Unknown::Port(port) => write!(f, "port {port}"),
+            Unknown::Abstract(name) => write!(f, "the abstract name `@{name}`"),
+            Unknown::Handed => f.write_str("the sockets that are handed over"),
             Unknown::Setting(name) => write!(f, "the setting {name}"),
         }
     }
@@ -146,9 +158,19 @@ impl Survey<'_, '_> {
     fn addresses(&mut self, plan: &Plan) {
         let mut asked = false;
         for (_, effect) in plan.effects() {
-            let Effect::Bind { socket: socket @ (Socket::Tcp(address) | Socket::Udp(address)) } = effect
-            else {
-                continue;
+            let (socket, address, options) = match effect {
+                Effect::Bind { socket: socket @ (Socket::Tcp(address) | Socket::Udp(address)), options } => {
+                    (socket, address, options)
+                }
+                Effect::Bind { socket: Socket::Abstract(name), .. } => {
+                    self.abstract_name(name);
+                    continue;
+                }
+                Effect::Bind { socket: Socket::Inherited(_), .. } => {
+                    self.handed();
+                    continue;
+                }
+                _ => continue,
             };
             if !std::mem::replace(&mut asked, true)
                 && let Some(machine) = &mut self.machine
@@ -159,11 +181,33 @@ impl Survey<'_, '_> {
             if let Some(errno) = self.machine.as_mut().and_then(|m| m.no_address(&any_port)) {
                 self.snapshot.no_addresses.insert(any_port.to_string(), errno);
             }
-            self.address(*address);
+            self.address(*address, options);
         }
     }
 
-    fn address(&mut self, address: SocketAddr) {
+    fn abstract_name(&mut self, name: &str) {
+        if self.snapshot.abstracts.contains_key(name) {
+            return;
+        }
+        match &mut self.machine {
+            Some(machine) => {
+                let there = machine.abstract_name(name);
+                self.snapshot.abstracts.insert(name.to_owned(), there);
+            }
+            None => drop(self.unknown.insert(Unknown::Abstract(name.to_owned()))),
+        }
+    }
+
+    fn handed(&mut self) {
+        if self.snapshot.handed.is_none() {
+            match &mut self.machine {
+                Some(machine) => self.snapshot.handed = Some(machine.handed()),
+                None => drop(self.unknown.insert(Unknown::Handed)),
+            }
+        }
+    }
+
+    fn address(&mut self, address: SocketAddr, options: &SocketOptions) {
         let port = address.port();
         if port == 0 {
             return;
@@ -177,7 +221,8 @@ impl Survey<'_, '_> {
                 None => drop(self.unknown.insert(Unknown::Port(port))),
             }
         }
-        if address.is_ipv6() && address.ip().is_unspecified() && self.snapshot.v6_only.is_none() {
+        let any = address.is_ipv6() && address.ip().is_unspecified();
+        if any && options.v6_only.is_none() && self.snapshot.v6_only.is_none() {
             match &mut self.machine {
                 Some(machine) => self.snapshot.v6_only = Some(machine.v6_only()),
                 None => drop(self.unknown.insert(Unknown::Setting("net.ipv6.bindv6only"))),
@@ -210,7 +255,7 @@ impl Survey<'_, '_> {
                 Effect::CheckPidFile { path }
                 | Effect::CreatePidFile { path, .. }
                 | Effect::RemovePidFile { path } => drop(pid_files.insert(path)),
-                Effect::Bind { socket: Socket::Unix(path) } => drop(sockets.insert(path)),
+                Effect::Bind { socket: Socket::Unix(path), .. } => drop(sockets.insert(path)),
                 Effect::Process(Setting::Landlock(wanted)) => {
                     paths.extend(wanted.paths().map(|(path, _)| path.clone()));
                     confined = true;

@@ -4,6 +4,7 @@ mod condition;
 mod option;
 mod phase;
 mod reader;
+mod socket;
 
 pub(super) use option::OptionPart;
 pub(super) use phase::PhasePart;

@@ -1,10 +1,10 @@
 //! Making a child and turning it into the program.
 
 use super::program::Found;
-use super::{Around, Listening, explain};
+use super::{Around, explain};
 use crate::host::confine::{self, Confining};
 use crate::sys::{child, lock};
-use engine::effect::{Program, Socket, SystemError};
+use engine::effect::{Program, SystemError};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::prctl::set_pdeathsig;
@@ -17,8 +17,7 @@ use std::ffi::{CString, OsString};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
-/// The first descriptor of the LISTEN_FDS protocol.
-pub(super) const LISTEN_START: i32 = 3;
+pub(super) use crate::sys::socket::LISTEN_START;
 
 /// Variables that speak to the process they were set for and must not reach another.
 pub(crate) const PRIVATE: [&str; 7] = [
@@ -41,20 +40,6 @@ pub(super) fn arguments(program: &Program) -> Result<Vec<CString>, SystemError> 
         })
     };
     program.command.iter().map(each).collect()
-}
-
-/// The names that go with the descriptors: no colon is allowed in one.
-fn names(listening: &[Listening]) -> String {
-    let name = |l: &Listening| match &l.socket {
-        Socket::Tcp(a) => format!("tcp-{}", a.port()),
-        Socket::Udp(a) => format!("udp-{}", a.port()),
-        Socket::Unix(p) => {
-            let file = p.file_name().unwrap_or_default().to_string_lossy();
-            let safe = |c: char| if c.is_ascii_graphic() && c != ':' { c } else { '-' };
-            format!("unix-{}", file.chars().map(safe).collect::<String>())
-        }
-    };
-    listening.iter().map(name).collect::<Vec<_>>().join(":")
 }
 
 /// The caller's environment without what was meant for us alone. A program that takes the place of this
@@ -151,8 +136,8 @@ impl<'a> Child<'a> {
         }
         let mut environment = environment(given.in_place.is_some());
         if count > 0 {
-            for pair in [format!("LISTEN_FDS={count}"), format!("LISTEN_FDNAMES={}", names(around.listening))]
-            {
+            let names: Vec<&str> = around.listening.iter().map(|l| l.name.as_str()).collect();
+            for pair in [format!("LISTEN_FDS={count}"), format!("LISTEN_FDNAMES={}", names.join(":"))] {
                 environment.push(CString::new(pair).map_err(|_| Errno::EINVAL)?);
             }
         }

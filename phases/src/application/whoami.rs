@@ -7,7 +7,7 @@ use super::http::{Answer, Asked, HEAD_LIMIT, parse};
 use super::{Application, Around, Listening, Loaded, ReadTimeline, Served, Started, facts};
 use crate::keeper::{self, Taken};
 use crate::log::stamp;
-use engine::effect::{Socket, Starting, SystemError};
+use engine::effect::{Sort, Starting, SystemError};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
@@ -160,10 +160,10 @@ enum Listener {
 impl Listener {
     /// A copy of the socket, nonblocking; `None` where it is not one for streams.
     fn new(listening: &Listening) -> std::io::Result<Option<Listener>> {
-        let listener = match listening.socket {
-            Socket::Tcp(_) => Listener::Tcp(TcpListener::from(listening.fd.try_clone()?)),
-            Socket::Unix(_) => Listener::Unix(UnixListener::from(listening.fd.try_clone()?)),
-            Socket::Udp(_) => return Ok(None),
+        let listener = match listening.kind() {
+            Some((Sort::Stream, false)) => Listener::Tcp(TcpListener::from(listening.fd.try_clone()?)),
+            Some((Sort::Stream, true)) => Listener::Unix(UnixListener::from(listening.fd.try_clone()?)),
+            _ => return Ok(None),
         };
         match &listener {
             Listener::Tcp(l) => l.set_nonblocking(true)?,

@@ -95,6 +95,7 @@ impl Host {
     /// The locked PID file above all: the lock must go with the daemon.
     fn let_go_of_the_daemons_things(&mut self) {
         self.listening.clear();
+        self.handed.clear();
         self.close_log();
         self.application = None;
         self.manager = Manager::default();

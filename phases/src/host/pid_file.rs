@@ -251,12 +251,20 @@ fn beginning(name: &OsStr) -> &OsStr {
 
 /// Removes a file without holding its lock: under a name of its own it is looked at again, and put
 /// back if it is another.
-fn take_away(dir: &OwnedFd, name: &OsStr, expected: &FileStat) -> Result<(), Errno> {
+pub(super) fn take_away(dir: &OwnedFd, name: &OsStr, expected: &FileStat) -> Result<(), Errno> {
     let mut aside = OsString::from(".");
     aside.push(beginning(name));
     aside.push(format!(".{}.stale", crate::sys::process::id()));
     match renameat2(dir, name, dir, aside.as_os_str(), RenameFlags::RENAME_NOREPLACE) {
         Err(Errno::ENOENT) => return Ok(()),
+        // A file system without it.
+        Err(Errno::EINVAL) => {
+            let found = fstatat(dir, name, AtFlags::AT_SYMLINK_NOFOLLOW)?;
+            return match (found.st_dev, found.st_ino) == (expected.st_dev, expected.st_ino) {
+                true => unlinkat(dir, name, UnlinkatFlags::NoRemoveDir),
+                false => Ok(()),
+            };
+        }
         other => other?,
     }
     let found = fstatat(dir, aside.as_os_str(), AtFlags::AT_SYMLINK_NOFOLLOW)?;

@@ -5,9 +5,9 @@ use crate::application::program;
 use crate::host::pid_file;
 use crate::python;
 use crate::sys::{lock::Holder, process};
-use engine::effect::{Program, Socket};
+use engine::effect::{Program, Socket, Sort};
 use engine::snapshot::{
-    FileFact, FileKind, Interpreter, Listener, Lock, Machine, Mount, NoPython, Python, ReadOnly,
+    FileFact, FileKind, Handed, Interpreter, Listener, Lock, Machine, Mount, NoPython, Python, ReadOnly,
 };
 use nix::unistd::{Gid, Uid};
 use rustix::fs::{AtFlags, CWD, FileType, StatVfsMountFlags, Statx, StatxFlags, statvfs, statx};
@@ -204,8 +204,19 @@ impl Machine for This {
             if listener.address.is_unspecified() && matches!(listener.address, IpAddr::V6(_)) {
                 listener.v6_only = network::v6_only(listener.protocol, port).unwrap_or(false);
             }
+            if listener.uid == Some(nix::unistd::geteuid().as_raw()) {
+                listener.reuse_port = network::is_shared(listener, port);
+            }
         }
         there
+    }
+
+    fn abstract_name(&mut self, name: &str) -> Vec<Sort> {
+        network::abstract_name(name)
+    }
+
+    fn handed(&mut self) -> Vec<Handed> {
+        crate::sys::socket::handed()
     }
 
     fn unprivileged_port(&mut self) -> u16 {

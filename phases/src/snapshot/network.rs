@@ -1,16 +1,16 @@
 //! Who has which port in our network namespace: /proc/net, proc_pid_net(5), and sock_diag(7) for what
 //! is not told there.
 
-use engine::effect::Socket;
+use engine::effect::{Socket, Sort};
 use engine::snapshot::{Listener, Protocol};
 use nix::errno::Errno;
 use nix::sys::socket::{
-    AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, SockaddrStorage, bind, recv,
-    send, setsockopt, socket, sockopt,
+    AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, SockaddrIn, SockaddrIn6,
+    SockaddrStorage, bind, recv, send, setsockopt, socket, sockopt,
 };
 use std::fs::File;
 use std::io::{BufRead, BufReader};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::AsRawFd;
 
 /// A bound socket and its port.
@@ -34,14 +34,53 @@ pub(super) fn bound() -> Vec<Bound> {
 fn read(table: impl BufRead, protocol: Protocol, all: &mut Vec<Bound>) {
     for line in table.lines().skip(1).map_while(Result::ok) {
         let mut fields = line.split_whitespace();
-        let (local, state) = (fields.nth(1), fields.nth(1));
+        let (local, state, uid) = (fields.nth(1), fields.nth(1), fields.nth(3));
         if protocol == Protocol::Tcp && state != Some("0A") {
             return;
         }
         if let Some((address, port)) = local.and_then(place) {
-            all.push((port, Listener { protocol, address, v6_only: false }));
+            let uid = uid.and_then(|uid| uid.parse().ok());
+            all.push((port, Listener { protocol, address, v6_only: false, uid, reuse_port: None }));
         }
     }
+}
+
+/// The sorts of Unix sockets that have an abstract name: proc_net_unix in proc_pid_net(5), where the NUL
+/// before it is shown as `@`.
+pub(super) fn abstract_name(name: &str) -> Vec<Sort> {
+    let Ok(table) = std::fs::read("/proc/self/net/unix") else { return Vec::new() };
+    sorts_of(&table, name)
+}
+
+fn sorts_of(table: &[u8], name: &str) -> Vec<Sort> {
+    let wanted = format!("@{name}");
+    let mut found: Vec<Sort> = table
+        .split(|b| *b == b'\n')
+        .skip(1)
+        .filter_map(|line| {
+            // Seven words, then the name, which may have spaces in it.
+            let mut rest = line;
+            let mut sort = None;
+            for nth in 0..7 {
+                rest = rest.trim_ascii_start();
+                let end = rest.iter().position(|b| *b == b' ').unwrap_or(rest.len());
+                let (word, behind) = rest.split_at(end);
+                if nth == 4 {
+                    sort = match word {
+                        b"0001" => Some(Sort::Stream),
+                        b"0002" => Some(Sort::Datagram),
+                        b"0005" => Some(Sort::SeqPacket),
+                        _ => None,
+                    };
+                }
+                rest = behind;
+            }
+            (rest.strip_prefix(b" ") == Some(wanted.as_bytes())).then_some(sort).flatten()
+        })
+        .collect();
+    found.sort_unstable();
+    found.dedup();
+    found
 }
 
 /// `0100007F:1F90`: the words of the address as the processor has them, the port in hexadecimal.
@@ -71,7 +110,7 @@ pub(super) fn refused(wanted: &Socket) -> Option<Errno> {
     let (address, kind) = match wanted {
         Socket::Tcp(address) => (address, SockType::Stream),
         Socket::Udp(address) => (address, SockType::Datagram),
-        Socket::Unix(_) => return None,
+        Socket::Unix(_) | Socket::Abstract(_) | Socket::Inherited(_) => return None,
     };
     let family = if address.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
     let tried = socket(family, kind, SockFlag::SOCK_CLOEXEC, None)
@@ -105,6 +144,31 @@ pub(super) fn v6_only(protocol: Protocol, port: u16) -> Option<bool> {
             Answer::More => {}
             Answer::End => return None,
         }
+    }
+}
+
+/// Whether a listener of our own user lets us share its port: what SO_REUSEPORT of another's socket is, the kernel
+/// tells nobody, so it is tried. A TCP socket that is bound and does not listen is given no connection and keeps
+/// nobody out whom the listener does not. One of UDP would take datagrams away, so there nothing is known.
+pub(super) fn is_shared(listener: &Listener, port: u16) -> Option<bool> {
+    if listener.protocol != Protocol::Tcp {
+        return None;
+    }
+    let family = if listener.address.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
+    let probe = socket(family, SockType::Stream, SockFlag::SOCK_CLOEXEC, None).ok()?;
+    setsockopt(&probe, sockopt::ReuseAddr, &true).ok()?;
+    setsockopt(&probe, sockopt::ReusePort, &true).ok()?;
+    let bound = match SocketAddr::new(listener.address, port) {
+        SocketAddr::V4(a) => bind(probe.as_raw_fd(), &SockaddrIn::from(a)),
+        SocketAddr::V6(a) => {
+            setsockopt(&probe, sockopt::Ipv6V6Only, &listener.v6_only).ok()?;
+            bind(probe.as_raw_fd(), &SockaddrIn6::from(a))
+        }
+    };
+    match bound {
+        Ok(()) => Some(true),
+        Err(Errno::EADDRINUSE) => Some(false),
+        Err(_) => None,
     }
 }
 
@@ -202,7 +266,9 @@ mod tests {
         let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
         let all = bound();
         let there = |protocol, address: std::net::SocketAddr| {
-            let listener = Listener { protocol, address: address.ip(), v6_only: false };
+            let uid = Some(nix::unistd::geteuid().as_raw());
+            let listener =
+                Listener { protocol, address: address.ip(), v6_only: false, uid, reuse_port: None };
             all.contains(&(address.port(), listener))
         };
         assert!(there(Protocol::Tcp, tcp.local_addr().unwrap()));
@@ -210,9 +276,41 @@ mod tests {
     }
 
     #[test]
+    fn whether_a_listener_shares_its_port_is_tried() {
+        let own = |listener: &TcpListener| {
+            let address = listener.local_addr().unwrap();
+            let uid = Some(nix::unistd::geteuid().as_raw());
+            let protocol = Protocol::Tcp;
+            is_shared(
+                &Listener { protocol, address: address.ip(), v6_only: false, uid, reuse_port: None },
+                address.port(),
+            )
+        };
+        assert_eq!(own(&TcpListener::bind("127.0.0.1:0").unwrap()), Some(false));
+        let shared = socket(AddressFamily::Inet, SockType::Stream, SockFlag::SOCK_CLOEXEC, None).unwrap();
+        setsockopt(&shared, sockopt::ReusePort, &true).unwrap();
+        bind(shared.as_raw_fd(), &SockaddrIn::new(127, 0, 0, 1, 0)).unwrap();
+        nix::sys::socket::listen(&shared, nix::sys::socket::Backlog::new(1).unwrap()).unwrap();
+        assert_eq!(own(&TcpListener::from(shared)), Some(true));
+    }
+
+    #[test]
+    fn abstract_names_of_each_sort_are_found() {
+        use std::os::linux::net::SocketAddrExt;
+        use std::os::unix::net::{SocketAddr, UnixDatagram, UnixListener};
+        let name = format!("rsd test {}", std::process::id());
+        assert!(abstract_name(&name).is_empty());
+        let address = SocketAddr::from_abstract_name(&name).unwrap();
+        let _stream = UnixListener::bind_addr(&address).unwrap();
+        assert_eq!(abstract_name(&name), [Sort::Stream]);
+        let _datagrams = UnixDatagram::bind_addr(&address).unwrap();
+        assert_eq!(abstract_name(&name), [Sort::Stream, Sort::Datagram]);
+    }
+
+    #[test]
     fn the_kernel_says_what_leaves_ipv4_alone() {
         for only in [false, true] {
-            use nix::sys::socket::{Backlog, SockaddrIn6, getsockname, listen};
+            use nix::sys::socket::{Backlog, getsockname, listen};
             let family = AddressFamily::Inet6;
             let Ok(six) = socket(family, SockType::Stream, SockFlag::SOCK_CLOEXEC, None) else { return };
             setsockopt(&six, sockopt::Ipv6V6Only, &only).unwrap();

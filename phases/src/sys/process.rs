@@ -306,11 +306,6 @@ pub fn signal(pidfd: impl AsFd, signal: Signal) -> Result<bool, Errno> {
     }
 }
 
-/// Whether that is a unix socket that nobody listens behind, for all that this process can tell.
-pub fn is_stale_socket(path: &std::path::Path) -> bool {
-    has_listener(path) == Ok(Some(false))
-}
-
 /// Whether somebody listens behind a unix socket; `None` where the path is none. Whoever does is not
 /// disturbed: a datagram socket is refused by a stream listener without a word to it (unix(7), EPROTOTYPE).
 ///
@@ -328,6 +323,26 @@ pub fn has_listener(path: &std::path::Path) -> Result<Option<bool>, Errno> {
         Err(error) if error.raw_os_error() == Some(nix::libc::ECONNREFUSED) => Ok(Some(false)),
         _ => Ok(Some(true)),
     }
+}
+
+/// Whether nobody listens behind a unix socket that is held open (`O_PATH`), for all that this process can tell.
+/// Without /proc the path has to lead to it: then it is looked at before and behind the question.
+pub fn is_dead_socket(file: &std::os::fd::OwnedFd, path: &std::path::Path) -> bool {
+    let ask = |path: &std::path::Path| {
+        std::os::unix::net::UnixDatagram::unbound().and_then(|probe| probe.connect(path))
+    };
+    let refused = |answer: std::io::Result<()>| {
+        answer.is_err_and(|e| e.raw_os_error() == Some(nix::libc::ECONNREFUSED))
+    };
+    let held = format!("/proc/self/fd/{}", file.as_raw_fd());
+    if std::fs::symlink_metadata(&held).is_ok() {
+        return refused(ask(held.as_ref()));
+    }
+    let is_it = || match (nix::sys::stat::fstat(file), nix::sys::stat::lstat(path)) {
+        (Ok(a), Ok(b)) => (a.st_dev, a.st_ino) == (b.st_dev, b.st_ino),
+        _ => false,
+    };
+    is_it() && refused(ask(path)) && is_it()
 }
 
 /// Opens a file for reading without waiting: a FIFO without a writer does not hang. A device is opened only

@@ -4,7 +4,8 @@
 use super::case::{Case, Entry, Start, What};
 use engine::effect::{
     Application, Capability, CapabilitySet, Effect, Environment, Fault, IoPriority, Landlock, Limits, Manner,
-    Owner, Policy, Program, Resource, Rotation, SecureBits, Setting, Socket, Starting, SystemCalls, Whose,
+    Owner, Policy, Program, Resource, Rotation, SecureBits, Setting, Socket, SocketOptions, Sort, Starting,
+    SystemCalls, Whose,
 };
 use engine::model::all_capabilities;
 use fastrand::Rng;
@@ -437,10 +438,42 @@ impl Draw<'_> {
             format!("{ip}:{}", pick(self.rng, &ports)).parse().expect("an address")
         };
         let address = address();
-        match self.rng.u32(..5) {
-            0..2 => Socket::Tcp(address),
-            2 => Socket::Udp(address),
-            _ => Socket::Unix(self.path(&["/run/s", "/tmp/s", "/d/s", "/run/u/s", "/s"])),
+        match self.rng.u32(..20) {
+            0..8 => Socket::Tcp(address),
+            8..12 => Socket::Udp(address),
+            12 | 13 => Socket::Abstract(pick(self.rng, &[(2, "a"), (1, "b c")]).to_owned()),
+            // Nobody hands one over here.
+            14 if self.rng.bool() => Socket::Inherited("web".to_owned()),
+            _ => Socket::Unix(self.path(SOCKETS)),
+        }
+    }
+
+    /// What a socket is given besides: mostly nothing.
+    fn socket_options(&mut self, socket: &Socket) -> SocketOptions {
+        let sort = pick(self.rng, &[(3, Sort::Stream), (1, Sort::Datagram), (1, Sort::SeqPacket)]);
+        match socket {
+            Socket::Tcp(a) | Socket::Udp(a) => SocketOptions {
+                reuse_port: self.rng.bool(),
+                v6_only: match a.is_ipv6() && a.ip().is_unspecified() {
+                    true => pick(self.rng, &[(2, None), (1, Some(true)), (1, Some(false))]),
+                    false => None,
+                },
+                free_bind: self.rng.u32(..4) == 0,
+                backlog: pick(self.rng, &[(3, None), (1, Some(1))]),
+                ..SocketOptions::default()
+            },
+            Socket::Unix(_) => {
+                let owner = if self.rng.u32(..3) == 0 { self.owner() } else { None };
+                SocketOptions {
+                    sort,
+                    mode: pick(self.rng, &[(3, None), (2, Some(0o660)), (1, Some(0o777)), (1, Some(0))]),
+                    uid: owner.filter(|_| self.rng.u32(..4) > 0).map(|o| o.uid),
+                    gid: owner.map(|o| o.gid),
+                    ..SocketOptions::default()
+                }
+            }
+            Socket::Abstract(_) => SocketOptions { sort, ..SocketOptions::default() },
+            Socket::Inherited(_) => SocketOptions::default(),
         }
     }
 
@@ -583,6 +616,7 @@ const LEFT: &[&str] =
     &["/", "/d", "/run", "/tmp", "/var", "/var/log", "/bin", "/jail", "/proc", "/f", "/l", "/nowhere"];
 const VARIABLES: &[&str] = &["/f", "/d/f", "/run/u", "/tmp/t.log", "/nowhere", "/l"];
 const MADE: &[&str] = &["/run/d", "/run/u", "/tmp/d", "/d/new", "/new", "/var/log", "/jail/run"];
+const SOCKETS: &[&str] = &["/run/s", "/tmp/s", "/d/s", "/run/u/s", "/s"];
 const PIDS: &[&str] = &["/run/t.pid", "/run/u/t.pid", "/tmp/t.pid", "/d/t.pid", "/t.pid"];
 const LOGS: &[&str] = &["/var/log/t.log", "/tmp/t.log", "/d/t.log", "/t.log", "/run/t.log"];
 const PLACES: &[&str] = &["/", "/d", "/jail", "/jail", "/jail/in", "/tmp", "/run", "/in", "/nowhere"];
@@ -605,7 +639,11 @@ const EFFECTS: &[Row<DrawEffect>] = &[
     (2, |d| Effect::Umask { mask: pick(d.rng, UMASKS) }),
     (2, |_| Effect::Daemonize),
     (6, |d| Effect::CreatePidFile { path: d.path(PIDS), owner: d.owner(), mode: d.mode() }),
-    (6, |d| Effect::Bind { socket: d.socket() }),
+    (6, |d| {
+        let socket = d.socket();
+        let options = d.socket_options(&socket);
+        Effect::Bind { socket, options }
+    }),
     (5, |d| {
         let id = pick(d.rng, IDS);
         let groups =
@@ -641,6 +679,7 @@ const EFFECTS: &[Row<DrawEffect>] = &[
         let manner = pick(d.rng, &[(1, Manner::Error), (1, Manner::Undo)]);
         Effect::Fail(Fault { manner, errno: pick(d.rng, &[(1, 28), (1, 4000)]), message: None })
     }),
+    (2, |d| Effect::RemoveSocket { path: d.path(SOCKETS) }),
 ];
 
 fn effects(rng: &mut Rng, world: &[Entry]) -> Vec<Effect> {
@@ -668,10 +707,15 @@ fn effects(rng: &mut Rng, world: &[Entry]) -> Vec<Effect> {
                     _ => None,
                 })
             }
+            Effect::RemoveSocket { .. } if draw.rng.u32(..4) > 0 => all.iter().rev().find_map(|e| match e {
+                Effect::Bind { socket: Socket::Unix(path), .. } => Some(path.clone()),
+                _ => None,
+            }),
             _ => None,
         };
         all.push(match (effect, again) {
             (Effect::RemoveDirectory { .. }, Some(path)) => Effect::RemoveDirectory { path },
+            (Effect::RemoveSocket { .. }, Some(path)) => Effect::RemoveSocket { path },
             (Effect::CheckPidFile { .. }, Some(path)) => Effect::CheckPidFile { path },
             (Effect::RemovePidFile { .. }, Some(path)) => Effect::RemovePidFile { path },
             (effect, _) => effect,

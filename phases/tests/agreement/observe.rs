@@ -201,7 +201,8 @@ pub fn listening() -> Vec<String> {
     }
     let text = fs::read("/proc/net/unix").unwrap_or_default();
     for line in text.split(|b| *b == b'\n').skip(1) {
-        // Seven words, then the name, which may hold anything: flags of a listening socket are in the fourth.
+        // Seven words, then the name, which may hold anything: flags of a listening socket are in the fourth,
+        // in the fifth that it takes datagrams.
         let mut rest = line;
         let mut words = Vec::new();
         while words.len() < 7 {
@@ -210,7 +211,8 @@ pub fn listening() -> Vec<String> {
             words.push(&rest[..end]);
             rest = &rest[end..];
         }
-        if words[3] == b"00010000" && !rest.is_empty() {
+        let receives = words[3] == b"00010000" || words[4] == b"0002";
+        if receives && !rest.is_empty() {
             found.push(format!("unix:{}", Path::new(std::ffi::OsStr::from_bytes(&rest[1..])).display()));
         }
     }

@@ -125,13 +125,12 @@ fn tree(model: &Model, snapshot: &Snapshot, before: &Tree) -> Tree {
 fn listening(model: &Model) -> Vec<String> {
     let mut all: Vec<String> = model
         .listening()
-        .iter()
         .map(|socket| match socket {
             Socket::Tcp(a) | Socket::Udp(a) => {
                 assert!(a.port() < EPHEMERAL, "{a} may be one that the kernel chose");
                 socket.to_string()
             }
-            Socket::Unix(_) => socket.to_string(),
+            Socket::Unix(_) | Socket::Abstract(_) | Socket::Inherited(_) => socket.to_string(),
         })
         .collect();
     all.sort();

@@ -3,7 +3,7 @@
 use super::case::{Case, Entry, What};
 use super::compare::Difference;
 use super::draw;
-use engine::effect::{Application, CapabilitySet, Effect, Rotation, Socket};
+use engine::effect::{Application, CapabilitySet, Effect, Rotation, Socket, SocketOptions, Sort};
 use std::path::{Path, PathBuf};
 
 /// Tries smaller cases as long as one of them shows a disagreement of the same sort.
@@ -127,6 +127,17 @@ fn simpler(effect: &Effect) -> Vec<Effect> {
             all.push(simpler(*uid, *gid, groups.clone(), false, *keep));
             all.push(simpler(*uid, *gid, groups.clone(), *effective, CapabilitySet::EMPTY));
         }
+        Effect::Bind { socket, options } => {
+            for plainer in [
+                SocketOptions::default(),
+                SocketOptions { sort: Sort::Stream, ..options.clone() },
+                SocketOptions { uid: None, gid: None, ..options.clone() },
+                SocketOptions { mode: None, ..options.clone() },
+                SocketOptions { reuse_port: false, ..options.clone() },
+            ] {
+                all.push(Effect::Bind { socket: socket.clone(), options: plainer });
+            }
+        }
         Effect::Application(Application::Load(program)) if program.root.is_some() => {
             let mut program = program.clone();
             program.root = None;
@@ -161,7 +172,8 @@ fn path(effect: &Effect) -> Option<&Path> {
         | Effect::RemovePidFile { path }
         | Effect::Chroot { path }
         | Effect::Chdir { path }
-        | Effect::Bind { socket: Socket::Unix(path) } => Some(path),
+        | Effect::RemoveSocket { path }
+        | Effect::Bind { socket: Socket::Unix(path), .. } => Some(path),
         _ => None,
     }
 }
@@ -173,7 +185,8 @@ fn set_path(effect: &mut Effect, new: PathBuf) {
     | Effect::RemovePidFile { path }
     | Effect::Chroot { path }
     | Effect::Chdir { path }
-    | Effect::Bind { socket: Socket::Unix(path) } = effect
+    | Effect::RemoveSocket { path }
+    | Effect::Bind { socket: Socket::Unix(path), .. } = effect
     {
         *path = new;
     }

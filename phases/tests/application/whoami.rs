@@ -137,7 +137,7 @@ fn unix() -> Result<(), Skipped> {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("s");
     let fd = UnixListener::bind(&path).unwrap().into();
-    let listening = vec![Listening { socket: Socket::Unix(path.clone()), fd }];
+    let listening = vec![Listening { socket: Socket::Unix(path.clone()), name: "w".into(), fd }];
     let (daemon, address) = start(Setup { listening, ..Default::default() });
     let (status, _, body) = talk(UnixStream::connect(&path).unwrap(), "GET / HTTP/1.0\r\n\r\n");
     let who: Value = serde_json::from_str(&body).unwrap();

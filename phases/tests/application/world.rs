@@ -98,7 +98,14 @@ pub fn when(ready: Ready) -> Starting {
 pub fn tcp() -> (Listening, std::net::SocketAddr) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
     let address = listener.local_addr().expect("address");
-    (Listening { socket: Socket::Tcp(address), fd: listener.into() }, address)
+    (
+        Listening {
+            socket: Socket::Tcp(address),
+            name: format!("tcp-{}", address.port()),
+            fd: listener.into(),
+        },
+        address,
+    )
 }
 
 pub fn become_nobody(_: &Path) {

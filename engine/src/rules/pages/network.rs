@@ -95,4 +95,63 @@ extends: twistd",
         fix: "see who has it (`ss -lntup`, `ss -lx`), and stop that, or choose
 another address.",
     },
+    Page {
+        code: "RSD0605",
+        title: "the name of a Unix socket is left behind",
+        story: "
+bind(2) makes a name in a directory, and close(2) does not remove it (unix(7)).
+When the daemon ends in good order nobody takes this one away: no phase of kind
+`remove-sockets` names it, or the guard that runs that phase was forked before
+the socket was bound. It stays, with the owner it was given. The next start
+takes its place, if nobody listens behind it by then.",
+        spec: "
+rsd: 1
+name: demo
+extends: twistd",
+        args: &["--spec", "spec.yaml", "--listen", "unix:demo.sock"],
+        starter: Anyone,
+        failure: "no call fails. Who connects after the end is refused, and not
+told that there is no daemon.",
+        fix: "add a phase of kind `remove-sockets` behind the one that serves, as
+specs/daemon.yaml has it. In a directory of root's it is the guard that may do
+it after the drop. `unix:PATH,keep` says that the name is to stay.",
+    },
+    Page {
+        code: "RSD0606",
+        title: "a socket is to be taken over, and none was handed to us",
+        story: "
+`inherit:NAME` is a socket that the caller has bound: an init system that starts
+daemons by socket activation hands it over with LISTEN_FDS, LISTEN_FDNAMES and
+LISTEN_PID (sd_listen_fds(3)), and it is passed on to the program. This process
+was given none of that name. A check sees what `rsd check` itself was given,
+which in a shell is nothing.",
+        spec: "
+rsd: 1
+name: demo
+extends: twistd",
+        args: &["--spec", "spec.yaml", "--listen", "inherit:web.socket"],
+        starter: Anyone,
+        failure: "there is no such descriptor: nothing can be handed to the
+program.",
+        fix: "start it from a socket unit, whose `FileDescriptorName=` is the name
+(without it that is the unit's own name), or name an address to bind.",
+    },
+    Page {
+        code: "RSD0607",
+        title: "the address is not on this machine",
+        story: "
+A socket is bound to an address that a network interface of this machine has, or
+to every address, 0.0.0.0 and [::] (ip(7)). This one has none of them: it is
+another machine's, the interface is not up yet, or the kernel was told to do
+without IPv6. What an interface of another network namespace has does not count.",
+        spec: "
+rsd: 1
+name: demo
+extends: twistd",
+        args: &["--spec", "spec.yaml", "--listen", "tcp:192.0.2.1:8080"],
+        starter: Anyone,
+        failure: "bind(2) answers EADDRNOTAVAIL, or socket(2) EAFNOSUPPORT.",
+        fix: "name an address that `ip address` shows. One that is yet to come is
+taken with `free-bind` (IP_FREEBIND): packets to it arrive as soon as it is there.",
+    },
 ];

@@ -100,7 +100,7 @@ impl Outcome {
                 .collect(),
             server: judge.serving().cloned(),
             files: model.files().clone(),
-            listening: model.listening().to_vec(),
+            listening: model.listening().cloned().collect(),
             settings: model.settings().clone(),
             runs,
             processes,

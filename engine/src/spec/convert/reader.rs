@@ -1,5 +1,6 @@
 //! Reading nodes as what is wanted, with a finding where they are something else.
 
+use super::socket;
 use crate::diagnostic::{At, Diagnostic, Place};
 use crate::spec::Given;
 use crate::spec::finish::suggestible;
@@ -125,15 +126,27 @@ impl Reader {
         }
     }
 
-    /// A value for somebody else to type: a text or a list of texts. Nothing is `Some(None)`.
+    /// A value for somebody else to type: a text or a list of texts. Nothing is `Some(None)`. A mapping may stand
+    /// for the text of a socket.
     pub fn given(&mut self, what: &str, key: Place, node: Node<'_>) -> Option<Option<Given>> {
         match node.value {
             Value::Null => Some(None),
             Value::Scalar { text, .. } => Some(Some(Given::One(At::new(text.into_owned(), node.at)))),
             Value::Seq(items) => {
                 let what = format!("an entry of {what}");
-                let list = items.into_iter().filter_map(|n| self.text(&what, key, n)).collect();
+                let item = |node: Node<'_>| match node.value {
+                    Value::Map(entries) if socket::is_one(&entries) => {
+                        let at = entries.first().map_or(key, |(first, _)| first.at);
+                        socket::compact(self, at, entries)
+                    }
+                    _ => self.text(&what, key, node),
+                };
+                let list = items.into_iter().filter_map(item).collect();
                 Some(Some(Given::List(list)))
+            }
+            Value::Map(entries) if socket::is_one(&entries) => {
+                let at = entries.first().map_or(key, |(first, _)| first.at);
+                socket::compact(self, at, entries).map(|text| Some(Given::One(text)))
             }
             Value::Map(_) => {
                 self.wrong(what, "a text or a list of texts", &node, key);
