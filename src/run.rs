@@ -310,6 +310,12 @@ fn failures(said: &Said) -> String {
     for what in &report.kept {
         text.push_str(&format!("  kept: {}\n", engine::text::clean(what)));
     }
+    for path in &report.unsure {
+        text.push_str(&format!(
+            "  unsure: {} may be there, or was before: look\n",
+            engine::text::clean(path)
+        ));
+    }
     for (what, failure) in &report.left {
         text.push_str(&format!(
             "  LEFT BEHIND: {}: {}\n",
@@ -321,7 +327,7 @@ fn failures(said: &Said) -> String {
         }
     }
     if matches!(report.ending, Ending::Unwound | Ending::Told) {
-        text.push_str(match report.kept.is_empty() {
+        text.push_str(match report.kept.is_empty() && report.unsure.is_empty() {
             true => "  nothing is left behind\n",
             false => "  nothing else is left behind\n",
         });

@@ -7,8 +7,8 @@ mod compare;
 mod learn;
 
 use crate::effect::{
-    Application, Effect, End, Ended, ErrorKind, Identity, News, Performed, Standing, System, SystemError,
-    Undo, Undoer,
+    Application, Effect, End, Ended, ErrorKind, Identity, News, Performed, Socket, Standing, System,
+    SystemError, Undo, Undoer,
 };
 use crate::plan::Approved;
 use crate::plan::{Plan, Step};
@@ -17,6 +17,7 @@ use crate::state::{Phase, PhaseMark, Run, RunMark, State};
 use crate::timeline::{Divergence, Event, Failure, Outcome, PhaseHeader, Process, Timeline, What};
 pub use learn::Replanned;
 use learn::{Known, Replan};
+use std::path::Path;
 
 /// What the record says about the run as a whole.
 #[derive(Clone, Debug, Default)]
@@ -75,6 +76,8 @@ pub struct Report {
     pub undone: Vec<String>,
     /// what was not taken back on purpose: "/var/log/t.log: it is not empty"
     pub kept: Vec<String>,
+    /// what may be there or not: whoever was making it ended without a word
+    pub unsure: Vec<String>,
     /// what could not be undone, and why
     pub left: Vec<(String, Failure)>,
     /// how the application ended
@@ -132,6 +135,7 @@ pub(crate) fn go<S: System>(plan: &Plan, system: &mut S, record: &mut dyn FnMut(
             failures: Vec::new(),
             undone: Vec::new(),
             kept: Vec::new(),
+            unsure: Vec::new(),
             left: Vec::new(),
             ended: None,
             serve_failed: false,
@@ -447,6 +451,9 @@ impl<S: System> Loop<'_, S> {
     /// The process that stays behind: waits, and undoes if the start failed.
     fn stay_behind(&mut self) -> Ending {
         let verdict = self.system.wait();
+        if let End::Gone { step: Some(step), .. } = &verdict.end {
+            self.be_unsure(*step, &verdict.held);
+        }
         for (step, undo) in verdict.held {
             if step >= self.phases.len() {
                 continue;
@@ -487,6 +494,26 @@ impl<S: System> Loop<'_, S> {
         let name = step.map_or_else(String::new, |i| self.plan.steps[i].phase.clone());
         self.report.failures.push((name, failure));
         self.unwind()
+    }
+
+    /// The other process ended in the middle of a step: what that makes on the machine and nobody has heard of
+    /// may have been made.
+    fn be_unsure(&mut self, step: usize, held: &[(usize, Undo)]) {
+        let Some(step) = self.plan.steps.get(step) else { return };
+        let heard = |path: &Path| {
+            held.iter().any(|(_, undo)| {
+                matches!(undo, Undo::Effect(e) if matches!(&**e, Effect::Remove { path: held, .. } if held == path))
+            })
+        };
+        let made = step.effects.iter().filter_map(|effect| match effect {
+            Effect::OpenLog { path, .. }
+            | Effect::CreatePidFile { path, .. }
+            | Effect::MakeDirectory { path, .. }
+            | Effect::Bind { socket: Socket::Unix(path), .. } => Some(path),
+            _ => None,
+        });
+        let unsure = made.filter(|path| !heard(path)).map(|path| path.display().to_string()).collect();
+        self.report.unsure = unsure;
     }
 
     fn fail_before_the_first_phase(&mut self, error: SystemError) -> Ending {

@@ -403,7 +403,7 @@ impl Host {
     }
 
     fn start_application(&mut self, starting: &Starting) -> Result<Done, SystemError> {
-        if !self.runs_a_program {
+        if self.application.is_some() && !self.runs_a_program {
             self.confine_hosted()?;
         }
         let (started, notes) = self.hosted("start the application", |h, around| h.start(starting, around))?;

@@ -11,6 +11,7 @@ use crate::sys::{failed, identity, namespace, settings};
 use engine::effect::SystemError;
 use engine::plan::Plan;
 use engine::snapshot::{Group, Restrictions, Snapshot, User};
+use nix::errno::Errno;
 use nix::unistd::{Gid, Uid};
 use std::ffi::CString;
 use std::os::unix::fs::MetadataExt;
@@ -24,8 +25,8 @@ pub fn people(users: &[String], groups: &[String], cwd: &Path) -> Result<Snapsho
     Ok(Snapshot {
         identity,
         settings: settings::read(),
-        users: users.iter().map(|text| (text.clone(), user(text))).collect(),
-        groups: groups.iter().map(|text| (text.clone(), group(text))).collect(),
+        users: users.iter().map(|text| Ok((text.clone(), user(text)?))).collect::<Result<_, _>>()?,
+        groups: groups.iter().map(|text| Ok((text.clone(), group(text)?))).collect::<Result<_, _>>()?,
         restrictions: Restrictions { namespace: namespace::own() },
         unprivileged_port: 1024,
         cwd: cwd.to_owned(),
@@ -39,14 +40,36 @@ fn id(text: &str) -> Option<u32> {
     text.parse().ok().filter(|id| digits && *id != u32::MAX)
 }
 
-/// The entry of a user. A number is a number first, then a name: as twistd reads it.
-pub fn user(text: &str) -> Option<User> {
+/// Looks into a database of users or groups. That nothing is there has as many numbers as libraries that
+/// look (getpwnam(3)); all others mean that nobody knows.
+fn entry<T>(
+    what: &str,
+    text: &str,
+    look: impl Fn() -> Result<Option<T>, Errno>,
+) -> Result<Option<T>, SystemError> {
+    loop {
+        match look() {
+            Ok(entry) => return Ok(entry),
+            Err(Errno::ENOENT | Errno::ESRCH | Errno::EBADF | Errno::EPERM) => return Ok(None),
+            Err(Errno::EINTR) => {}
+            Err(error) => {
+                return Err(failed(error, format!("look the {what} `{}` up", engine::text::clean(text))));
+            }
+        }
+    }
+}
+
+/// The entry of a user; `None` if there is none. A number is a number first, then a name: as twistd reads it.
+///
+/// # Errors
+/// The database cannot be asked.
+pub fn user(text: &str) -> Result<Option<User>, SystemError> {
     let number = id(text);
-    let entry = match number {
+    let found = entry("user", text, || match number {
         Some(uid) => nix::unistd::User::from_uid(Uid::from_raw(uid)),
         None => nix::unistd::User::from_name(text),
-    };
-    match (entry.ok().flatten(), number) {
+    })?;
+    Ok(match (found, number) {
         (Some(entry), _) => {
             let mut groups = member_of(&entry.name, entry.gid);
             groups.sort_unstable();
@@ -69,7 +92,7 @@ pub fn user(text: &str) -> Option<User> {
             shell: Default::default(),
         }),
         (None, None) => None,
-    }
+    })
 }
 
 fn member_of(name: &str, gid: Gid) -> Vec<u32> {
@@ -80,17 +103,17 @@ fn member_of(name: &str, gid: Gid) -> Vec<u32> {
     }
 }
 
-fn group(text: &str) -> Option<Group> {
+fn group(text: &str) -> Result<Option<Group>, SystemError> {
     let number = id(text);
-    let entry = match number {
+    let found = entry("group", text, || match number {
         Some(gid) => nix::unistd::Group::from_gid(Gid::from_raw(gid)),
         None => nix::unistd::Group::from_name(text),
-    };
-    match (entry.ok().flatten(), number) {
+    })?;
+    Ok(match (found, number) {
         (Some(entry), _) => Some(Group { name: entry.name, gid: entry.gid.as_raw() }),
         (None, Some(gid)) => Some(Group { name: text.to_owned(), gid }),
         (None, None) => None,
-    }
+    })
 }
 
 /// All that the plan will meet: files, programs, interpreters, ports. `hosted`: for whoever is to judge or

@@ -76,7 +76,7 @@ fn limits(name: &'static str, what: &'static str, dies: bool, lines: &[String]) 
             let scene = daemon(world, root);
             let before = Machine::look(&scene);
             let always = scene.served_once(&before);
-            for line in lines.iter().skip(n).step_by(crate::one_of(2)) {
+            for line in lines.iter().skip(n).step_by(crate::one_of(4)) {
                 let shell = ["sh", "-c", &format!("{line}; exec \"$@\""), "sh"];
                 let out = done(&mut scene.behind(&shell, &["--spec", scene.spec]));
                 tried.ended(&scene, [&before, &always], &out, dies, line);
@@ -163,7 +163,7 @@ fn no_space() {
                 }
                 sh("umount", &["--lazy", &dir]);
             };
-            for inodes in 9..20 {
+            for inodes in (9..20).step_by(crate::one_of(3)) {
                 on_disk(&format!("nr_inodes={inodes}"), false);
             }
             // The PID file can be made, and not written.

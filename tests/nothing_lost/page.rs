@@ -10,13 +10,31 @@ const BEGIN: &str = "<!-- injection: begin -->\n";
 const END: &str = "<!-- injection: end -->";
 
 /// Each matrix: its name in the rows, its heading, and what it is.
-const MATRICES: [(&str, &str, &str); 1] = [(
-    "fail",
-    "A phase that fails, before every phase",
-    "A phase of kind `fail` stands before each phase of the start in turn: it answers with an error; it cannot be taken\n\
-     back, and a later phase fails; the process that runs it is killed. Before it forks, the launcher is that process,\n\
-     and nobody is left to undo; what it leaves (an empty log, a file that the start reads again) the next start takes.",
-)];
+const MATRICES: [(&str, &str, &str); 4] = [
+    (
+        "fail",
+        "A phase that fails, before every phase",
+        "A phase of kind `fail` stands before each phase of the start in turn: it answers with an error; it cannot be\n\
+         taken back, and a later phase fails; the process that runs it is killed. Before it forks, the launcher is that\n\
+         process, and nobody is left to undo; what it leaves (an empty log, a file that the start reads again) the next\n\
+         start takes.",
+    ),
+    (
+        "call",
+        "A system call that fails",
+        "The start runs under ptrace(2). System calls that change something, or ask for something that may be refused,\n\
+         fail one after the other, in launcher, daemon, guard, holder of the undo, and in the child that becomes the\n\
+         program, each with an error of its manual page: ENOSPC, EMFILE, EAGAIN, ENOMEM, EROFS, EPERM …",
+    ),
+    (
+        "kill",
+        "`kill -9` at a system call",
+        "The same places, and the process is killed there: launcher, session leader, daemon, guard, holder of the undo,\n\
+         the child that becomes the program. What still runs then is stopped with `rsd stop`; the next start must work,\n\
+         and leave what a start always leaves.",
+    ),
+    ("exhausted", "A machine that has no more of something", "`--spec daemon` as root and as a user."),
+];
 
 fn rows() -> Vec<Row> {
     let mut files: Vec<PathBuf> = crate::sandbox::entries(&place());

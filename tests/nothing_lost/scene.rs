@@ -108,7 +108,7 @@ impl Scene {
     pub fn brief(world: &World, spec: &'static str, way: Way) -> Scene {
         let mut scene = Scene::new(world, spec, way);
         if way.foreground {
-            scene.sleeps = "0.3".to_owned();
+            scene.sleeps = "1.5".to_owned();
             scene.arguments = scene.make_arguments();
         }
         scene

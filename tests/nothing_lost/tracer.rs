@@ -79,8 +79,7 @@ calls! {
     SYS_setrlimit EPERM SYS_setpriority EACCES SYS_sched_setscheduler EPERM SYS_ioprio_set EPERM SYS_keyctl EDQUOT
     SYS_signalfd4 EMFILE SYS_eventfd2 EMFILE SYS_timerfd_create EMFILE SYS_epoll_create1 EMFILE SYS_poll ENOMEM
     SYS_ppoll ENOMEM SYS_newfstatat EIO SYS_fstat EIO SYS_statx EIO SYS_readlinkat EIO SYS_readlink EIO
-    SYS_getcwd ENOENT SYS_getdents64 EIO SYS_close_range EINVAL SYS_rt_sigprocmask EINVAL
-    SYS_rt_sigaction EINVAL SYS_getrandom ENOSYS SYS_unshare EPERM SYS_mount EPERM SYS_pivot_root EINVAL
+    SYS_getcwd ENOENT SYS_getdents64 EIO SYS_close_range EINVAL SYS_unshare EPERM SYS_mount EPERM SYS_pivot_root EINVAL
 }
 
 /// The error that a call is given by that name.

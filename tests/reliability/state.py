@@ -22,7 +22,7 @@ def dirty():
     signal.signal(signal.SIGUSR2, signal.SIG_IGN)
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
-    os.nice(3)
+    os.setpriority(os.PRIO_PROCESS, 0, 3)
     os.setgroups(GROUPS)
     os.chdir("/root")
     inherit(CAP_NET_RAW)
@@ -164,6 +164,8 @@ def measure(starter):
         if len(found) != 1:
             raise RuntimeError(f"{starter.name} started {len(found)} of the program")
         pid = found[0]
+        if not sandbox.eventually(lambda: waits(pid), 30):
+            raise RuntimeError(f"{starter.name}: the program never came to rest")
         if starter.log:
             sandbox.eventually(lambda: os.path.exists(job.log) and os.path.getsize(job.log), 10)
         if not starter.stays:
@@ -179,6 +181,11 @@ def measure(starter):
     finally:
         hang_up()
         bench.clear()
+
+
+def waits(pid):
+    """In the middle of exec(2) a process has no environment yet."""
+    return sandbox.state(pid) == "S" and Path(f"/proc/{pid}/environ").read_bytes()
 
 
 def exited(read):

@@ -220,6 +220,9 @@ impl Files {
         if follow == Follow::ToMake {
             self.is_directory(&here)?;
         }
+        if follow == Follow::ToRead && self.get(&here).is_none() {
+            return Err(Refusal::new(ENOENT, format!("{} does not exist", here.display())));
+        }
         trusted.map(|()| here)
     }
 

@@ -157,7 +157,7 @@ fn brought(told: &Told, name: &str) -> Result<Option<Brought>, SystemError> {
         })
     };
     let (uid, gid) = (number("uid", told.uid)?, number("gid", told.gid)?);
-    let user = uid.map(|uid| snapshot::user(&uid.to_string()));
+    let user = uid.map(|uid| snapshot::user(&uid.to_string())).transpose()?;
     if user.is_none() && gid.is_none() && told.logger.is_none() {
         return Ok(None);
     }

@@ -213,24 +213,45 @@ fn at_path(
         umask(own);
     }
     bound.map_err(|e| explain(socket, e))?;
-    let fd = listens(fd, options).map_err(|e| explain(socket, e))?;
-    let (dir, name) = pid_file::open_parent(path)?;
-    let same = |a: FileStat, b: FileStat| (a.st_dev, a.st_ino) == (b.st_dev, b.st_ino);
-    match (fstat(&before), fstat(&dir), look(&dir, &name)) {
-        (Ok(then), Ok(now), Ok(stat)) if same(then, now) => {
-            // What the kernel itself says is ours, where it does.
-            let file = sys::bound_file(&fd).ok();
-            if file.as_ref().and_then(|file| fstat(file).ok()).is_some_and(|own| !same(own, stat)) {
-                return Err(moved(&what()));
-            }
-            if let Err(error) = give(file, &dir, &name, options, &what()) {
-                let _ = unlinkat(&dir, name.as_os_str(), UnlinkatFlags::NoRemoveDir);
-                return Err(error);
-            }
-            Ok((fd, Name { dir, name, stat }, stale))
+    let kept = listens(fd, options).map_err(|e| explain(socket, e)).and_then(|fd| {
+        let at = same_place(path, &before, &what())?;
+        // What the kernel itself says is ours, where it does.
+        let file = sys::bound_file(&fd).ok();
+        if file.as_ref().and_then(|file| fstat(file).ok()).is_some_and(|own| !same(own, at.stat)) {
+            return Err(moved(&what()));
         }
-        (_, _, Err(error)) => Err(failed(error, format!("keep {}", path.display()))),
-        _ => Err(moved(&what())),
+        give(file, &at.dir, &at.name, options, &what())?;
+        Ok((fd, at, stale))
+    });
+    // The effect did not come about, so nobody else takes its name back. Where the way changed, that name may
+    // be another's.
+    if kept.as_ref().is_err_and(|error| error.errno.is_some()) {
+        take_back(&before, &name);
+    }
+    kept
+}
+
+fn same(a: FileStat, b: FileStat) -> bool {
+    (a.st_dev, a.st_ino) == (b.st_dev, b.st_ino)
+}
+
+/// Takes away the name of a socket that was just bound in that directory.
+fn take_back(dir: &OwnedFd, name: &OsStr) {
+    let is_socket = |stat: FileStat| stat.st_mode & nix::libc::S_IFMT == nix::libc::S_IFSOCK;
+    if look(dir, name).is_ok_and(is_socket) {
+        let _ = unlinkat(dir, name, UnlinkatFlags::NoRemoveDir);
+    }
+}
+
+/// The name that was bound, if the way to it leads where it led before.
+fn same_place(path: &Path, before: &OwnedFd, what: &str) -> Result<Name, SystemError> {
+    let (dir, name) = pid_file::open_parent(path)?;
+    match (fstat(before), fstat(&dir), look(&dir, &name)) {
+        (Ok(then), Ok(now), Ok(stat)) if same(then, now) => Ok(Name { dir, name, stat }),
+        (Err(error), ..) | (_, Err(error), _) | (_, _, Err(error)) => {
+            Err(failed(error, format!("keep {}", path.display())))
+        }
+        _ => Err(moved(what)),
     }
 }
 

@@ -32,7 +32,9 @@ pub(super) fn end(kept: &Kept, patience: u64, around: &mut Around) {
                 match kill(Pid::from_raw(*pid), signal) {
                     // One that has changed its user is out of reach.
                     Err(Errno::EPERM) => {}
-                    _ => drop(met.insert(*pid)),
+                    _ => {
+                        met.insert(*pid);
+                    }
                 }
             }
             if !left.iter().any(|pid| met.contains(pid)) || monotonic() >= until {
@@ -60,7 +62,9 @@ fn left(kept: &Kept, compressing: Option<Pid>) -> Vec<i32> {
     let mut all = kept.tree.children();
     all.retain(|pid| {
         let pid = Pid::from_raw(*pid);
-        !kept.before.contains(&pid.as_raw())
+        // Its own child, where it ends without having become the program, is no other's image for a moment.
+        pid != kept.pid
+            && !kept.before.contains(&pid.as_raw())
             && Some(pid) != compressing
             && matches!(waitpid(pid, Some(WaitPidFlag::WNOHANG)), Ok(WaitStatus::StillAlive))
             && kept.tree.is_orphan(pid.as_raw())
