@@ -69,9 +69,12 @@ pub fn next_start(scene: &Scene, always: &Machine) -> Vec<String> {
     wrong
 }
 
-/// Whether this manner is tried before the border of that number: each border in one of them, or in all.
+/// Whether this manner is tried before the border of that number: usually a ninth of all, so that every border
+/// and every manner has its turn in one of the scenes.
 fn tried(how: usize, border: usize, scene: usize) -> bool {
-    crate::one_of(MANNERS.len()) < MANNERS.len() || (border + scene) % MANNERS.len() == how
+    let usual = MANNERS.len() * MANNERS.len();
+    let of = crate::one_of(usual);
+    of < usual || (border + scene) % usual == how * MANNERS.len()
 }
 
 const MANNERS: [&str; 3] = ["error", "undo", "kill"];

@@ -129,6 +129,7 @@ fn run_here(command: Command, user: Option<u32>, at: Option<(Point, Deed)>) -> T
     if let Some(user) = user {
         start.uid(user).gid(user);
     }
+    #[allow(clippy::zombie_processes)] // the tracer waits for it
     let mut child = start.spawn().expect("start sh");
     let main = Pid::from_raw(child.id() as i32);
     let options = Options::PTRACE_O_TRACEFORK

@@ -323,9 +323,9 @@ fn any_program_by_options() {
             "--user",
             "svc",
             "--pidfile",
-            "/run/d.pid",
+            "/mnt/work/d.pid",
             "--logfile",
-            "/var/log/d/d.log",
+            "/mnt/work/log/d.log",
         ];
         line.extend(["--system-calls", "@system-service", "--deny-system-calls", "@network-io"]);
         let files = phases::sys::landlock::version() >= 3;
@@ -355,12 +355,12 @@ fn any_program_by_options() {
         assert_eq!((checked.code, checked.err.contains("RSD")), (0, false), "{checked:?}");
         world.fine(&[&["run"], &line[..]].concat());
         let told = eventually("it told", || {
-            fs::read_to_string("/var/log/d/d.log").ok().filter(|t| t.ends_with("end\n"))
+            fs::read_to_string("/mnt/work/log/d.log").ok().filter(|t| t.ends_with("end\n"))
         });
         assert_eq!(
             told,
             format!("Operation not permitted\n{}\nend\n", if files { "Permission denied" } else { "ok" })
         );
-        world.fine(&["stop", "--spec", "daemon", "--pidfile", "/run/d.pid"]);
+        world.fine(&["stop", "--spec", "daemon", "--pidfile", "/mnt/work/d.pid"]);
     });
 }

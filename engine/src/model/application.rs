@@ -89,7 +89,8 @@ impl Model {
             return Ok(given.to_owned());
         }
         let cwd = &self.identity.cwd;
-        if !cwd.is_absolute() {
+        let removed = self.files.get(&self.files.standing(&self.identity)).is_none();
+        if !cwd.is_absolute() || removed {
             return Err(SystemError::new(format!("{what}: the working directory has no path here"))
                 .help("give the program's whole path"));
         }

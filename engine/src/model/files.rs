@@ -120,13 +120,13 @@ impl Files {
         self.permits(who, at, access)?;
         match self.get(at) {
             // A directory is searched whatever Landlock leaves; names in it are another matter.
-            Some(node) if !node.is_dir() => left(who, at, access),
+            Some(node) if !node.is_dir() || access == Access::Read => left(who, at, access),
             _ => Ok(()),
         }
     }
 
     /// What its mode, its owner and its mount say.
-    fn permits(&self, who: &Identity, at: &Path, access: Access) -> Result<(), Refusal> {
+    pub(super) fn permits(&self, who: &Identity, at: &Path, access: Access) -> Result<(), Refusal> {
         let Some(node) = self.get(at) else {
             return Err(Refusal::new(ENOENT, format!("{} does not exist", at.display())));
         };

@@ -295,7 +295,7 @@ impl Model {
             && !slash
             && found.as_ref() == Ok(&place)
             && self.network.sockets.get(&place) == Some(&false)
-            && self.files.may(&self.identity, &place, Access::Write).is_ok()
+            && self.files.permits(&self.identity, &place, Access::Write).is_ok()
         {
             self.files.unlink(&self.identity, &place).map_err(refused)?;
             self.network.sockets.remove(&place);

@@ -107,6 +107,11 @@ fn with_other_ids<T>(file: &Metadata, caps: CapabilitySets, look: impl Fn() -> O
     found
 }
 
+/// What can be seen of the way to a path, nearest to it.
+fn nearest(path: &Path) -> Option<Metadata> {
+    path.ancestors().find_map(|p| std::fs::symlink_metadata(p).ok())
+}
+
 /// A path as seen from the working directory, if one of them is on the way of the other.
 fn from_here(path: &Path) -> Option<PathBuf> {
     let cwd = std::env::current_dir().ok()?;
@@ -154,7 +159,7 @@ impl Machine for This {
         match interpreter::of(path) {
             Ok(needs) => needs,
             Err(error) if error.kind() == ErrorKind::PermissionDenied => {
-                let owner = path.ancestors().find_map(|p| std::fs::symlink_metadata(p).ok())?;
+                let owner = nearest(path)?;
                 as_another(&owner, || interpreter::of(path).ok()).flatten()
             }
             Err(_) => None,
@@ -174,7 +179,14 @@ impl Machine for This {
     }
 
     fn lock(&mut self, path: &Path) -> Option<Lock> {
-        Some(match pid_file::look(path).ok()??.holder {
+        let found = match pid_file::look(path) {
+            Err(error) if error.errno == Some(nix::libc::EACCES) => {
+                let owner = nearest(path)?;
+                as_another(&owner, || pid_file::look(path).ok()).flatten()
+            }
+            found => found.ok().flatten(),
+        };
+        Some(match found?.holder {
             Holder::Nobody => Lock::Free,
             Holder::Process(pid) => Lock::Process(pid),
             Holder::Unknown => Lock::Somebody,
@@ -182,7 +194,13 @@ impl Machine for This {
     }
 
     fn too_long(&mut self, path: &Path) -> Option<u64> {
-        let size = std::fs::symlink_metadata(path).ok()?.len();
+        let size = || std::fs::symlink_metadata(path).map(|m| m.len());
+        let size = match size() {
+            Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+                as_another(&nearest(path)?, || size().ok())?
+            }
+            size => size.ok()?,
+        };
         (size > pid_file::LARGEST as u64).then_some(size)
     }
 
@@ -191,7 +209,7 @@ impl Machine for This {
             return found;
         }
         // Not for this one to tell, but the daemon may be somebody else by then.
-        let owner = path.ancestors().find_map(|p| std::fs::symlink_metadata(p).ok())?;
+        let owner = nearest(path)?;
         as_another(&owner, || process::has_listener(path).ok()).unwrap_or(Some(true))
     }
 

@@ -103,8 +103,14 @@ fn make(entry: &Entry) -> io::Result<()> {
         What::Fifo => {
             nix::unistd::mkfifo(path, nix::sys::stat::Mode::empty()).map_err(errno)?;
         }
-        // Never one that listens: another worker looks at its own list at this moment.
-        What::StaleSocket => drop(std::os::unix::net::UnixDatagram::bind(path)?),
+        What::StaleSocket => {
+            use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, bind, socket};
+            use std::os::fd::AsRawFd;
+            // Never one that listens: another worker looks at its own list at this moment.
+            let stream = socket(AddressFamily::Unix, SockType::Stream, SockFlag::SOCK_CLOEXEC, None);
+            let bound = stream.and_then(|fd| bind(fd.as_raw_fd(), &UnixAddr::new(path)?));
+            bound.map_err(errno)?;
+        }
         What::Program => fs::write(path, program(None))?,
         What::Dynamic(loader) => fs::write(path, program(Some(loader)))?,
         What::Script(interpreter) => fs::write(path, format!("#!{}\n{:64}", interpreter.display(), ""))?,

@@ -152,6 +152,7 @@ extends: twistd",
         starter: Anyone,
         failure: "bind(2) answers EADDRNOTAVAIL, or socket(2) EAFNOSUPPORT.",
         fix: "name an address that `ip address` shows. One that is yet to come is
-taken with `free-bind` (IP_FREEBIND): packets to it arrive as soon as it is there.",
+taken with `free-bind` (IP_FREEBIND): packets to it arrive as soon as it is
+there.",
     },
 ];
