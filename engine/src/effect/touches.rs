@@ -40,6 +40,8 @@ pub enum State<'a> {
     Address(&'a Socket),
     /// the system calls and files that are left to the process
     Confinement,
+    /// the PID files that are kept open, and locked
+    Kept,
 }
 
 impl fmt::Display for State<'_> {
@@ -59,6 +61,7 @@ impl fmt::Display for State<'_> {
             State::Path(path) => write!(f, "{}", path.display()),
             State::Address(socket) => write!(f, "{socket}"),
             State::Confinement => f.write_str("what is left to the process"),
+            State::Kept => f.write_str("the PID files that are kept open"),
         }
     }
 }
@@ -73,7 +76,7 @@ pub enum Touch {
 }
 
 use State::{
-    Application as App, Capabilities, Confinement, Credential, Cwd, Environment, Output, Process, Root,
+    Application as App, Capabilities, Confinement, Credential, Cwd, Environment, Kept, Output, Process, Root,
     Settings, Sockets, Umask,
 };
 use Touch::{Reads, Writes};
@@ -119,6 +122,7 @@ impl Effect {
                 follows(path, touch);
                 touch(Umask, Reads);
                 touch(Process, Reads);
+                touch(Kept, Writes);
                 touch(State::Path(path), Writes);
             }
             Effect::Chroot { path } => {
@@ -196,7 +200,9 @@ impl Effect {
                 touch(State::Path(path), Writes);
             }
             Effect::KeepGuard => {
-                for state in [Credential, Capabilities, Root, Cwd, Umask, Process, Settings] {
+                // It is as the process is that it is forked from, and removes what that has made by then.
+                let all = [Credential, Capabilities, Root, Cwd, Umask, Process, Settings, Environment];
+                for state in all.into_iter().chain([Output, Sockets, Kept]) {
                     touch(state, Reads);
                 }
             }
@@ -266,6 +272,15 @@ mod tests {
         }
         assert!(found.contains(&("/v/t.log".to_owned(), Writes)));
         assert!(!found.iter().any(|(s, _)| s == "the working directory"), "the path is absolute");
+    }
+
+    #[test]
+    fn a_guard_has_what_was_made_before_it() {
+        let guard = touched(&Effect::KeepGuard);
+        let made = Effect::CreatePidFile { path: "/run/t.pid".into(), owner: None, mode: 0o644 };
+        let kept = "the PID files that are kept open".to_owned();
+        assert!(guard.contains(&(kept.clone(), Reads)), "{guard:?}");
+        assert!(touched(&made).contains(&(kept, Writes)));
     }
 
     #[test]

@@ -210,9 +210,10 @@ impl<'a> Places<'a> {
             ..Identity::default()
         };
         let mut places = Places { files, views: vec![anybody], everywhere: false };
-        let mut enters: Vec<(bool, &Path)> = Vec::new();
+        // Each with how often there is such a step: a root within a root is entered no more often.
+        let mut enters: Vec<(bool, &Path, u32)> = Vec::new();
         for effect in steps.iter().copied().flatten() {
-            let entered = match effect {
+            let (root, path) = match effect {
                 Effect::Chroot { path } => (true, path.as_path()),
                 Effect::Chdir { path } => (false, path.as_path()),
                 // What else decides where paths lead is not followed here.
@@ -223,35 +224,51 @@ impl<'a> Places<'a> {
                     continue;
                 }
             };
-            if !enters.contains(&entered) {
-                enters.push(entered);
+            match enters.iter_mut().find(|(r, p, _)| (*r, *p) == (root, path)) {
+                Some((_, _, times)) => *times += 1,
+                None => enters.push((root, path, 1)),
             }
             places.everywhere |= enters.len() > Self::VIEWS;
             if places.everywhere {
                 return places;
             }
         }
+        places.enter(&enters);
+        places
+    }
+
+    /// Adds what is seen when these are entered in any order: a root or not, where, and how often at most.
+    fn enter(&mut self, enters: &[(bool, &Path, u32)]) {
+        // Of each view what of them was entered on the way to it.
+        let mut ways = vec![vec![0; enters.len()]];
         let mut next = 0;
-        while let Some(view) = places.views.get(next).cloned() {
+        while let (Some(view), Some(way)) = (self.views.get(next).cloned(), ways.get(next).cloned()) {
             next += 1;
-            for (root, path) in &enters {
-                let at = places.deepest(&view, path);
-                let other = match root {
-                    true => {
-                        Identity { cwd: files.seen(&at, &files.standing(&view)), root: at, ..view.clone() }
-                    }
-                    false => Identity { cwd: files.seen(&view.root, &at), ..view.clone() },
+            for (n, (root, path, times)) in enters.iter().enumerate() {
+                if way[n] == *times {
+                    continue;
+                }
+                let at = self.deepest(&view, path);
+                let cwd = match root {
+                    true => self.files.seen(&at, &self.files.standing(&view)),
+                    false => self.files.seen(&view.root, &at),
                 };
-                if !places.views.contains(&other) {
-                    places.views.push(other);
+                let other =
+                    Identity { cwd, root: if *root { at } else { view.root.clone() }, ..view.clone() };
+                let mut way = way.clone();
+                way[n] += 1;
+                let shorter = |known: &Vec<u32>| known.iter().zip(&way).all(|(known, new)| known <= new);
+                let known = |(known, by): (&Identity, &Vec<u32>)| *known == other && shorter(by);
+                if !self.views.iter().zip(&ways).any(known) {
+                    self.views.push(other);
+                    ways.push(way);
                 }
             }
-            if places.views.len() > Self::VIEWS {
-                places.everywhere = true;
-                break;
+            if self.views.len() > Self::VIEWS {
+                self.everywhere = true;
+                return;
             }
         }
-        places
     }
 
     /// The name itself first, then every place that it may lead to.
