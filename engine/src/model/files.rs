@@ -97,6 +97,8 @@ pub struct Files {
     /// those that were made since the snapshot, and which in a row each of them is
     births: BTreeMap<PathBuf, u64>,
     born: u64,
+    /// directories that are gone: whoever stands in one is still asked whether it may look into it
+    removed: BTreeMap<PathBuf, Node>,
     pub(super) limits: Limits,
     /// what is mounted where for the process that goes on
     pub(super) view: View,
@@ -139,6 +141,19 @@ impl Files {
         let Some(node) = self.get(at) else {
             return Err(Refusal::new(ENOENT, format!("{} does not exist", at.display())));
         };
+        self.node_permits(who, at, node, access)
+    }
+
+    /// Whether somebody who stands in a directory that was removed may look names up in it: this is asked
+    /// before the answer that there are none.
+    pub(super) fn permits_in_removed(&self, who: &Identity, dir: &Path) -> Result<(), Refusal> {
+        match self.removed.get(&*self.view.kept(dir)) {
+            Some(node) if self.get(dir).is_none() => self.node_permits(who, dir, node, Access::Execute),
+            _ => Ok(()),
+        }
+    }
+
+    fn node_permits(&self, who: &Identity, at: &Path, node: &Node, access: Access) -> Result<(), Refusal> {
         let shift = if who.uid[1] == node.uid {
             6
         } else if self.in_group(who, node.gid) {
@@ -278,8 +293,10 @@ impl Files {
     /// Takes a file away that was not to be.
     pub(super) fn forget(&mut self, at: &Path) {
         let kept = self.view.kept(at).into_owned();
-        self.nodes.remove(&kept);
         self.births.remove(&kept);
+        if let Some(directory) = self.nodes.remove(&kept).filter(Node::is_dir) {
+            self.removed.insert(kept, directory);
+        }
     }
 
     /// The set-id bits that a file loses: to a write of somebody without CAP_FSETID, and to every change of
