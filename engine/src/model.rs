@@ -67,6 +67,8 @@ pub struct Model {
     known: named::Known,
     /// files that are longer than any PID file, with their sizes
     long_files: BTreeMap<PathBuf, u64>,
+    /// logs that were found with something in them, with their sizes
+    logs: BTreeMap<PathBuf, u64>,
     application: Option<application::Loaded>,
     /// what a Twisted application will turn out to bring
     brings: Option<Brought>,
@@ -97,6 +99,7 @@ impl Model {
             directories: Vec::new(),
             known: named::Known::default(),
             long_files: snapshot.long_files.clone(),
+            logs: snapshot.logs.clone(),
             application: None,
             brings: None,
             clock: 0,
