@@ -12,6 +12,7 @@ mod failures;
 mod files;
 mod machine;
 mod network;
+mod orders;
 pub mod pages;
 mod place;
 mod privilege;
@@ -20,12 +21,18 @@ mod program;
 mod root;
 mod settings;
 mod ties;
+mod touched;
+
+pub use orders::{Judged, Orders};
 
 use crate::diagnostic::Diagnostic;
 use crate::effect::{Effect, Identity};
 use crate::plan::{Plan, Step};
 use crate::simulate::{Simulation, simulate};
 use crate::snapshot::{Snapshot, User};
+use crate::timeline::Failure;
+use std::cell::Cell;
+use std::collections::{HashMap, HashSet};
 
 /// Looks at a plan that was simulated, and says what it finds.
 type Rule = fn(&Judge) -> Vec<Diagnostic>;
@@ -96,14 +103,29 @@ struct Judge<'a> {
     serves: Option<usize>,
     /// the steps that drop, in their order
     drops: Vec<usize>,
+    /// what fails, in the order in which it does
+    failed: Vec<(usize, &'a Failure)>,
+    failing: HashSet<&'a str>,
+    /// so many steps are still looked at for chains of reasons
+    chains: Cell<usize>,
 }
+
+/// So many steps are looked at for chains of reasons, in all findings of one plan.
+const CHAINS: usize = 4_000_000;
 
 impl<'a> Judge<'a> {
     fn new(plan: &'a Plan, snapshot: &'a Snapshot, simulation: &'a Simulation) -> Self {
         let steps = || plan.steps().iter().enumerate().filter(|(_, s)| s.skipped.is_none());
         let serves = steps().find(|(_, s)| s.serves()).map(|(i, _)| i);
         let drops = steps().filter(|(_, s)| s.drop).map(|(i, _)| i).collect();
-        Judge { plan, snapshot, simulation, serves, drops }
+        let failures = &simulation.report.failures;
+        let mut places: HashMap<&str, usize> = HashMap::new();
+        if !failures.is_empty() {
+            places.extend(plan.steps().iter().enumerate().map(|(i, s)| (s.phase.as_str(), i)));
+        }
+        let failed = failures.iter().filter_map(|(p, f)| Some((*places.get(p.as_str())?, f))).collect();
+        let failing = failures.iter().map(|(phase, _)| phase.as_str()).collect();
+        Judge { plan, snapshot, simulation, serves, drops, failed, failing, chains: Cell::new(CHAINS) }
     }
 
     /// What the rules find in this one order.
@@ -166,7 +188,7 @@ impl<'a> Judge<'a> {
 
     /// True where the model says that the step fails: what it would have made is not there.
     fn fails(&self, step: &Step) -> bool {
-        self.simulation.report.failures.iter().any(|(phase, _)| *phase == step.phase)
+        self.failing.contains(step.phase.as_str())
     }
 
     /// The last drop before a step.

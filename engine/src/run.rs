@@ -420,10 +420,10 @@ impl<S: System> Loop<'_, S> {
                 self.plan.steps[n].on_failure == OnFailure::Continue && self.phases[n] == Phase::Failed;
             self.plan.steps[n].serves() || self.phases[n].meets_need() || went_on
         };
-        let unmet = step.needed.iter().find(|n| !met(**n));
+        let unmet = step.needed().find(|n| !met(*n));
         match unmet {
             Some(need) if step.skipped.is_none() && !self.how.whole => {
-                self.skip(i, format!("needs {}", self.plan.steps[*need].phase))
+                self.skip(i, format!("needs {}", self.plan.steps[need].phase))
             }
             _ => {
                 self.step(i);
@@ -548,9 +548,8 @@ impl<S: System> Loop<'_, S> {
         for i in 0..self.plan.steps.len() {
             let plan = self.plan.clone();
             let step = &plan.steps[i];
-            let was_done =
-                |n: &usize| matches!(self.phases[*n], Phase::Done | Phase::Undone | Phase::Skipped);
-            if step.always && self.phases[i] == Phase::Pending && step.needed.iter().all(was_done) {
+            let was_done = |n: usize| matches!(self.phases[n], Phase::Done | Phase::Undone | Phase::Skipped);
+            if step.always && self.phases[i] == Phase::Pending && step.needed().all(was_done) {
                 self.step(i);
             }
         }
@@ -631,12 +630,12 @@ impl<S: System> Loop<'_, S> {
         self.begin_comparing();
         for i in guarded {
             // What the daemon did after the fork is unknown here; what this process did is not.
-            let own = |n: &&usize| self.plan.steps[**n].process == Process::Guard;
+            let own = |n: &usize| self.plan.steps[*n].process == Process::Guard;
             let plan = self.plan.clone();
-            let unmet = plan.steps[i].needed.iter().filter(own).find(|n| !self.phases[**n].meets_need());
+            let unmet = plan.steps[i].needed().filter(own).find(|n| !self.phases[*n].meets_need());
             match unmet {
                 Some(need) if !self.how.whole => {
-                    self.skip(i, format!("needs {}", self.plan.steps[*need].phase))
+                    self.skip(i, format!("needs {}", self.plan.steps[need].phase))
                 }
                 _ => {
                     self.step(i);
@@ -660,10 +659,10 @@ fn name_only(s: &Step) -> PhaseHeader {
 fn header(plan: &Plan, s: &Step) -> PhaseHeader {
     PhaseHeader {
         name: s.phase.clone(),
-        groups: s.groups.clone(),
+        groups: s.groups.to_vec(),
         kind: s.kind.clone(),
         process: s.process,
-        needs: s.needed.iter().map(|n| plan.steps[*n].phase.clone()).collect(),
+        needs: s.needed().map(|n| plan.steps[n].phase.clone()).collect(),
         skipped: s.skipped.clone(),
         detail: s.detail(),
         serves: s.serves(),

@@ -95,6 +95,8 @@ pub struct Files {
     /// those that were made since the snapshot, and which in a row each of them is
     births: BTreeMap<PathBuf, u64>,
     born: u64,
+    /// directories that are gone: whoever stands in one is still asked whether it may look into it
+    removed: BTreeMap<PathBuf, Node>,
     pub(super) limits: Limits,
 }
 
@@ -130,6 +132,19 @@ impl Files {
         let Some(node) = self.get(at) else {
             return Err(Refusal::new(ENOENT, format!("{} does not exist", at.display())));
         };
+        self.node_permits(who, at, node, access)
+    }
+
+    /// Whether somebody who stands in a directory that was removed may look names up in it: this is asked
+    /// before the answer that there are none.
+    pub(super) fn permits_in_removed(&self, who: &Identity, dir: &Path) -> Result<(), Refusal> {
+        match self.removed.get(dir) {
+            Some(node) if self.get(dir).is_none() => self.node_permits(who, dir, node, Access::Execute),
+            _ => Ok(()),
+        }
+    }
+
+    fn node_permits(&self, who: &Identity, at: &Path, node: &Node, access: Access) -> Result<(), Refusal> {
         let shift = if who.uid[1] == node.uid {
             6
         } else if self.in_group(who, node.gid) {
@@ -257,7 +272,9 @@ impl Files {
 
     /// Takes a file away that was not to be.
     pub(super) fn forget(&mut self, at: &Path) {
-        self.nodes.remove(at);
+        if let Some(directory) = self.nodes.remove(at).filter(Node::is_dir) {
+            self.removed.insert(at.to_owned(), directory);
+        }
         self.births.remove(at);
     }
 

@@ -164,7 +164,14 @@ impl Files {
                 return Err(Refusal::new(ENAMETOOLONG, why));
             }
         }
-        let mut here = if path.is_absolute() { who.root.clone() } else { self.standing(who) };
+        let mut here = match path.is_absolute() {
+            true => who.root.clone(),
+            false => {
+                let standing = self.standing(who);
+                self.permits_in_removed(who, &standing)?;
+                standing
+            }
+        };
         let mut todo = names(path);
         let mut links = 0;
         let guarded = matches!(follow, Follow::ToMake | Follow::ToRead)

@@ -88,9 +88,10 @@ pub(super) enum Whose {
     Processes,
 }
 
-/// kill(2). What was executed has its effective id saved.
-fn may_signal(who: &Identity, whom: &Identity) -> bool {
-    let theirs = [whom.uid[0], whom.uid[1]];
+/// kill(2): by the real and the saved id of the other. What was executed has its effective id saved.
+fn may_signal(who: &Identity, whom: &Other) -> bool {
+    let [real, effective, saved] = whom.identity.uid;
+    let theirs = [real, if whom.role == Role::Program { effective } else { saved }];
     who.uid[..2].iter().any(|id| theirs.contains(id)) || who.caps.has(Capability::Kill)
 }
 
@@ -155,7 +156,7 @@ impl Processes {
     pub(super) fn fail(&mut self, gone: &Identity) -> (Identity, Confined) {
         self.failed = true;
         for other in self.others.iter_mut().filter(|other| other.ids.ppid == self.runner.pid) {
-            other.told = may_signal(gone, &other.identity);
+            other.told = may_signal(gone, other);
         }
         if let Some(at) = self.position(Role::Launcher) {
             let launcher = self.others.remove(at).ids;
@@ -192,7 +193,7 @@ impl Model {
             let id = &other.identity;
             let gains = id.uid[..2].contains(&0) && (id.bounding.0 | id.inheritable.0) & !id.permitted.0 != 0;
             let below = other.ids.ppid == self.processes.runner.pid;
-            let told = other.told || below && may_signal(&self.identity, id);
+            let told = other.told || below && may_signal(&self.identity, other);
             other.role == Role::Program && (gains || apart(id.uid) || apart(id.gid) || !told)
         });
         left.map(|other| (other.role, Ids { ppid: CALLER, ..other.ids })).collect()
@@ -280,7 +281,7 @@ impl Model {
         let Some(at) = self.processes.others.iter().position(|other| Some(other.ids.pid) == number) else {
             return Ok(Done::with(Undo::Nothing));
         };
-        if !may_signal(&self.identity, &self.processes.others[at].identity) {
+        if !may_signal(&self.identity, &self.processes.others[at]) {
             return Err(self.denied(Capability::Kill, format!("end {name}")));
         }
         self.processes.others.remove(at);

@@ -15,14 +15,8 @@ const EADDRNOTAVAIL: i32 = 99;
 impl Judge<'_> {
     pub(super) fn failures(&self) -> Vec<Diagnostic> {
         let steps = self.plan.steps();
-        let failed: Vec<(usize, &Failure)> = self
-            .simulation
-            .report
-            .failures
-            .iter()
-            .filter_map(|(phase, failure)| Some((self.plan.find(phase)?, failure)))
-            .filter(|(i, _)| super::fail::asked_for(&steps[*i]).is_none())
-            .collect();
+        let meant = |(i, _): &&(usize, &Failure)| super::fail::asked_for(&steps[*i]).is_none();
+        let failed: Vec<(usize, &Failure)> = self.failed.iter().filter(meant).copied().collect();
         // What starts or serves the application fails again, for want of what an earlier step did not bring.
         let brings = |i: &usize| {
             let brings = |e: &Effect| {

@@ -5,6 +5,7 @@ use super::store::Store;
 use super::{Event, PhaseHeader, SCHEMA, Timeline, What};
 use crate::effect::Identity;
 use crate::state;
+use crate::text::clean;
 use serde::Deserialize;
 use serde_json::Value;
 use std::borrow::Cow;
@@ -184,7 +185,8 @@ impl Reader {
             _ => {
                 self.unknown += 1;
                 if self.unknown_kinds.len() < 5 {
-                    self.unknown_kinds.insert(kind.chars().take(30).collect());
+                    let short: String = kind.chars().take(30).collect();
+                    self.unknown_kinds.insert(clean(&short).into_owned());
                 }
             }
         }
@@ -201,7 +203,8 @@ impl Reader {
             && *schema > u64::from(SCHEMA)
         {
             say(format!(
-                "the journal is of format {schema} (rsd {version}); this rsd knows format {SCHEMA}, so something may be missing"
+                "the journal is of format {schema} (rsd {}); this rsd knows format {SCHEMA}, so something may be missing",
+                clean(version)
             ));
         }
         match self.store.runs.len() {

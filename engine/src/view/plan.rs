@@ -73,7 +73,7 @@ impl Serialize for Steps<'_> {
                 because: s
                     .because
                     .iter()
-                    .map(|b| BecauseJson { after: &plan.steps()[b.after].phase, reason: b.reason })
+                    .map(|b| BecauseJson { after: &plan.steps()[b.step()].phase, reason: b.reason })
                     .collect(),
                 identity: identity_before(predicted, i),
                 identity_after: identity_after(predicted, i),
@@ -178,7 +178,7 @@ pub fn text(plan: &Plan, predicted: &Timeline) -> String {
             .because
             .iter()
             .filter(|b| !matches!(b.reason, Reason::File | Reason::Order))
-            .map(|b| format!("{} ({})", clean(&plan.steps()[b.after].phase), b.reason.name()))
+            .map(|b| format!("{} ({})", clean(&plan.steps()[b.step()].phase), b.reason.name()))
             .collect();
         if !because.is_empty() && step.skipped.is_none() {
             let _ = writeln!(out, "       {}  after {}", pad("", widest), because.join(", "));

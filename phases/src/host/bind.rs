@@ -201,6 +201,7 @@ fn at_path(
     let bytes = path.as_os_str().as_bytes();
     let stale = bytes.len() <= LONGEST
         && !bytes.ends_with(b"/")
+        && !bytes.ends_with(b"/.")
         && clear_stale(&before, &name, path).map_err(|e| failed(e, what()))?;
     if bytes.len() > LONGEST {
         return Err(SystemError::new(format!("{}: its path is longer than {LONGEST} bytes", what())));

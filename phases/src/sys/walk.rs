@@ -132,14 +132,16 @@ fn reopen(found: &OwnedFd, stat: &FileStat, path: &Path) -> Result<OwnedFd, Refu
     if is(stat, SFlag::S_IFCHR) || is(stat, SFlag::S_IFBLK) {
         return Err(Errno::EINVAL.into());
     }
-    match open(format!("/proc/self/fd/{}", found.as_raw_fd()).as_str(), flags, Mode::empty()) {
-        Err(Errno::ENOENT | Errno::ENOTDIR) => {}
-        // What a socket answers.
-        Err(Errno::ENXIO) => return Err(Errno::EINVAL.into()),
+    // What a socket answers is ENXIO.
+    let opened = |name: &Path| {
+        open(name, flags, Mode::empty()).map_err(|e| if e == Errno::ENXIO { Errno::EINVAL } else { e })
+    };
+    match opened(Path::new(&format!("/proc/self/fd/{}", found.as_raw_fd()))) {
+        Err(Errno::ENOENT | Errno::ENOTDIR | Errno::EACCES) => {}
         opened => return Ok(opened?),
     }
-    // There is no /proc here.
-    let file = open(path, flags, Mode::empty())?;
+    // There is no /proc here, or the root is a directory that this process may not look into.
+    let file = opened(path)?;
     let now = fstat(&file)?;
     match (now.st_dev, now.st_ino) == (stat.st_dev, stat.st_ino) {
         true => Ok(file),
