@@ -112,7 +112,7 @@ pub(super) fn open_at(
                         // Nobody has heard of it, so nobody else takes it back: what has its name, if that is empty
                         // and nobody else's.
                         drop(file);
-                        if let Ok(Some(_alone)) = alone(&dir, name) {
+                        if let Ok(Some(_alone)) = alone(dir, name) {
                             let _ = unlinkat(dir, name, UnlinkatFlags::NoRemoveDir);
                         }
                         return Err(error.into());
