@@ -8,7 +8,7 @@ mod learn;
 
 use crate::effect::{
     Application, Effect, End, Ended, ErrorKind, Identity, News, Performed, Socket, Standing, System,
-    SystemError, Undo, Undoer,
+    SystemError, Undo, Undoer, outside,
 };
 use crate::plan::Approved;
 use crate::plan::{Plan, Step};
@@ -17,7 +17,7 @@ use crate::state::{Phase, PhaseMark, Run, RunMark, State};
 use crate::timeline::{Divergence, Event, Failure, Outcome, PhaseHeader, Process, Timeline, What};
 pub use learn::Replanned;
 use learn::{Known, Replan};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// What the record says about the run as a whole.
 #[derive(Clone, Debug, Default)]
@@ -497,23 +497,36 @@ impl<S: System> Loop<'_, S> {
     }
 
     /// The other process ended in the middle of a step: what that makes on the machine and nobody has heard of
-    /// may have been made.
-    fn be_unsure(&mut self, step: usize, held: &[(usize, Undo)]) {
-        let Some(step) = self.plan.steps.get(step) else { return };
+    /// may have been made. What can be nobody else's is taken away.
+    fn be_unsure(&mut self, i: usize, held: &[(usize, Undo)]) {
+        let plan = self.plan.clone();
+        let Some(step) = plan.steps.get(i) else { return };
+        let span =
+            self.predicted.as_ref().and_then(|t| t.spans.get(i)).filter(|s| s.phase.name == step.phase);
+        let root = span.and_then(|s| s.identity_before.as_ref()).map(|identity| identity.root.clone());
+        let root = root.unwrap_or_else(|| PathBuf::from("/"));
         let heard = |path: &Path| {
             held.iter().any(|(_, undo)| {
                 matches!(undo, Undo::Effect(e) if matches!(&**e, Effect::Remove { path: held, .. } if held == path))
             })
         };
-        let made = step.effects.iter().filter_map(|effect| match effect {
-            Effect::OpenLog { path, .. }
+        for effect in &step.effects {
+            let (Effect::OpenLog { path, .. }
             | Effect::CreatePidFile { path, .. }
             | Effect::MakeDirectory { path, .. }
-            | Effect::Bind { socket: Socket::Unix(path), .. } => Some(path),
-            _ => None,
-        });
-        let unsure = made.filter(|path| !heard(path)).map(|path| path.display().to_string()).collect();
-        self.report.unsure = unsure;
+            | Effect::Bind { socket: Socket::Unix(path), .. }) = effect
+            else {
+                continue;
+            };
+            let named = outside(&root, path);
+            if heard(&named) {
+                continue;
+            }
+            for note in self.system.clear_away(effect, &root) {
+                self.say(What::Note { phase: step.phase.clone(), note });
+            }
+            self.report.unsure.push(named.display().to_string());
+        }
     }
 
     fn fail_before_the_first_phase(&mut self, error: SystemError) -> Ending {

@@ -5,6 +5,7 @@ pub mod confine;
 mod credential;
 mod daemonize;
 mod directories;
+mod draft;
 mod fail;
 mod guard;
 mod holder;
@@ -29,10 +30,12 @@ use nix::sys::stat::{Mode, umask};
 use nix::unistd::{ForkResult, Pid};
 use protocol::Held;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
 use std::fs::{File, OpenOptions};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// What this process is in the run.
 #[derive(Debug)]
@@ -82,6 +85,8 @@ pub struct Host {
     directories: Vec<(PathBuf, Handle)>,
     timeline: ReadTimeline,
     daemon: Option<Pid>,
+    /// the process that was waited for and is gone
+    gone: Option<i32>,
     ready_at: Option<u64>,
     speaks: bool,
     /// tells people what differs from the prediction
@@ -104,6 +109,9 @@ pub struct Host {
 
 /// How long the first process of a PID namespace waits for its guard at the end.
 const GUARD_MS: i32 = 5_000;
+
+/// How long a child of a daemon that was killed may have the daemon's files open, in nanoseconds.
+const FORKED_NS: u64 = 1_000_000_000;
 
 /// Tells people at once where the machine is not as predicted.
 pub type Show = Box<dyn Fn(&Divergence)>;
@@ -148,6 +156,7 @@ impl Host {
             directories: Vec::new(),
             timeline,
             daemon: None,
+            gone: None,
             ready_at: None,
             speaks: true,
             show: None,
@@ -238,6 +247,11 @@ impl Host {
         handle
     }
 
+    /// A path of the present root, as whoever stayed outside calls it.
+    fn outside(&self, path: &Path) -> PathBuf {
+        engine::effect::outside(&self.root, path)
+    }
+
     fn read_identity(&self) -> Result<Identity, SystemError> {
         identity::read(&self.root, self.root_inode, self.bounding).map_err(|e| failed(e, "read the identity"))
     }
@@ -259,7 +273,7 @@ impl Host {
             })?;
             let (dev, ino) = log.inode();
             let handle = self.keep(Held::File { dir, name: log.name().to_owned(), dev, ino });
-            Undo::Effect(Box::new(Effect::Remove { handle, path: path.to_owned(), only_if_empty: true }))
+            Undo::Effect(Box::new(Effect::Remove { handle, path: self.outside(path), only_if_empty: true }))
         } else {
             Undo::Nothing
         };
@@ -482,10 +496,13 @@ impl Host {
             return Ok(Done::with(Undo::Nothing).note(format!("{}: it is not empty", path.display())));
         }
         // Another start may have opened the empty log meanwhile, and writes to it from now on.
-        let _alone = match only_if_empty.then(|| crate::log::alone(dir, name)) {
+        let _alone = match only_if_empty.then(|| self.alone_with(dir, name)) {
             None | Some(Err(nix::errno::Errno::ENOENT)) => None,
             Some(Ok(Some(alone))) => Some(alone),
-            Some(Ok(None)) => return Ok(Done::with(Undo::Nothing)),
+            Some(Ok(None)) => {
+                let note = format!("{}: another start has opened it", path.display());
+                return Ok(Done::with(Undo::Nothing).note(note));
+            }
             // Made as root, and undone after the drop: it may be in use for all that can be told.
             Some(Err(error)) => {
                 let why = engine::text::errno_message(error as i32);
@@ -506,6 +523,20 @@ impl Host {
                 Ok(Done::with(Undo::Nothing).note(format!("{}: it is not empty", path.display())))
             }
             Err(error) => Err(failed(error, what()).help(format!("remove {} by hand", path.display()))),
+        }
+    }
+
+    /// The empty log for ourselves. Where the daemon was killed, what it had just forked may have it open for a
+    /// moment more.
+    fn alone_with(&self, dir: &OwnedFd, name: &OsStr) -> Result<Option<OwnedFd>, Errno> {
+        let until = process::monotonic().saturating_add(FORKED_NS);
+        loop {
+            match crate::log::alone(dir, name) {
+                Ok(None) if self.gone.is_some() && process::monotonic() < until => {
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+                known => return known,
+            }
         }
     }
 
@@ -678,6 +709,23 @@ impl System for Host {
 
     fn wait(&mut self) -> Verdict {
         self.wait_for_the_start()
+    }
+
+    fn clear_away(&mut self, effect: &Effect, root: &Path) -> Vec<String> {
+        // As it is called from the root that this process has.
+        let Ok(root) = root.strip_prefix(&self.root) else { return Vec::new() };
+        let here = |path: &Path| {
+            pid_file::open_parent(&engine::effect::outside(&Path::new("/").join(root), path)).ok()
+        };
+        match effect {
+            Effect::CreatePidFile { path, owner, .. } => here(path)
+                .map(|(dir, name)| pid_file::clear_drafts(&dir, &name, *owner, self.gone))
+                .unwrap_or_default(),
+            Effect::MakeDirectory { path, owner, .. } => here(path)
+                .map(|(dir, name)| directories::clear_drafts(&dir, &name, *owner, self.gone))
+                .unwrap_or_default(),
+            _ => Vec::new(),
+        }
     }
 
     fn wait_as_guard(&mut self) -> bool {

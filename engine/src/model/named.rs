@@ -2,7 +2,7 @@
 
 use super::files::{Access, EEXIST, ENOENT, Refusal};
 use super::{Model, irregular};
-use crate::effect::{Capability, Done, Effect, ErrorKind, Handle, Owner, SystemError, Undo};
+use crate::effect::{Capability, Done, Effect, ErrorKind, Handle, Owner, SystemError, Undo, outside};
 use crate::snapshot::FileKind;
 use std::path::{Path, PathBuf};
 
@@ -140,7 +140,8 @@ impl Model {
         self.made.push(Made { at: at.to_owned(), birth: self.files.birth(at) });
         let handle = Handle(self.made.len() as u32 - 1);
         self.made_by_runner(handle);
-        Undo::Effect(Box::new(Effect::Remove { handle, path: path.to_owned(), only_if_empty }))
+        let path = outside(&self.identity.root, path);
+        Undo::Effect(Box::new(Effect::Remove { handle, path, only_if_empty }))
     }
 
     pub(super) fn check_pid_file(&mut self, path: &Path) -> Result<Done, SystemError> {

@@ -5,10 +5,10 @@ use engine::effect::{Capability, Owner, SystemError};
 use nix::errno::Errno;
 use nix::fcntl::{self, AtFlags, FcntlArg, OFlag, openat};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat};
-use nix::unistd::{self, Gid, Uid, fchown};
+use nix::unistd::{self, Gid, Uid, UnlinkatFlags, fchown, unlinkat};
 use rustix::fs::{FlockOperation, flock};
 use std::ffi::OsStr;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 /// Why a name cannot be the log.
@@ -75,7 +75,7 @@ pub(super) fn append() -> OFlag {
 ///
 /// # Errors
 /// It cannot be opened (any more), so nobody can tell.
-pub fn alone(dir: &OwnedFd, name: &OsStr) -> Result<Option<OwnedFd>, Errno> {
+pub fn alone(dir: impl AsFd, name: &OsStr) -> Result<Option<OwnedFd>, Errno> {
     let file = openat(dir, name, append() | OFlag::O_NONBLOCK, Mode::empty())?;
     if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
         return Ok(None);
@@ -106,7 +106,18 @@ pub(super) fn open_at(
     for tries in (0..8).rev() {
         match openat(dir, name, append() | OFlag::O_CREAT | OFlag::O_EXCL, mode) {
             Ok(file) => {
-                let stat = fstat(&file)?;
+                let stat = match fstat(&file) {
+                    Ok(stat) => stat,
+                    Err(error) => {
+                        // Nobody has heard of it, so nobody else takes it back: what has its name, if that is empty
+                        // and nobody else's.
+                        drop(file);
+                        if let Ok(Some(_alone)) = alone(dir, name) {
+                            let _ = unlinkat(dir, name, UnlinkatFlags::NoRemoveDir);
+                        }
+                        return Err(error.into());
+                    }
+                };
                 let _ = flock(&file, FlockOperation::NonBlockingLockShared);
                 return Ok((file, stat, true));
             }
