@@ -9,6 +9,7 @@ mod draft;
 mod fail;
 mod guard;
 mod holder;
+mod mounts;
 pub mod pid_file;
 pub mod protocol;
 mod settings;
@@ -18,8 +19,8 @@ use crate::log::{Log, Shared};
 use crate::notify::Manager;
 use crate::sys::{channel::Channel, failed, identity, io_failed, lock, process, walk};
 use engine::effect::{
-    Application, CapabilitySet, Done, Effect, ErrorKind, Facts, Handle, Identity, News, Performed, Program,
-    Rotation, Standing, Starting, System, SystemError, Undo, Undoer, Verdict,
+    Application, CapabilitySet, Done, Effect, ErrorKind, Facts, Handle, Identity, NamespaceSet, News,
+    Performed, Program, Rotation, Standing, Starting, System, SystemError, Undo, Undoer, Verdict,
 };
 use engine::plan::{DropStep, Plan};
 use engine::timeline::{Divergence, Event, What};
@@ -58,6 +59,10 @@ pub struct Host {
     journal: Option<Arc<File>>,
     root: PathBuf,
     root_inode: identity::Inode,
+    /// those that it has left the starter's for
+    namespaces: NamespaceSet,
+    /// nothing that it mounts reaches the machine
+    own_mounts: bool,
     bounding: CapabilitySet,
     /// the application is a program, and not hosted in this process
     runs_a_program: bool,
@@ -137,6 +142,8 @@ impl Host {
             journal,
             root: PathBuf::from("/"),
             root_inode: identity::root_inode().map_err(|e| failed(e, "look at the root directory"))?,
+            namespaces: NamespaceSet::EMPTY,
+            own_mounts: false,
             bounding: start.bounding,
             runs_a_program: false,
             confining: confine::Confining::default(),
@@ -253,7 +260,9 @@ impl Host {
     }
 
     fn read_identity(&self) -> Result<Identity, SystemError> {
-        identity::read(&self.root, self.root_inode, self.bounding).map_err(|e| failed(e, "read the identity"))
+        let read = identity::read(&self.root, self.root_inode, self.bounding)
+            .map_err(|e| failed(e, "read the identity"))?;
+        Ok(Identity { namespaces: self.namespaces, ..read })
     }
 
     fn open_log(
@@ -319,7 +328,8 @@ impl Host {
         }
     }
 
-    fn chroot(&mut self, path: &Path) -> Result<Done, SystemError> {
+    /// What a new root will be called.
+    fn root_named(&self, path: &Path) -> PathBuf {
         // Where it really is: what a link on the way says leads elsewhere from in there.
         let inside = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
         // From a directory that the present root does not reach it leads there, not below that root.
@@ -329,6 +339,16 @@ impl Host {
             let named = walk::named_outside(path, &cwd, (&self.root, self.root_inode));
             named.unwrap_or_else(|| cwd.join(path))
         });
+        let inside = inside.strip_prefix("/").unwrap_or(&inside);
+        match outside {
+            Some(outside) => outside,
+            None if inside.as_os_str().is_empty() => self.root.clone(),
+            None => self.root.join(inside),
+        }
+    }
+
+    fn chroot(&mut self, path: &Path) -> Result<Done, SystemError> {
+        let root = self.root_named(path);
         walk::chroot(path).map_err(|refused| match refused.errno() {
             nix::errno::Errno::EPERM => refused
                 .about(format!("chroot {}", path.display()))
@@ -336,12 +356,7 @@ impl Host {
             _ => refused.about(format!("chroot {}", path.display())),
         })?;
         self.root_inode = identity::root_inode().map_err(|e| failed(e, "look at the new root directory"))?;
-        let inside = inside.strip_prefix("/").unwrap_or(&inside);
-        match outside {
-            Some(outside) => self.root = outside,
-            None if inside.as_os_str().is_empty() => {}
-            None => self.root.push(inside),
-        }
+        self.root = root;
         Ok(Done::with(Undo::EndsWithProcess))
     }
 
@@ -638,6 +653,9 @@ impl System for Host {
             }
             Effect::End { handle, name } => self.end(*handle, name),
             Effect::Fail(fault) => fail::fail(fault),
+            Effect::Unshare { namespaces } => self.unshare(*namespaces),
+            Effect::Mount { mounts } => self.mount(mounts),
+            Effect::PivotRoot { path } => self.pivot_root(path),
             Effect::RemoveSocket { path } => self.remove_socket(path),
         };
         done.map(Performed::Done)

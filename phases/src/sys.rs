@@ -10,6 +10,7 @@ pub mod gate;
 pub mod identity;
 pub mod landlock;
 pub mod lock;
+pub mod mounts;
 pub mod namespace;
 pub mod process;
 pub mod settings;

@@ -20,6 +20,7 @@ mod kernel;
 mod killed;
 mod leftover;
 mod managers;
+mod mounts;
 mod replace;
 mod safe;
 mod sandbox;

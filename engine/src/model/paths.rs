@@ -62,7 +62,7 @@ impl Files {
     /// Where a process stands, from outside.
     pub fn standing(&self, who: &Identity) -> PathBuf {
         match who.cwd.as_os_str().as_bytes().strip_prefix(UNREACHABLE.as_bytes()) {
-            Some(outside) => PathBuf::from(OsStr::from_bytes(outside)),
+            Some(outside) => self.join(self.top(), Path::new(OsStr::from_bytes(outside))),
             None => self.join(&who.root, &who.cwd),
         }
     }
@@ -71,7 +71,11 @@ impl Files {
     pub fn seen(&self, root: &Path, standing: &Path) -> PathBuf {
         match standing.strip_prefix(root) {
             Ok(inside) => Path::new("/").join(inside),
-            Err(_) => PathBuf::from(format!("{UNREACHABLE}{}", standing.display())),
+            Err(_) => {
+                let inside = standing.strip_prefix(self.top()).map(|rest| Path::new("/").join(rest));
+                let shown = inside.unwrap_or_else(|_| standing.to_owned());
+                PathBuf::from(format!("{UNREACHABLE}{}", shown.display()))
+            }
         }
     }
 

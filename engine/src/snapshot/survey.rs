@@ -4,7 +4,7 @@
 use super::{
     FileFact, FileKind, Handed, Interpreter, Listener, Lock, Mount, NoPython, Python, Snapshot, parts,
 };
-use crate::effect::{Application, Effect, Program, Setting, Socket, SocketOptions, Sort};
+use crate::effect::{Application, Cover, Effect, Program, Setting, Socket, SocketOptions, Sort};
 use crate::plan::Plan;
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -121,6 +121,8 @@ pub fn survey(
 struct Ways {
     roots: BTreeSet<PathBuf>,
     stands: BTreeSet<PathBuf>,
+    /// what will be mounted elsewhere: the place, and where it comes from
+    binds: Vec<(PathBuf, PathBuf)>,
 }
 
 struct Survey<'a, 'm> {
@@ -236,8 +238,11 @@ impl Survey<'_, '_> {
     fn places(&mut self, plan: &Plan) {
         let top = Path::new("/");
         let cwd = self.snapshot.cwd.clone();
-        let mut ways =
-            Ways { roots: BTreeSet::from([top.to_owned()]), stands: BTreeSet::from([cwd.clone()]) };
+        let mut ways = Ways {
+            roots: BTreeSet::from([top.to_owned()]),
+            stands: BTreeSet::from([cwd.clone()]),
+            binds: Vec::new(),
+        };
         let mut paths: BTreeSet<PathBuf> = BTreeSet::from([cwd]);
         let (mut pid_files, mut sockets) = (BTreeSet::new(), BTreeSet::new());
         let (mut emptied, mut logs) = (BTreeSet::new(), BTreeSet::new());
@@ -248,6 +253,11 @@ impl Survey<'_, '_> {
                 // As seen in every root and from every directory so far, where links lead to.
                 Effect::Chroot { path } => {
                     let seen = self.everywhere(&ways, path, true);
+                    ways.roots.extend(seen);
+                }
+                Effect::PivotRoot { path } => {
+                    let seen = self.everywhere(&ways, path, true);
+                    ways.stands.extend(seen.iter().cloned());
                     ways.roots.extend(seen);
                 }
                 Effect::Chdir { path } => {
@@ -273,6 +283,20 @@ impl Survey<'_, '_> {
                 Effect::OpenLog { path, .. } => drop(logs.insert(path)),
                 Effect::MakeDirectory { path, .. } => drop(paths.insert(path.clone())),
                 Effect::RemoveDirectory { path } => drop(emptied.insert(path)),
+                Effect::Mount { mounts } => {
+                    paths.extend(mounts.iter().map(|m| m.at.clone()));
+                    for mounting in mounts {
+                        let Cover::Bind { from, .. } = &mounting.cover else { continue };
+                        paths.insert(from.clone());
+                        let places = self.everywhere(&ways, from, true);
+                        let at = self.everywhere(&ways, &mounting.at, true);
+                        let named = std::iter::once(mounting.at.clone()).chain(at);
+                        let pairs: Vec<_> = named
+                            .flat_map(|at| places.iter().map(move |from| (at.clone(), from.clone())))
+                            .collect();
+                        ways.binds.extend(pairs);
+                    }
+                }
                 Effect::Environment(environment) => paths.extend(environment.files.iter().cloned()),
                 Effect::Application(Application::Load(wanted)) => {
                     paths.extend(wanted.tac.clone());
@@ -347,6 +371,13 @@ impl Survey<'_, '_> {
                 true => found.extend(self.walk(root, root, path, follow_last)),
                 false => {
                     found.extend(ways.stands.iter().filter_map(|dir| self.walk(root, dir, path, follow_last)))
+                }
+            }
+            let whole = root.join(path.strip_prefix("/").unwrap_or(path));
+            for (at, from) in &ways.binds {
+                if let Ok(rest) = whole.strip_prefix(at) {
+                    let top = Path::new("/");
+                    found.extend(self.walk(top, from, rest, follow_last));
                 }
             }
         }
@@ -459,6 +490,10 @@ impl Survey<'_, '_> {
     fn look(&mut self, path: &Path) -> Option<FileFact> {
         if let Some(known) = self.snapshot.files.get(path) {
             return known.clone();
+        }
+        if self.machine.is_some() {
+            // A mount begins where the one above it is another.
+            path.parent().and_then(|above| self.look(above));
         }
         let Some(machine) = &mut self.machine else {
             self.unknown.insert(Unknown::Path(path.to_owned()));
