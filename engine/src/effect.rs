@@ -383,6 +383,8 @@ pub enum Ended {
     Exit(i32),
     /// this signal ended it
     Signal(i32),
+    /// it ended, and its status was taken by another process, its parent
+    Unknown,
 }
 
 /// What performing an effect told that no plan could know.

@@ -100,6 +100,7 @@ impl Report {
             Ending::Failed => match self.ended {
                 Some(Ended::Exit(code)) => code,
                 Some(Ended::Signal(signal)) => 128 + signal,
+                Some(Ended::Unknown) => 1,
                 None => i32::from(self.serve_failed),
             },
             Ending::Stuck => 7,
@@ -680,6 +681,13 @@ fn bad_end(ended: Ended) -> Option<SystemError> {
         Ended::Exit(0) => return None,
         Ended::Exit(code) => format!("the application exited with status {code}"),
         Ended::Signal(signal) => format!("the application was ended by signal {signal}"),
+        Ended::Unknown => {
+            return Some(
+                SystemError::new("the application ended, and how cannot be told")
+                    .why("it is the child of another process, which took its status, and this kernel tells it to nobody else (Linux 6.15 does)")
+                    .help("its own output is in the log, or on the terminal where there is no log"),
+            );
+        }
     };
     Some(
         SystemError::new(text).help("its own output is in the log, or on the terminal where there is no log"),

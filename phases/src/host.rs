@@ -48,7 +48,7 @@ enum Role {
     /// it runs the phases, and another holds the undo: our child (foreground) or the launcher
     Runner { channel: Channel, holder: Option<Pid> },
     /// it keeps the starting credential for the end
-    Guard { daemon: OwnedFd, launcher: OwnedFd, last: Option<OwnedFd> },
+    Guard { daemon: OwnedFd, launcher: OwnedFd, last: Option<OwnedFd>, over: bool },
 }
 
 /// The machine, as this process can change it.
@@ -108,8 +108,12 @@ pub struct Host {
     phases: Vec<String>,
     /// who started this process, and wants to be told
     manager: Manager,
-    /// as the first process of a PID namespace: closing the first tells the guard, whose handle the second is
-    last_words: Option<(OwnedFd, OwnedFd)>,
+    /// the guard that was forked from this process, and how many PID files it has the locks of
+    guard: Option<(OwnedFd, usize)>,
+    /// as the first process of a PID namespace: closing it tells the guard
+    last_words: Option<OwnedFd>,
+    /// a phase of the guard has a path that begins at the working directory
+    guard_stays: bool,
 }
 
 /// How long the first process of a PID namespace waits for its guard at the end.
@@ -173,7 +177,9 @@ impl Host {
             replace: false,
             phases: Vec::new(),
             manager: Manager::default(),
+            guard: None,
             last_words: None,
+            guard_stays: false,
         })
     }
 
@@ -217,16 +223,24 @@ impl Host {
         self.speaks
     }
 
-    /// The daemon is over: whatever else it has forked and left, its PID file's lock is nobody's.
+    /// The daemon is over: whatever else it has forked and left, its PID file's lock is nobody's. Where there is
+    /// a guard, the lock is the guard's until it is done with what the daemon has left.
     ///
-    /// For the daemon alone: a launcher may share the lock with it.
+    /// For the daemon and the guard alone: a launcher may share the lock with it.
     pub fn let_go(&mut self) {
-        for lock in self.pid_files.iter().filter_map(|p| p.lock.as_ref()) {
-            let _ = lock::let_go(lock);
-        }
-        if let Some((alive, guard)) = self.last_words.take() {
+        let guard = self.guard.take();
+        if let (Some(alive), Some((guard, _))) = (self.last_words.take(), &guard) {
             drop(alive);
             let _ = process::wait_readable([guard.as_fd()], GUARD_MS);
+        }
+        let lives = |guard: &OwnedFd| process::wait_readable([guard.as_fd()], 0).is_ok_and(|[gone]| !gone);
+        let not_ours = match (guard, &self.role) {
+            (_, Role::Guard { over: false, .. }) => return,
+            (Some((guard, its)), _) if lives(&guard) => its,
+            _ => 0,
+        };
+        for lock in self.pid_files.iter().skip(not_ours).filter_map(|p| p.lock.as_ref()) {
+            let _ = lock::let_go(lock);
         }
     }
 
@@ -599,6 +613,7 @@ fn say(what: What) {
 impl System for Host {
     fn open(&mut self, plan: &Plan) -> Result<Performed, SystemError> {
         self.drop = plan.drop_step();
+        self.guard_stays = plan.guard_stays();
         self.phases = plan.steps().iter().map(|s| s.phase.clone()).collect();
         if plan.daemonizes() { Ok(Performed::Done(Done::with(Undo::Nothing))) } else { self.fork_holder() }
     }
@@ -608,7 +623,7 @@ impl System for Host {
             self.identity = None;
         }
         let done = match effect {
-            Effect::CheckPidFile { path } => pid_file::check(path),
+            Effect::CheckPidFile { path } => self.when_cleared(path, || pid_file::check(path)),
             Effect::OpenLog { path, owner, mode, rotate_at, rotation } => {
                 self.open_log(path, *owner, *mode, *rotate_at, rotation)
             }
@@ -717,6 +732,7 @@ impl System for Host {
 
     fn learned(&mut self, plan: &Plan) -> Result<(), SystemError> {
         let drop = plan.drop_step();
+        self.guard_stays = plan.guard_stays();
         // Behind the drop it is over and done, and the holder would not believe another word on it.
         if drop == self.drop {
             return Ok(());

@@ -186,7 +186,12 @@ impl Machine for This {
             }
             found => found.ok().flatten(),
         };
-        Some(match found?.holder {
+        let found = found?;
+        if found.clearing(path).is_some() {
+            // The start waits until its guard has let go.
+            return Some(Lock::Free);
+        }
+        Some(match found.holder {
             Holder::Nobody => Lock::Free,
             Holder::Process(pid) => Lock::Process(pid),
             Holder::Unknown => Lock::Somebody,
