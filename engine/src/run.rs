@@ -24,6 +24,8 @@ use std::path::{Path, PathBuf};
 pub struct Header {
     /// name of the run
     pub run: String,
+    /// name of the instance
+    pub name: String,
     /// version of rsd
     pub version: String,
     /// nanoseconds since 1970 at the moment the system's clock shows at the start
@@ -245,6 +247,7 @@ impl<S: System> Loop<'_, S> {
         self.say(What::Run {
             schema: crate::timeline::SCHEMA,
             spec: self.plan.spec.clone(),
+            name: Some(&self.how.header.name).filter(|n| **n != self.plan.spec).cloned().unwrap_or_default(),
             run: self.how.header.run.clone(),
             version: self.how.header.version.clone(),
             wall_ns: self.how.header.wall_ns,
