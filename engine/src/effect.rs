@@ -22,7 +22,7 @@ mod touches;
 pub use confine::{Otherwise, SystemCalls, Whose};
 pub use environment::{Environment, matches as environment_matches};
 pub use fault::{Fault, Manner};
-pub use identity::{Capability, CapabilitySet, Domains, Identity, Ids};
+pub use identity::{Capability, CapabilitySet, Domains, Identity, Ids, outside};
 pub use landlock::Landlock;
 pub use mount::{Cover, Mounting};
 pub use namespace::{Namespace, NamespaceSet};
@@ -37,7 +37,7 @@ use crate::snapshot::User;
 use crate::timeline::{Divergence, Failure};
 use serde::{Deserialize, Serialize};
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// A token for something the [`System`] keeps open so that it can be undone after the path to it
 /// no longer resolves: a directory descriptor and a name, a socket, a process.
@@ -383,6 +383,8 @@ pub enum Ended {
     Exit(i32),
     /// this signal ended it
     Signal(i32),
+    /// it ended, and its status was taken by another process, its parent
+    Unknown,
 }
 
 /// What performing an effect told that no plan could know.
@@ -605,6 +607,11 @@ pub trait System {
     }
     /// In a process that stayed behind: wait for the start's end.
     fn wait(&mut self) -> Verdict;
+    /// In a process that stayed behind, where the other is gone in the middle of this effect, which it performed
+    /// inside of `root`: take away what nobody but that process can have made for it. A line for each.
+    fn clear_away(&mut self, _effect: &Effect, _root: &Path) -> Vec<String> {
+        Vec::new()
+    }
     /// In the guard: wait for the daemon's end. False if there is nothing to do (it was dismissed).
     fn wait_as_guard(&mut self) -> bool;
     /// Let time pass (between retries), in nanoseconds.

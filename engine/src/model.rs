@@ -70,6 +70,8 @@ pub struct Model {
     known: named::Known,
     /// files that are longer than any PID file, with their sizes
     long_files: BTreeMap<PathBuf, u64>,
+    /// logs that were found with something in them, with their sizes
+    logs: BTreeMap<PathBuf, u64>,
     application: Option<application::Loaded>,
     /// what is mounted where when a step begins, where it is not as at the start
     views: BTreeMap<usize, view::View>,
@@ -102,6 +104,7 @@ impl Model {
             directories: Vec::new(),
             known: named::Known::default(),
             long_files: snapshot.long_files.clone(),
+            logs: snapshot.logs.clone(),
             application: None,
             views: BTreeMap::new(),
             brings: None,

@@ -12,7 +12,7 @@ pub use drop::DropStep;
 pub use why::{Why, why};
 
 use crate::diagnostic::{At, Diagnostic, Place};
-use crate::effect::{Application, Brought, Effect, Manner};
+use crate::effect::{Application, Brought, Effect, Manner, State};
 use crate::kind::{Catalogue, Learns};
 use crate::options::{Launch, Settings};
 use crate::snapshot::Snapshot;
@@ -190,6 +190,18 @@ impl Plan {
     /// The steps, in their order.
     pub fn steps(&self) -> &[Step] {
         &self.steps
+    }
+    /// True where a phase of the guard has a path that begins at the working directory. Otherwise the guard
+    /// leaves that directory.
+    pub fn guard_stays(&self) -> bool {
+        let steps = self.steps.iter().filter(|s| s.process == Process::Guard && s.skipped.is_none());
+        let mut relative = false;
+        for effect in steps.flat_map(|s| &s.effects) {
+            effect.touches(&mut |state, _| {
+                relative |= matches!(state, State::Path(path) if path.is_relative());
+            });
+        }
+        relative
     }
     /// The step of that phase.
     pub fn find(&self, phase: &str) -> Option<usize> {

@@ -5,6 +5,7 @@ pub mod confine;
 mod credential;
 mod daemonize;
 mod directories;
+mod draft;
 mod fail;
 mod guard;
 mod holder;
@@ -30,10 +31,12 @@ use nix::sys::stat::{Mode, umask};
 use nix::unistd::{ForkResult, Pid};
 use protocol::Held;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
 use std::fs::{File, OpenOptions};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// What this process is in the run.
 #[derive(Debug)]
@@ -45,7 +48,7 @@ enum Role {
     /// it runs the phases, and another holds the undo: our child (foreground) or the launcher
     Runner { channel: Channel, holder: Option<Pid> },
     /// it keeps the starting credential for the end
-    Guard { daemon: OwnedFd, launcher: OwnedFd, last: Option<OwnedFd> },
+    Guard { daemon: OwnedFd, launcher: OwnedFd, last: Option<OwnedFd>, over: bool },
 }
 
 /// The machine, as this process can change it.
@@ -87,6 +90,8 @@ pub struct Host {
     directories: Vec<(PathBuf, Handle)>,
     timeline: ReadTimeline,
     daemon: Option<Pid>,
+    /// the process that was waited for and is gone
+    gone: Option<i32>,
     ready_at: Option<u64>,
     speaks: bool,
     /// tells people what differs from the prediction
@@ -103,12 +108,19 @@ pub struct Host {
     phases: Vec<String>,
     /// who started this process, and wants to be told
     manager: Manager,
-    /// as the first process of a PID namespace: closing the first tells the guard, whose handle the second is
-    last_words: Option<(OwnedFd, OwnedFd)>,
+    /// the guard that was forked from this process, and how many PID files it has the locks of
+    guard: Option<(OwnedFd, usize)>,
+    /// as the first process of a PID namespace: closing it tells the guard
+    last_words: Option<OwnedFd>,
+    /// a phase of the guard has a path that begins at the working directory
+    guard_stays: bool,
 }
 
 /// How long the first process of a PID namespace waits for its guard at the end.
 const GUARD_MS: i32 = 5_000;
+
+/// How long a child of a daemon that was killed may have the daemon's files open, in nanoseconds.
+const FORKED_NS: u64 = 1_000_000_000;
 
 /// Tells people at once where the machine is not as predicted.
 pub type Show = Box<dyn Fn(&Divergence)>;
@@ -155,6 +167,7 @@ impl Host {
             directories: Vec::new(),
             timeline,
             daemon: None,
+            gone: None,
             ready_at: None,
             speaks: true,
             show: None,
@@ -164,7 +177,9 @@ impl Host {
             replace: false,
             phases: Vec::new(),
             manager: Manager::default(),
+            guard: None,
             last_words: None,
+            guard_stays: false,
         })
     }
 
@@ -208,16 +223,24 @@ impl Host {
         self.speaks
     }
 
-    /// The daemon is over: whatever else it has forked and left, its PID file's lock is nobody's.
+    /// The daemon is over: whatever else it has forked and left, its PID file's lock is nobody's. Where there is
+    /// a guard, the lock is the guard's until it is done with what the daemon has left.
     ///
-    /// For the daemon alone: a launcher may share the lock with it.
+    /// For the daemon and the guard alone: a launcher may share the lock with it.
     pub fn let_go(&mut self) {
-        for lock in self.pid_files.iter().filter_map(|p| p.lock.as_ref()) {
-            let _ = lock::let_go(lock);
-        }
-        if let Some((alive, guard)) = self.last_words.take() {
+        let guard = self.guard.take();
+        if let (Some(alive), Some((guard, _))) = (self.last_words.take(), &guard) {
             drop(alive);
             let _ = process::wait_readable([guard.as_fd()], GUARD_MS);
+        }
+        let lives = |guard: &OwnedFd| process::wait_readable([guard.as_fd()], 0).is_ok_and(|[gone]| !gone);
+        let not_ours = match (guard, &self.role) {
+            (_, Role::Guard { over: false, .. }) => return,
+            (Some((guard, its)), _) if lives(&guard) => its,
+            _ => 0,
+        };
+        for lock in self.pid_files.iter().skip(not_ours).filter_map(|p| p.lock.as_ref()) {
+            let _ = lock::let_go(lock);
         }
     }
 
@@ -245,6 +268,11 @@ impl Host {
         handle
     }
 
+    /// A path of the present root, as whoever stayed outside calls it.
+    fn outside(&self, path: &Path) -> PathBuf {
+        engine::effect::outside(&self.root, path)
+    }
+
     fn read_identity(&self) -> Result<Identity, SystemError> {
         let read = identity::read(&self.root, self.root_inode, self.bounding)
             .map_err(|e| failed(e, "read the identity"))?;
@@ -268,7 +296,7 @@ impl Host {
             })?;
             let (dev, ino) = log.inode();
             let handle = self.keep(Held::File { dir, name: log.name().to_owned(), dev, ino });
-            Undo::Effect(Box::new(Effect::Remove { handle, path: path.to_owned(), only_if_empty: true }))
+            Undo::Effect(Box::new(Effect::Remove { handle, path: self.outside(path), only_if_empty: true }))
         } else {
             Undo::Nothing
         };
@@ -497,10 +525,13 @@ impl Host {
             return Ok(Done::with(Undo::Nothing).note(format!("{}: it is not empty", path.display())));
         }
         // Another start may have opened the empty log meanwhile, and writes to it from now on.
-        let _alone = match only_if_empty.then(|| crate::log::alone(dir, name)) {
+        let _alone = match only_if_empty.then(|| self.alone_with(dir, name)) {
             None | Some(Err(nix::errno::Errno::ENOENT)) => None,
             Some(Ok(Some(alone))) => Some(alone),
-            Some(Ok(None)) => return Ok(Done::with(Undo::Nothing)),
+            Some(Ok(None)) => {
+                let note = format!("{}: another start has opened it", path.display());
+                return Ok(Done::with(Undo::Nothing).note(note));
+            }
             // Made as root, and undone after the drop: it may be in use for all that can be told.
             Some(Err(error)) => {
                 let why = engine::text::errno_message(error as i32);
@@ -521,6 +552,20 @@ impl Host {
                 Ok(Done::with(Undo::Nothing).note(format!("{}: it is not empty", path.display())))
             }
             Err(error) => Err(failed(error, what()).help(format!("remove {} by hand", path.display()))),
+        }
+    }
+
+    /// The empty log for ourselves. Where the daemon was killed, what it had just forked may have it open for a
+    /// moment more.
+    fn alone_with(&self, dir: &OwnedFd, name: &OsStr) -> Result<Option<OwnedFd>, Errno> {
+        let until = process::monotonic().saturating_add(FORKED_NS);
+        loop {
+            match crate::log::alone(dir, name) {
+                Ok(None) if self.gone.is_some() && process::monotonic() < until => {
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+                known => return known,
+            }
         }
     }
 
@@ -568,6 +613,7 @@ fn say(what: What) {
 impl System for Host {
     fn open(&mut self, plan: &Plan) -> Result<Performed, SystemError> {
         self.drop = plan.drop_step();
+        self.guard_stays = plan.guard_stays();
         self.phases = plan.steps().iter().map(|s| s.phase.clone()).collect();
         if plan.daemonizes() { Ok(Performed::Done(Done::with(Undo::Nothing))) } else { self.fork_holder() }
     }
@@ -577,7 +623,7 @@ impl System for Host {
             self.identity = None;
         }
         let done = match effect {
-            Effect::CheckPidFile { path } => pid_file::check(path),
+            Effect::CheckPidFile { path } => self.when_cleared(path, || pid_file::check(path)),
             Effect::OpenLog { path, owner, mode, rotate_at, rotation } => {
                 self.open_log(path, *owner, *mode, *rotate_at, rotation)
             }
@@ -686,6 +732,7 @@ impl System for Host {
 
     fn learned(&mut self, plan: &Plan) -> Result<(), SystemError> {
         let drop = plan.drop_step();
+        self.guard_stays = plan.guard_stays();
         // Behind the drop it is over and done, and the holder would not believe another word on it.
         if drop == self.drop {
             return Ok(());
@@ -696,6 +743,23 @@ impl System for Host {
 
     fn wait(&mut self) -> Verdict {
         self.wait_for_the_start()
+    }
+
+    fn clear_away(&mut self, effect: &Effect, root: &Path) -> Vec<String> {
+        // As it is called from the root that this process has.
+        let Ok(root) = root.strip_prefix(&self.root) else { return Vec::new() };
+        let here = |path: &Path| {
+            pid_file::open_parent(&engine::effect::outside(&Path::new("/").join(root), path)).ok()
+        };
+        match effect {
+            Effect::CreatePidFile { path, owner, .. } => here(path)
+                .map(|(dir, name)| pid_file::clear_drafts(&dir, &name, *owner, self.gone))
+                .unwrap_or_default(),
+            Effect::MakeDirectory { path, owner, .. } => here(path)
+                .map(|(dir, name)| directories::clear_drafts(&dir, &name, *owner, self.gone))
+                .unwrap_or_default(),
+            _ => Vec::new(),
+        }
     }
 
     fn wait_as_guard(&mut self) -> bool {

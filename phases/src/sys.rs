@@ -4,6 +4,7 @@ pub mod bind;
 pub mod channel;
 pub mod child;
 pub mod confine;
+pub mod datagram;
 pub mod environment;
 pub mod gate;
 pub mod identity;

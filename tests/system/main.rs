@@ -28,5 +28,6 @@ mod settings;
 mod sockets;
 mod start;
 mod stop;
+mod strangers;
 mod user;
 mod ways;

@@ -4,7 +4,7 @@ use super::landlock::Domain;
 use super::{NamespaceSet, SecureBits};
 use serde::{Deserialize, Serialize};
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Component, Path, PathBuf};
 
 /// Real, effective and saved id.
 pub type Ids = [u32; 3];
@@ -65,6 +65,22 @@ impl PartialEq for Domains {
 }
 
 impl Eq for Domains {}
+
+/// A path as it is seen inside of `root`, as whoever stayed outside calls it. `..` does not lead out of a root.
+pub fn outside(root: &Path, path: &Path) -> PathBuf {
+    if root == Path::new("/") || !path.is_absolute() {
+        return path.to_owned();
+    }
+    let mut inside = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::Normal(name) => inside.push(name),
+            Component::ParentDir => drop(inside.pop()),
+            _ => {}
+        }
+    }
+    root.join(inside)
+}
 
 impl Identity {
     /// The fields in which two identities differ: (name, this one's, the other's).

@@ -85,7 +85,7 @@ impl Refusal {
 }
 
 pub(super) const ENOENT: i32 = 2;
-const EACCES: i32 = 13;
+pub(super) const EACCES: i32 = 13;
 pub(super) const EEXIST: i32 = 17;
 const EPERM: i32 = 1;
 const EBUSY: i32 = 16;
@@ -200,6 +200,16 @@ impl Files {
             ),
             lacks: Some(Capability::DacOverride),
             confined: false,
+        })
+    }
+
+    /// Whether others than root and this process may put another file in place of this one.
+    pub(super) fn is_open(&self, who: &Identity, at: &Path) -> bool {
+        let above = at.parent().unwrap_or(Path::new("/"));
+        self.get(above).is_some_and(|dir| {
+            ![0, who.uid[1]].contains(&dir.uid)
+                || dir.mode & 0o002 != 0
+                || (dir.mode & 0o020 != 0 && dir.gid != 0)
         })
     }
 

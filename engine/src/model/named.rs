@@ -1,8 +1,8 @@
 //! The log and the PID file: opened, made, given away, removed, each step as the host takes it.
 
-use super::files::{Access, ENOENT, Refusal};
+use super::files::{Access, EEXIST, ENOENT, Refusal};
 use super::{Model, irregular};
-use crate::effect::{Capability, Done, Effect, ErrorKind, Handle, Owner, SystemError, Undo};
+use crate::effect::{Capability, Done, Effect, ErrorKind, Handle, Owner, SystemError, Undo, outside};
 use crate::snapshot::FileKind;
 use std::path::{Path, PathBuf};
 
@@ -78,13 +78,40 @@ impl Model {
                 true
             }
         };
-        if let Err(error) = self.give(&at, owner, &what) {
+        let given = match made {
+            true => Ok(()),
+            false => self.may_take(&at, owner, &what),
+        };
+        if let Err(error) = given.and_then(|()| self.give(&at, owner, &what)) {
             if made {
                 self.files.forget(&at);
             }
             return Err(error);
         }
         Ok(Done::with(if made { self.undo_of(&at, path, true) } else { Undo::Nothing }))
+    }
+
+    /// An old log of somebody else is given away only where nobody but root can have put it there.
+    fn may_take(&self, at: &Path, owner: Option<Owner>, what: &str) -> Result<(), SystemError> {
+        let (Some(owner), Some(node)) = (owner, self.files.get(at)) else { return Ok(()) };
+        let old = self.files.birth(at) == 0 && self.logs.contains_key(at);
+        let ours = [0, self.identity.uid[1]].contains(&node.uid) && !self.files.is_open(&self.identity, at);
+        if !old || ours || node.uid == owner.uid {
+            return Ok(());
+        }
+        Err(SystemError::errno(EEXIST, what)
+            .why(format!(
+                "{} is there, has something in it, and belongs to {}:{}",
+                at.display(),
+                node.uid,
+                node.gid
+            ))
+            .help(format!(
+                "give it away (chown {}:{} {}), or name another",
+                owner.uid,
+                owner.gid,
+                at.display()
+            )))
     }
 
     pub(super) fn give(&mut self, at: &Path, owner: Option<Owner>, what: &str) -> Result<(), SystemError> {
@@ -116,7 +143,8 @@ impl Model {
         self.made.push(made);
         let handle = Handle(self.made.len() as u32 - 1);
         self.made_by_runner(handle);
-        Undo::Effect(Box::new(Effect::Remove { handle, path: path.to_owned(), only_if_empty }))
+        let path = outside(&self.identity.root, path);
+        Undo::Effect(Box::new(Effect::Remove { handle, path, only_if_empty }))
     }
 
     pub(super) fn check_pid_file(&mut self, path: &Path) -> Result<Done, SystemError> {

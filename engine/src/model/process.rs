@@ -7,6 +7,7 @@ use super::view::View;
 use crate::effect::{Capability, Done, Effect, Handle, Identity, SystemError, Undo};
 use crate::plan::{DropStep, Plan};
 use std::collections::BTreeSet;
+use std::path::Path;
 
 /// Process, parent, session: as `ps` would show them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +47,8 @@ pub(super) struct Processes {
     runner: Ids,
     others: Vec<Other>,
     guard: Option<Guard>,
+    /// it needs the working directory
+    guard_stays: bool,
     /// as whom the start is undone: the launcher, or in the foreground the child that was forked for it
     undoer: (Identity, Confined),
     /// what is mounted where for that one
@@ -106,6 +109,7 @@ impl Processes {
             runner: Ids { pid: FIRST, ppid: CALLER, sid: CALLERS_SESSION },
             others: Vec::new(),
             guard: None,
+            guard_stays: false,
             undoer: (start.clone(), Confined::default()),
             undoer_view: View::default(),
             next: FIRST + 1,
@@ -125,6 +129,7 @@ impl Processes {
 
     pub(super) fn learned(&mut self, plan: &Plan) {
         self.drop = plan.drop_step();
+        self.guard_stays = plan.guard_stays();
     }
 
     pub(super) fn begin(&mut self, step: usize) {
@@ -225,8 +230,14 @@ impl Model {
 
     pub(super) fn keep_guard(&mut self) -> Done {
         let (confined, view) = (self.confined.clone(), self.files.view.clone());
+        let cwd = self.identity.cwd.clone();
+        if !self.processes.guard_stays {
+            // Where it cannot be entered the guard stays where it is.
+            let _ = self.chdir(Path::new("/"));
+        }
         self.processes.guard =
             Some(Guard { identity: self.identity.clone(), known: self.known, confined, view });
+        self.identity.cwd = cwd;
         self.ends(Role::Guard, "the guard")
     }
 

@@ -30,6 +30,8 @@ pub trait Machine {
     fn lock(&mut self, path: &Path) -> Option<Lock>;
     /// The bytes of a PID file that holds more than a number; `None` for any other.
     fn too_long(&mut self, path: &Path) -> Option<u64>;
+    /// The size of a file in bytes; `None` where it cannot be told.
+    fn size(&mut self, path: &Path) -> Option<u64>;
     /// Whether somebody listens behind a Unix socket; `None` where it is none.
     fn listens(&mut self, path: &Path) -> Option<bool>;
     /// Who has a port.
@@ -242,7 +244,8 @@ impl Survey<'_, '_> {
             binds: Vec::new(),
         };
         let mut paths: BTreeSet<PathBuf> = BTreeSet::from([cwd]);
-        let (mut pid_files, mut sockets, mut emptied) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+        let (mut pid_files, mut sockets) = (BTreeSet::new(), BTreeSet::new());
+        let (mut emptied, mut logs) = (BTreeSet::new(), BTreeSet::new());
         let mut programs: BTreeSet<PathBuf> = BTreeSet::new();
         let mut confined = false;
         for (_, effect) in plan.effects() {
@@ -277,9 +280,8 @@ impl Survey<'_, '_> {
                     }
                 }
                 Effect::Process(Setting::OomScore(_)) => drop(paths.insert(crate::model::OOM_SCORE.into())),
-                Effect::OpenLog { path, .. } | Effect::MakeDirectory { path, .. } => {
-                    paths.insert(path.clone());
-                }
+                Effect::OpenLog { path, .. } => drop(logs.insert(path)),
+                Effect::MakeDirectory { path, .. } => drop(paths.insert(path.clone())),
                 Effect::RemoveDirectory { path } => drop(emptied.insert(path)),
                 Effect::Mount { mounts } => {
                     paths.extend(mounts.iter().map(|m| m.at.clone()));
@@ -319,6 +321,11 @@ impl Survey<'_, '_> {
         }
         for path in &paths {
             self.everywhere(&ways, path, true);
+        }
+        for path in logs {
+            for at in self.everywhere(&ways, path, true) {
+                self.log(at);
+            }
         }
         for path in &programs {
             self.program(&ways, path);
@@ -399,6 +406,13 @@ impl Survey<'_, '_> {
         let Some(machine) = self.machine.as_mut().filter(|_| directory) else { return };
         for name in machine.names(at, MOST) {
             self.look(&at.join(name));
+        }
+    }
+
+    fn log(&mut self, at: PathBuf) {
+        let file = self.snapshot.file(&at).is_some_and(|f| f.kind == FileKind::File);
+        if file && let Some(size @ 1..) = self.machine.as_mut().and_then(|machine| machine.size(&at)) {
+            self.snapshot.logs.insert(at, size);
         }
     }
 
