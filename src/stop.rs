@@ -1,6 +1,6 @@
 //! `rsd stop`: the kernel says who holds the lock of the PID file, and that process is told to end.
 
-use crate::instance::{self, State, look};
+use crate::instance;
 use crate::prepare::{Prepared, planned};
 use crate::{exit, output};
 use engine::text::clean;
@@ -32,35 +32,14 @@ pub fn stop(prepared: &Prepared) -> i32 {
         return exit::USAGE;
     };
     let name = clean(&prepared.name).into_owned();
-    match look(prepared) {
-        State::Running(path, pid) => {
-            let steps = prepared.plan.iter().flat_map(|p| p.steps());
-            let guarded = steps.filter(|s| s.skipped.is_none()).any(|s| s.process == Process::Guard);
-            // The options that led to a guard need not be given again.
-            end(&name, &path, pid, patience, guarded || phases::snapshot::has_guard(pid))
-        }
-        State::NoPidFile => {
-            output::complain(&format!(
-                "{name}: this plan makes no PID file, so it cannot be told which process to stop\n"
-            ));
-            exit::USAGE
-        }
-        State::Gone(path) => not_running(&name, &format!("there is no PID file {}", path.display())),
-        State::Stale(path) => {
-            not_running(&name, &format!("nobody holds the lock of {}, which is stale", path.display()))
-        }
-        State::Unnamed(path, doubt) => {
-            output::complain(&format!(
-                "{name}: somebody holds the lock of {}, and it cannot be proved who; nothing was signalled\n  why: {doubt}\n",
-                clean(&path.display().to_string())
-            ));
-            exit::PRIVILEGE
-        }
-        State::Unknown(why) => {
-            output::complain(&format!("{name}: {}\n", clean(&why)));
-            exit::PRIVILEGE
-        }
-    }
+    let (path, pid) = match instance::running(prepared) {
+        Ok(running) => running,
+        Err(code) => return code,
+    };
+    let steps = prepared.plan.iter().flat_map(|p| p.steps());
+    let guarded = steps.filter(|s| s.skipped.is_none()).any(|s| s.process == Process::Guard);
+    // The options that led to a guard need not be given again.
+    end(&name, &path, pid, patience, guarded || phases::snapshot::has_guard(pid))
 }
 
 fn is_locked(path: &Path) -> bool {
@@ -109,7 +88,7 @@ fn end(name: &str, path: &Path, pid: i32, patience: u64, guarded: bool) -> i32 {
     }
     // A guard may be removing the PID file at this moment.
     let mut left = path.exists();
-    for _ in 0..if guarded { 600 } else { 0 } {
+    for _ in 0..if guarded { 1_000 } else { 0 } {
         if !left {
             break;
         }

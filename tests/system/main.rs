@@ -21,6 +21,7 @@ mod killed;
 mod leftover;
 mod managers;
 mod replace;
+mod restart;
 mod safe;
 mod sandbox;
 mod settings;
