@@ -9,7 +9,7 @@ use crate::{exit, instance, output, run, stop};
 use engine::diagnostic::Diagnostic;
 use engine::effect::{Application, Effect};
 use engine::kind::Learns;
-use engine::plan::Plan;
+use engine::plan::{Plan, Step};
 use engine::text::{clean, list};
 use engine::timeline::Timeline;
 use phases::snapshot::Held;
@@ -83,13 +83,20 @@ impl Service {
         Service { program, uid }
     }
 
-    /// What would start.
-    fn planned(prepared: &Prepared, plan: &Plan) -> Service {
+    /// What would start, where `timeline` is of what runs.
+    fn planned(prepared: &Prepared, plan: &Plan, timeline: Option<&Timeline>) -> Service {
         let load = |e: &Effect| matches!(e, Effect::Application(Application::Load(_)));
         let loads = plan.steps().iter().filter(|s| s.skipped.is_none() && s.effects.iter().any(load));
         let program = Some(loads.map(|s| s.detail()).collect());
-        // Which user a Twisted application names is known when it is read.
-        let open = plan.steps().iter().any(|s| s.learns == Some(Learns::Credential) && s.effects.is_empty());
+        // Which user a Twisted application names is known when it is read. It is the same as before, if it was the
+        // application that named it, and not an option that is gone now.
+        let named = |step: &Step| {
+            let replanned = |t: &Timeline| t.spans.iter().any(|s| s.replanned && s.phase.kind == step.kind);
+            step.learns == Some(Learns::Credential)
+                && step.effects.is_empty()
+                && timeline.is_some_and(replanned)
+        };
+        let open = plan.steps().iter().any(named);
         let serves = plan.steps().iter().position(|s| s.serves() && s.skipped.is_none()).filter(|_| !open);
         let spans = prepared.simulation.as_ref().map(|s| &s.timeline.spans);
         let span = serves.and_then(|step| spans?.get(step));
@@ -137,7 +144,7 @@ fn same_program(a: &str, b: &str) -> bool {
 /// Why what would start is not what runs.
 fn another(prepared: &Prepared, pid: i32, timeline: Option<&Timeline>) -> Option<String> {
     let plan = prepared.plan.as_ref()?;
-    let (runs, starts) = (Service::running(pid, timeline), Service::planned(prepared, plan));
+    let (runs, starts) = (Service::running(pid, timeline), Service::planned(prepared, plan, timeline));
     if !runs.differs(&starts) {
         return None;
     }
