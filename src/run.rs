@@ -200,7 +200,7 @@ fn go(prepared: &Prepared, approved: &Approved, manner: &Manner, given: Descript
     let strict = prepared.matches.get_flag("strict");
     let how = How { predicted, strict, whole: false, header, replan: Some(&replan) };
     let report = engine::run::run(approved, &mut host, &mut engine::run::traced, &how);
-    if matches!(report.ending, Ending::Completed | Ending::Failed) {
+    if matches!(report.ending, Ending::Completed | Ending::Failed | Ending::Guarded) {
         host.let_go();
     }
     // A manager heeds the process that it has started, and may heed no other.

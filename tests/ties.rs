@@ -1,16 +1,19 @@
 //! RSD0310 against all orders, one by one: a plan that has none comes out the same in every order that it
-//! allows, or better by a finding that it has, and what it warns of is found in one of them.
+//! allows, or better by a finding that it has, and what it warns of is found in one of them. And what is said
+//! of every order at once, class by class, against the check of each.
 
 use engine::diagnostic::{At, Diagnostic, Place, Severity};
 use engine::effect::{Capability, CapabilitySet, Identity};
 use engine::options::{Launch, Settings};
+use engine::plan::classes::Part;
 use engine::plan::{Plan, Reason, Request};
+use engine::rules::Orders;
 use engine::snapshot::{FileFact, FileKind, Snapshot, User};
 use engine::spec::Spec;
 use phases::kinds::CATALOGUE;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What a phase can be: its text, and whether a spec can have it only once.
 const PHASES: &[(&str, bool)] = &[
@@ -102,19 +105,23 @@ impl World {
         World { spec, settings, launch, snapshot }
     }
 
-    fn judged(&self, order: &[&str]) -> Option<(Plan, Vec<Diagnostic>)> {
-        let order: Vec<_> = order.iter().map(|n| At::new((*n).to_owned(), Place::default())).collect();
-        let (plan, mut findings) = engine::plan::plan(&Request {
+    fn request<'a>(&'a self, order: &'a [At<String>]) -> Request<'a> {
+        Request {
             spec: &self.spec,
             settings: &self.settings,
             catalogue: CATALOGUE,
             snapshot: &self.snapshot,
             launch: &self.launch,
-            order: &order,
+            order,
             skip: &[],
             unchecked: false,
             brought: None,
-        });
+        }
+    }
+
+    fn judged(&self, order: &[&str]) -> Option<(Plan, Vec<Diagnostic>)> {
+        let order: Vec<_> = order.iter().map(|n| At::new((*n).to_owned(), Place::default())).collect();
+        let (plan, mut findings) = engine::plan::plan(&self.request(&order));
         let plan = plan?;
         findings.extend(engine::rules::judge(&plan, &self.snapshot).1);
         Some((plan, findings))
@@ -143,7 +150,7 @@ fn extensions(plan: &Plan) -> Vec<Vec<usize>> {
         }
         for (next, step) in steps.iter().enumerate() {
             let mut edges = step.because.iter().filter(|b| b.reason != Reason::File);
-            if !done.contains(&next) && edges.all(|b| done.contains(&b.after)) {
+            if !done.contains(&next) && edges.all(|b| done.contains(&b.step())) {
                 done.push(next);
                 go(plan, done, all);
                 done.pop();
@@ -259,4 +266,87 @@ fn without_a_finding_every_order_comes_out_the_same() {
     }
     // The test says something only if it has seen both.
     assert!(seen.same > cases / 20 && seen.warned > cases / 100, "{seen:?}");
+}
+
+/// What became of the orders that were compared with their classes.
+#[derive(Default, Debug)]
+struct Classed {
+    /// specs that have orders at all
+    specs: u32,
+    orders: u32,
+    /// orders for which another one stands
+    others: u32,
+    rules: u32,
+}
+
+fn as_its_class(text: &str, seen: &mut Classed) -> Result<(), TestCaseError> {
+    let world = World::new(text);
+    let names: Vec<String> = world.spec.phases.iter().map(|p| p.name.v.clone()).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let request = world.request(&[]);
+    let Ok(orders) = Orders::new(&request, &names, 0..names.len()) else {
+        prop_assert!(world.judged(&names).is_none(), "{text}");
+        return Ok(());
+    };
+    seen.specs += 1;
+    let mut said: BTreeMap<Vec<String>, (u128, Option<Verdict>)> = BTreeMap::new();
+    let mut told = 0;
+    orders.judge(Part::WHOLE, &mut |class| {
+        told += class.orders;
+        let steps = class.plan.iter().flat_map(Plan::steps).map(|s| s.phase.clone()).collect();
+        let verdict = class.plan.as_ref().map(|_| verdict(&class.findings));
+        said.insert(steps, (class.orders, verdict));
+    });
+    prop_assert_eq!(told + orders.refused_by_rule(), orders.all());
+    let mut rules = 0;
+    for order in permutations(&names) {
+        seen.orders += 1;
+        let alone = world.judged(&order).map(|(_, findings)| verdict(&findings));
+        let Some(least) = orders.stands_for(&order) else {
+            prop_assert!(alone.is_none(), "{order:?} is refused by no rule\n{text}");
+            rules += 1;
+            continue;
+        };
+        seen.others += u32::from(least != order);
+        let least: Vec<String> = least.iter().map(|name| (*name).to_owned()).collect();
+        let class = said.get_mut(&least);
+        prop_assert!(class.is_some(), "{least:?} was not visited\n{text}");
+        let Some((left, class)) = class else { continue };
+        *left -= 1;
+        prop_assert_eq!(&alone, class, "{:?} is not as {:?} in\n{}", order, least, text);
+    }
+    seen.rules += rules;
+    prop_assert_eq!(u128::from(rules), orders.refused_by_rule());
+    prop_assert!(said.values().all(|(left, _)| *left == 0), "a class has other orders than it says:\n{text}");
+    Ok(())
+}
+
+fn permutations<'a>(names: &[&'a str]) -> Vec<Vec<&'a str>> {
+    let mut all = vec![Vec::new()];
+    for _ in names {
+        let longer = |order: Vec<&'a str>| {
+            let free: Vec<&str> = names.iter().copied().filter(|n| !order.contains(n)).collect();
+            free.into_iter().map(move |next| [order.clone(), vec![next]].concat())
+        };
+        all = all.into_iter().flat_map(longer).collect();
+    }
+    all
+}
+
+#[test]
+fn what_is_said_of_a_class_is_what_the_check_says_of_each_of_its_orders() {
+    let cases = std::env::var("RSD_TIES").ok().and_then(|n| n.parse().ok()).unwrap_or(200);
+    let config = Config { cases, failure_persistence: None, ..Config::default() };
+    let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[11; 32]);
+    let mut runner = TestRunner::new_with_rng(config, rng);
+    let phase = (0..PHASES.len(), prop::collection::vec(prop::bool::weighted(0.1), 4), 0..8u8);
+    let specs = prop::collection::vec(phase, 2..=5);
+    let seen = std::cell::RefCell::new(Classed::default());
+    let result = runner.run(&specs, |written| as_its_class(&spec(&written), &mut seen.borrow_mut()));
+    let seen = seen.into_inner();
+    println!("{seen:?}");
+    if let Err(error) = result {
+        panic!("{error}");
+    }
+    assert!(seen.specs > cases / 2 && seen.others > cases && seen.rules > cases, "{seen:?}");
 }

@@ -15,6 +15,8 @@ mod model;
 #[path = "../support/page.rs"]
 mod page;
 mod shapes;
+#[path = "../../engine/tests/support/mod.rs"]
+mod support;
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};

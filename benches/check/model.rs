@@ -1,8 +1,8 @@
 //! The loop over the model, alone: no file is read, nothing is judged.
 
-use crate::{Result, shapes};
-use engine::options::{Launch, Settings};
-use engine::plan::{Plan, Request};
+use crate::{Result, shapes, support};
+use engine::options::Launch;
+use engine::plan::Plan;
 use engine::snapshot::Snapshot;
 use phases::kinds::CATALOGUE;
 use std::time::{Duration, Instant};
@@ -38,24 +38,10 @@ fn steps_per_second(text: String) -> Result<f64> {
 }
 
 fn planned(text: &str) -> Result<(Plan, Snapshot)> {
-    let (loaded, findings) = engine::spec::load("t", &mut |name, _| Ok((name.to_owned(), text.to_owned())));
-    let spec = loaded.spec.ok_or_else(|| format!("the spec is refused: {findings:?}"))?;
     let cwd = std::env::temp_dir();
     let launch = Launch { cwd: cwd.clone(), root: true, name: "t".to_owned(), uid: 0, gid: 0 };
-    let (settings, _) = Settings::resolve(&spec, &[], &launch);
     let mut snapshot = phases::snapshot::people(&[], &[], &cwd).map_err(|e| e.to_string())?;
-    let request = Request {
-        spec: &spec,
-        settings: &settings,
-        catalogue: CATALOGUE,
-        snapshot: &snapshot,
-        launch: &launch,
-        order: &[],
-        skip: &[],
-        unchecked: false,
-        brought: None,
-    };
-    let (plan, findings) = engine::plan::plan(&request);
+    let (plan, findings) = support::planned(text, CATALOGUE, &launch, &snapshot);
     let plan = plan.ok_or_else(|| format!("there is no plan: {findings:?}"))?;
     phases::snapshot::take(&mut snapshot, &plan, true);
     Ok((plan, snapshot))

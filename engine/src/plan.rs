@@ -1,5 +1,6 @@
 //! A checked order: every phase once, with its process, its effects, and the reasons.
 
+pub mod classes;
 mod drop;
 mod edges;
 pub mod order;
@@ -11,13 +12,15 @@ pub use drop::DropStep;
 pub use why::{Why, why};
 
 use crate::diagnostic::{At, Diagnostic, Place};
-use crate::effect::{Application, Brought, Effect, Manner};
+use crate::effect::{Application, Brought, Effect, Manner, State};
 use crate::kind::{Catalogue, Learns};
 use crate::options::{Launch, Settings};
 use crate::snapshot::Snapshot;
 use crate::spec::{OnFailure, Privilege, Spec};
 use crate::timeline::Process;
 use serde::Serialize;
+use std::collections::HashMap;
+use std::sync::Arc;
 
 /// Why one step comes after another. The order is that of strength.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -51,8 +54,8 @@ impl Reason {
 /// A direct edge to an earlier step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Because {
-    /// number of the earlier step
-    pub after: usize,
+    /// number of the earlier step; plans may have very many edges
+    pub after: u32,
     /// why
     pub reason: Reason,
     /// where that is written, if it is
@@ -67,7 +70,7 @@ pub struct Step {
     /// where the name stands in the spec
     pub at: Place,
     /// the groups it stands in, outermost first
-    pub groups: Vec<String>,
+    pub groups: Arc<[String]>,
     /// its kind
     pub kind: String,
     /// a sentence from the spec
@@ -82,8 +85,6 @@ pub struct Step {
     pub skipped: Option<String>,
     /// needs as written
     pub needs: Vec<String>,
-    /// needs as steps of this plan
-    pub needed: Vec<usize>,
     /// direct edges
     pub because: Vec<Because>,
     /// what it does
@@ -102,7 +103,19 @@ pub struct Step {
     pub learns: Option<Learns>,
 }
 
+impl Because {
+    /// The earlier step, as an index.
+    pub fn step(&self) -> usize {
+        self.after as usize
+    }
+}
+
 impl Step {
+    /// Its needs as steps of this plan.
+    pub fn needed(&self) -> impl Iterator<Item = usize> {
+        self.because.iter().filter(|b| b.reason == Reason::Needs).map(Because::step)
+    }
+
     /// True where the daemon lives in this step.
     pub fn serves(&self) -> bool {
         self.effects.contains(&Effect::Serve)
@@ -134,9 +147,16 @@ fn word(effect: &Effect) -> Option<String> {
         Effect::Umask { mask } => format!("{mask:03o}"),
         Effect::Daemonize => "fork×2".to_owned(),
         Effect::Process(setting) => return setting.word(),
-        Effect::MakeDirectory { path, .. } | Effect::RemoveDirectory { path } => path.display().to_string(),
+        Effect::MakeDirectory { path, .. }
+        | Effect::RemoveDirectory { path }
+        | Effect::RemoveSocket { path }
+        | Effect::PivotRoot { path } => path.display().to_string(),
+        Effect::Unshare { namespaces } => namespaces.to_string(),
+        Effect::Mount { mounts } => {
+            let places: Vec<String> = mounts.iter().map(|m| m.at.display().to_string()).collect();
+            places.join(" ")
+        }
         Effect::Bind { socket, .. } => socket.to_string(),
-        Effect::RemoveSocket { path } => path.display().to_string(),
         Effect::SetCredential { uid, gid, .. } => {
             let id = |id: &Option<u32>| id.map_or_else(String::new, |id| id.to_string());
             format!("{}:{}", id(uid), id(gid))
@@ -171,6 +191,18 @@ impl Plan {
     pub fn steps(&self) -> &[Step] {
         &self.steps
     }
+    /// True where a phase of the guard has a path that begins at the working directory. Otherwise the guard
+    /// leaves that directory.
+    pub fn guard_stays(&self) -> bool {
+        let steps = self.steps.iter().filter(|s| s.process == Process::Guard && s.skipped.is_none());
+        let mut relative = false;
+        for effect in steps.flat_map(|s| &s.effects) {
+            effect.touches(&mut |state, _| {
+                relative |= matches!(state, State::Path(path) if path.is_relative());
+            });
+        }
+        relative
+    }
     /// The step of that phase.
     pub fn find(&self, phase: &str) -> Option<usize> {
         self.steps.iter().position(|s| s.phase == phase)
@@ -183,7 +215,7 @@ impl Plan {
         let mut moved = vec![second];
         for step in second + 1..first + 1 {
             let must =
-                |b: &Because| moved.contains(&b.after) && !matches!(b.reason, Reason::Order | Reason::File);
+                |b: &Because| moved.contains(&b.step()) && !matches!(b.reason, Reason::Order | Reason::File);
             if self.steps[step].because.iter().any(must) {
                 moved.push(step);
             }
@@ -249,30 +281,89 @@ pub struct Request<'a> {
 
 /// Makes the plan, or says everything that is in its way.
 pub fn plan(request: &Request) -> (Option<Plan>, Vec<Diagnostic>) {
-    let stage = tracing::info_span!(target: "rsd", "resolve").entered();
-    let (mut nodes, mut findings) = resolve::resolve(request);
-    drop(stage);
-    if findings.iter().any(Diagnostic::is_error) {
-        return (None, findings);
+    match Base::new(request) {
+        Ok(base) => base.ordered(request.order),
+        Err(findings) => (None, findings),
     }
-    let _stage = tracing::info_span!(target: "rsd", "order").entered();
-    let sequence = edges::draw(request, &nodes);
-    let (graph, order, more) = match sequence {
-        Ok(drawn) => drawn,
-        Err(more) => {
-            findings.extend(more);
-            return (None, findings);
-        }
-    };
-    findings.extend(more);
-    resolve::learn_nothing(request, &mut nodes, &order, &mut findings);
-    if let Some(brought) = request.brought {
-        resolve::learn(request, &mut nodes, &order, brought, &mut findings);
+}
+
+/// What the plans of all orders of one request have in common.
+#[derive(Clone)]
+pub(crate) struct Base<'a> {
+    request: &'a Request<'a>,
+    nodes: Vec<resolve::Node>,
+    /// the edges that hold in every order
+    graph: order::Graph,
+    findings: Vec<Diagnostic>,
+}
+
+impl<'a> Base<'a> {
+    /// Reads the phases, or says everything that is in the way of every order.
+    pub(crate) fn new(request: &'a Request<'a>) -> Result<Base<'a>, Vec<Diagnostic>> {
+        let stage = tracing::info_span!(target: "rsd", "resolve").entered();
+        let (mut nodes, mut findings) = resolve::resolve(request);
+        drop(stage);
         if findings.iter().any(Diagnostic::is_error) {
-            return (None, findings);
+            return Err(findings);
+        }
+        let _stage = tracing::info_span!(target: "rsd", "order").entered();
+        let yielded_to = if request.unchecked { edges::wanted(request, request.order) } else { Vec::new() };
+        match edges::draw(request, &nodes, &yielded_to) {
+            Ok(graph) => {
+                // They are in the graph now, and may be very many.
+                nodes.iter_mut().for_each(|n| n.needs = Vec::new());
+                Ok(Base { request, nodes, graph, findings })
+            }
+            Err(more) => {
+                findings.extend(more);
+                Err(findings)
+            }
         }
     }
-    (Some(assemble(request, nodes, &graph, &order)), findings)
+
+    /// The plan of an order, as `--order` has it; or what is in its way.
+    pub(crate) fn ordered(self, order: &[At<String>]) -> (Option<Plan>, Vec<Diagnostic>) {
+        let _stage = tracing::info_span!(target: "rsd", "order").entered();
+        let Base { request, mut nodes, graph, mut findings } = self;
+        let sequence = edges::wanted(request, order);
+        let (graph, order, more) = match edges::order(request, &nodes, graph, &sequence) {
+            Ok(drawn) => drawn,
+            Err(more) => {
+                findings.extend(more);
+                return (None, findings);
+            }
+        };
+        findings.extend(more);
+        resolve::learn_nothing(request, &mut nodes, &order, &mut findings);
+        if let Some(brought) = request.brought {
+            resolve::learn(request, &mut nodes, &order, brought, &mut findings);
+            if findings.iter().any(Diagnostic::is_error) {
+                return (None, findings);
+            }
+        }
+        (Some(assemble(request, nodes, &graph, &order)), findings)
+    }
+
+    /// Which phase must come before which in every order, by their numbers in the spec.
+    pub(crate) fn musts(&self) -> impl Iterator<Item = (usize, usize)> {
+        use petgraph::visit::EdgeRef;
+        self.graph.edge_references().map(|e| (e.source().index(), e.target().index()))
+    }
+
+    /// Of each phase what it does, by its number in the spec; nothing where it is skipped.
+    pub(crate) fn effects(&self) -> impl Iterator<Item = &[Effect]> {
+        self.nodes.iter().map(|n| if n.skipped.is_none() { n.effects.as_slice() } else { &[] })
+    }
+
+    /// True where what a phase does depends on whether an application was read before.
+    pub(crate) fn learns(&self, phase: usize) -> bool {
+        self.nodes.get(phase).is_some_and(|n| n.learns.is_some())
+    }
+
+    /// True where a phase reads such an application.
+    pub(crate) fn teaches(&self, phase: usize) -> bool {
+        self.nodes.get(phase).is_some_and(resolve::Node::loads_twisted)
+    }
 }
 
 fn assemble(request: &Request, nodes: Vec<resolve::Node>, graph: &order::Graph, order: &[usize]) -> Plan {
@@ -288,6 +379,7 @@ fn assemble(request: &Request, nodes: Vec<resolve::Node>, graph: &order::Graph, 
     let daemonize = order.iter().position(|n| nodes[*n].effects.contains(&Effect::Daemonize));
     let guarded = nodes.iter().any(|n| n.effects.contains(&Effect::KeepGuard));
     let mut nodes: Vec<_> = nodes.into_iter().map(Some).collect();
+    let mut groups: HashMap<Option<usize>, Arc<[String]>> = HashMap::new();
     let mut steps = Vec::with_capacity(order.len());
     let mut direct: Vec<(usize, Reason, Option<Place>)> = Vec::new();
     for (p, n) in order.iter().enumerate() {
@@ -305,14 +397,10 @@ fn assemble(request: &Request, nodes: Vec<resolve::Node>, graph: &order::Graph, 
         }
         let mut because = Vec::with_capacity(direct.len());
         because.extend(direct.drain(..).map(|(after, reason, at)| Because {
-            after,
+            after: after as u32,
             reason,
             at: at.filter(|at| at.len > 0),
         }));
-        let mut needed: Vec<usize> =
-            node.needs.iter().map(|(n, _)| place[*n]).filter(|needed| *needed != p).collect();
-        needed.sort_unstable();
-        needed.dedup();
         let privileged = matches!(phase.privilege.v, Privilege::Privileged | Privilege::Root);
         let process = match daemonize {
             _ if node.down && privileged && guarded => Process::Guard,
@@ -322,7 +410,10 @@ fn assemble(request: &Request, nodes: Vec<resolve::Node>, graph: &order::Graph, 
         steps.push(Step {
             phase: phase.name.v.clone(),
             at: phase.name.at,
-            groups: spec.group_path(phase.group).into_iter().map(str::to_owned).collect(),
+            groups: groups
+                .entry(phase.group)
+                .or_insert_with(|| spec.group_path(phase.group).into_iter().map(str::to_owned).collect())
+                .clone(),
             kind: phase.kind.v.clone(),
             about: phase.about.clone(),
             privilege: phase.privilege.v.clone(),
@@ -334,7 +425,6 @@ fn assemble(request: &Request, nodes: Vec<resolve::Node>, graph: &order::Graph, 
             process,
             skipped: node.skipped,
             needs: phase.needs.iter().map(|n| n.v.clone()).collect(),
-            needed,
             because,
             effects: node.effects,
             always: phase.always,

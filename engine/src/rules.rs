@@ -11,7 +11,9 @@ mod fail;
 mod failures;
 mod files;
 mod machine;
+mod namespaces;
 mod network;
+mod orders;
 pub mod pages;
 mod place;
 mod privilege;
@@ -20,12 +22,19 @@ mod program;
 mod root;
 mod settings;
 mod ties;
+mod touched;
+
+pub use orders::{Judged, Orders};
 
 use crate::diagnostic::Diagnostic;
 use crate::effect::{Effect, Identity};
+use crate::model::Files;
 use crate::plan::{Plan, Step};
 use crate::simulate::{Simulation, simulate};
 use crate::snapshot::{Snapshot, User};
+use crate::timeline::Failure;
+use std::cell::Cell;
+use std::collections::{HashMap, HashSet};
 
 /// Looks at a plan that was simulated, and says what it finds.
 type Rule = fn(&Judge) -> Vec<Diagnostic>;
@@ -36,7 +45,8 @@ const RULES: &[(&[&str], Rule)] = &[
     (
         &[
             "RSD0301", "RSD0302", "RSD0317", "RSD0318", "RSD0402", "RSD0403", "RSD0410", "RSD0412",
-            "RSD0413", "RSD0601", "RSD0602", "RSD0604", "RSD0606", "RSD0607",
+            "RSD0413", "RSD0414", "RSD0415", "RSD0416", "RSD0601", "RSD0602", "RSD0604", "RSD0606",
+            "RSD0607",
         ],
         |judge| judge.failures(),
     ),
@@ -70,6 +80,8 @@ const RULES: &[(&[&str], Rule)] = &[
     (&["RSD0603"], |judge| judge.bound_for_nobody()),
     (&["RSD0605"], |judge| judge.sockets_left_behind()),
     (&["RSD0402"], |judge| judge.pid_file_unknown_to_the_guard()),
+    (&["RSD0415"], |judge| judge.bound_in_its_own_network()),
+    (&["RSD0417"], |judge| judge.made_where_nobody_sees_it()),
     (&["RSD0520"], |judge| judge.started_as_another()),
     (&["RSD0521"], |judge| judge.started_before_the_log()),
 ];
@@ -87,6 +99,11 @@ pub fn judge(plan: &Plan, snapshot: &Snapshot) -> (Simulation, Vec<Diagnostic>) 
     (simulation, findings)
 }
 
+/// Whether `/` is another directory behind it.
+fn changes_root(effect: &Effect) -> bool {
+    matches!(effect, Effect::Chroot { .. } | Effect::PivotRoot { .. })
+}
+
 /// What every rule looks at.
 struct Judge<'a> {
     plan: &'a Plan,
@@ -96,14 +113,29 @@ struct Judge<'a> {
     serves: Option<usize>,
     /// the steps that drop, in their order
     drops: Vec<usize>,
+    /// what fails, in the order in which it does
+    failed: Vec<(usize, &'a Failure)>,
+    failing: HashSet<&'a str>,
+    /// so many steps are still looked at for chains of reasons
+    chains: Cell<usize>,
 }
+
+/// So many steps are looked at for chains of reasons, in all findings of one plan.
+const CHAINS: usize = 4_000_000;
 
 impl<'a> Judge<'a> {
     fn new(plan: &'a Plan, snapshot: &'a Snapshot, simulation: &'a Simulation) -> Self {
         let steps = || plan.steps().iter().enumerate().filter(|(_, s)| s.skipped.is_none());
         let serves = steps().find(|(_, s)| s.serves()).map(|(i, _)| i);
         let drops = steps().filter(|(_, s)| s.drop).map(|(i, _)| i).collect();
-        Judge { plan, snapshot, simulation, serves, drops }
+        let failures = &simulation.report.failures;
+        let mut places: HashMap<&str, usize> = HashMap::new();
+        if !failures.is_empty() {
+            places.extend(plan.steps().iter().enumerate().map(|(i, s)| (s.phase.as_str(), i)));
+        }
+        let failed = failures.iter().filter_map(|(p, f)| Some((*places.get(p.as_str())?, f))).collect();
+        let failing = failures.iter().map(|(phase, _)| phase.as_str()).collect();
+        Judge { plan, snapshot, simulation, serves, drops, failed, failing, chains: Cell::new(CHAINS) }
     }
 
     /// What the rules find in this one order.
@@ -146,6 +178,19 @@ impl<'a> Judge<'a> {
         }
     }
 
+    /// The files as a step finds them: mounts of its own may cover some later.
+    fn files_at(&self, step: usize) -> std::borrow::Cow<'_, Files> {
+        self.simulation.model.files_at(step)
+    }
+
+    /// The files as whoever serves finds them.
+    fn files_served(&self) -> std::borrow::Cow<'_, Files> {
+        match self.serves {
+            Some(i) => self.files_at(i),
+            None => std::borrow::Cow::Borrowed(self.simulation.model.files()),
+        }
+    }
+
     /// Who runs a step, when it begins.
     fn before(&self, step: usize) -> Option<&Identity> {
         self.simulation.timeline.spans.get(step)?.identity_before.as_deref()
@@ -166,7 +211,7 @@ impl<'a> Judge<'a> {
 
     /// True where the model says that the step fails: what it would have made is not there.
     fn fails(&self, step: &Step) -> bool {
-        self.simulation.report.failures.iter().any(|(phase, _)| *phase == step.phase)
+        self.failing.contains(step.phase.as_str())
     }
 
     /// The last drop before a step.

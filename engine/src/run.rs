@@ -8,7 +8,7 @@ mod learn;
 
 use crate::effect::{
     Application, Effect, End, Ended, ErrorKind, Identity, News, Performed, Socket, Standing, System,
-    SystemError, Undo, Undoer,
+    SystemError, Undo, Undoer, outside,
 };
 use crate::plan::Approved;
 use crate::plan::{Plan, Step};
@@ -17,7 +17,7 @@ use crate::state::{Phase, PhaseMark, Run, RunMark, State};
 use crate::timeline::{Divergence, Event, Failure, Outcome, PhaseHeader, Process, Timeline, What};
 pub use learn::Replanned;
 use learn::{Known, Replan};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// What the record says about the run as a whole.
 #[derive(Clone, Debug, Default)]
@@ -102,6 +102,7 @@ impl Report {
             Ending::Failed => match self.ended {
                 Some(Ended::Exit(code)) => code,
                 Some(Ended::Signal(signal)) => 128 + signal,
+                Some(Ended::Unknown) => 1,
                 None => i32::from(self.serve_failed),
             },
             Ending::Stuck => 7,
@@ -423,10 +424,10 @@ impl<S: System> Loop<'_, S> {
                 self.plan.steps[n].on_failure == OnFailure::Continue && self.phases[n] == Phase::Failed;
             self.plan.steps[n].serves() || self.phases[n].meets_need() || went_on
         };
-        let unmet = step.needed.iter().find(|n| !met(**n));
+        let unmet = step.needed().find(|n| !met(*n));
         match unmet {
             Some(need) if step.skipped.is_none() && !self.how.whole => {
-                self.skip(i, format!("needs {}", self.plan.steps[*need].phase))
+                self.skip(i, format!("needs {}", self.plan.steps[need].phase))
             }
             _ => {
                 self.step(i);
@@ -500,23 +501,36 @@ impl<S: System> Loop<'_, S> {
     }
 
     /// The other process ended in the middle of a step: what that makes on the machine and nobody has heard of
-    /// may have been made.
-    fn be_unsure(&mut self, step: usize, held: &[(usize, Undo)]) {
-        let Some(step) = self.plan.steps.get(step) else { return };
+    /// may have been made. What can be nobody else's is taken away.
+    fn be_unsure(&mut self, i: usize, held: &[(usize, Undo)]) {
+        let plan = self.plan.clone();
+        let Some(step) = plan.steps.get(i) else { return };
+        let span =
+            self.predicted.as_ref().and_then(|t| t.spans.get(i)).filter(|s| s.phase.name == step.phase);
+        let root = span.and_then(|s| s.identity_before.as_ref()).map(|identity| identity.root.clone());
+        let root = root.unwrap_or_else(|| PathBuf::from("/"));
         let heard = |path: &Path| {
             held.iter().any(|(_, undo)| {
                 matches!(undo, Undo::Effect(e) if matches!(&**e, Effect::Remove { path: held, .. } if held == path))
             })
         };
-        let made = step.effects.iter().filter_map(|effect| match effect {
-            Effect::OpenLog { path, .. }
+        for effect in &step.effects {
+            let (Effect::OpenLog { path, .. }
             | Effect::CreatePidFile { path, .. }
             | Effect::MakeDirectory { path, .. }
-            | Effect::Bind { socket: Socket::Unix(path), .. } => Some(path),
-            _ => None,
-        });
-        let unsure = made.filter(|path| !heard(path)).map(|path| path.display().to_string()).collect();
-        self.report.unsure = unsure;
+            | Effect::Bind { socket: Socket::Unix(path), .. }) = effect
+            else {
+                continue;
+            };
+            let named = outside(&root, path);
+            if heard(&named) {
+                continue;
+            }
+            for note in self.system.clear_away(effect, &root) {
+                self.say(What::Note { phase: step.phase.clone(), note });
+            }
+            self.report.unsure.push(named.display().to_string());
+        }
     }
 
     fn fail_before_the_first_phase(&mut self, error: SystemError) -> Ending {
@@ -538,9 +552,8 @@ impl<S: System> Loop<'_, S> {
         for i in 0..self.plan.steps.len() {
             let plan = self.plan.clone();
             let step = &plan.steps[i];
-            let was_done =
-                |n: &usize| matches!(self.phases[*n], Phase::Done | Phase::Undone | Phase::Skipped);
-            if step.always && self.phases[i] == Phase::Pending && step.needed.iter().all(was_done) {
+            let was_done = |n: usize| matches!(self.phases[n], Phase::Done | Phase::Undone | Phase::Skipped);
+            if step.always && self.phases[i] == Phase::Pending && step.needed().all(was_done) {
                 self.step(i);
             }
         }
@@ -621,12 +634,12 @@ impl<S: System> Loop<'_, S> {
         self.begin_comparing();
         for i in guarded {
             // What the daemon did after the fork is unknown here; what this process did is not.
-            let own = |n: &&usize| self.plan.steps[**n].process == Process::Guard;
+            let own = |n: &usize| self.plan.steps[*n].process == Process::Guard;
             let plan = self.plan.clone();
-            let unmet = plan.steps[i].needed.iter().filter(own).find(|n| !self.phases[**n].meets_need());
+            let unmet = plan.steps[i].needed().filter(own).find(|n| !self.phases[*n].meets_need());
             match unmet {
                 Some(need) if !self.how.whole => {
-                    self.skip(i, format!("needs {}", self.plan.steps[*need].phase))
+                    self.skip(i, format!("needs {}", self.plan.steps[need].phase))
                 }
                 _ => {
                     self.step(i);
@@ -650,10 +663,10 @@ fn name_only(s: &Step) -> PhaseHeader {
 fn header(plan: &Plan, s: &Step) -> PhaseHeader {
     PhaseHeader {
         name: s.phase.clone(),
-        groups: s.groups.clone(),
+        groups: s.groups.to_vec(),
         kind: s.kind.clone(),
         process: s.process,
-        needs: s.needed.iter().map(|n| plan.steps[*n].phase.clone()).collect(),
+        needs: s.needed().map(|n| plan.steps[n].phase.clone()).collect(),
         skipped: s.skipped.clone(),
         detail: s.detail(),
         serves: s.serves(),
@@ -671,6 +684,13 @@ fn bad_end(ended: Ended) -> Option<SystemError> {
         Ended::Exit(0) => return None,
         Ended::Exit(code) => format!("the application exited with status {code}"),
         Ended::Signal(signal) => format!("the application was ended by signal {signal}"),
+        Ended::Unknown => {
+            return Some(
+                SystemError::new("the application ended, and how cannot be told")
+                    .why("it is the child of another process, which took its status, and this kernel tells it to nobody else (Linux 6.15 does)")
+                    .help("its own output is in the log, or on the terminal where there is no log"),
+            );
+        }
     };
     Some(
         SystemError::new(text).help("its own output is in the log, or on the terminal where there is no log"),

@@ -1,13 +1,15 @@
 //! Properties of every plan and of every run of it: random specs, and a world that does what it is
 //! told and fails where it is told to.
 
+mod support;
+
 use engine::diagnostic::Diagnostic;
 use engine::effect::{
     Done, Effect, Identity, News, Performed, Standing, System, SystemError, Undo, Undoer, Verdict,
 };
 use engine::kind::{Args, Catalogue, Context, Kind, Param, Type, Unfit, Value};
-use engine::options::{Launch, Settings};
-use engine::plan::{Approved, Plan, Request};
+use engine::options::Launch;
+use engine::plan::{Approved, Plan};
 use engine::run::{Ending, Header, How, Report};
 use engine::snapshot::Snapshot;
 use engine::state::Phase;
@@ -49,26 +51,9 @@ const SERVE: Kind = Kind {
 const CATALOGUE: Catalogue = Catalogue(&[&ACT, &SERVE]);
 
 fn planned(text: &str) -> (Option<Plan>, Vec<Diagnostic>) {
-    let mut fetch = |name: &str, _: Option<&str>| Ok((name.to_owned(), text.to_owned()));
-    let (loaded, findings) = engine::spec::load("t.yaml", &mut fetch);
-    assert!(findings.is_empty(), "{findings:?}\n{text}");
-    let spec = loaded.spec.expect("a spec");
     let launch = Launch { cwd: "/".into(), root: false, name: "t".into(), uid: 1000, gid: 1000 };
-    let (settings, findings) = Settings::resolve(&spec, &[], &launch);
-    assert!(findings.is_empty(), "{findings:?}");
     let identity = Identity { uid: [1000; 3], gid: [1000; 3], ..Identity::default() };
-    let snapshot = Snapshot { identity, ..Snapshot::default() };
-    engine::plan::plan(&Request {
-        spec: &spec,
-        settings: &settings,
-        catalogue: CATALOGUE,
-        snapshot: &snapshot,
-        launch: &launch,
-        order: &[],
-        skip: &[],
-        unchecked: false,
-        brought: None,
-    })
+    support::planned(text, CATALOGUE, &launch, &Snapshot { identity, ..Snapshot::default() })
 }
 
 fn plan_of(phases: &str) -> Plan {
@@ -202,9 +187,9 @@ proptest! {
         for (i, needs) in made.needs.iter().enumerate() {
             let step = &plan.steps()[place(i)];
             let needed: BTreeSet<usize> = needs.iter().map(|n| place(*n)).collect();
-            prop_assert_eq!(&step.needed.iter().copied().collect::<BTreeSet<_>>(), &needed);
+            prop_assert_eq!(&step.needed().collect::<BTreeSet<_>>(), &needed);
             prop_assert!(needed.iter().all(|n| *n < place(i)), "{}\n{:?}", made.text, names);
-            prop_assert!(step.because.iter().all(|b| b.after < place(i)));
+            prop_assert!(step.because.iter().all(|b| b.step() < place(i)));
         }
         for pair in made.order.windows(2) {
             prop_assert!(place(pair[0]) < place(pair[1]), "{}\n{:?}", made.text, names);

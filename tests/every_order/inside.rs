@@ -1,15 +1,16 @@
 //! What is done in a sandbox: a job comes as an argument, its result goes to standard output.
 
-use crate::draw::{Chance, order};
+use crate::draw::Chance;
 use crate::judge::{Bench, Verdict, is_rule};
+use crate::model::{self, Which};
 use crate::observe::{arguments, observe, rsd};
 use crate::sandbox::Sandbox;
 use crate::tally::{Row, Wrong, compare};
-use crate::worlds::{SVC, World, among};
+use crate::worlds::{SVC, World};
+use engine::plan::classes::Part;
 use nix::unistd::{Gid, Uid, setgroups, setresgid, setresuid};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
-use std::time::Instant;
 
 /// What is to be done.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -18,23 +19,10 @@ pub enum Job {
     Run { world: String, order: String, bin: PathBuf, probe: PathBuf },
     /// draw orders of all thirteen phases
     Draw { world: String, seed: u64, count: usize, probe: PathBuf },
-    /// judge all orders of these phases whose number leaves that rest
-    Judge { world: String, phases: Vec<String>, from: usize, to: usize, probe: PathBuf },
-}
-
-/// What the model said of many orders.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct Judged {
-    pub orders: usize,
-    pub rules: usize,
-    pub errors: usize,
-    pub warned: usize,
-    pub fine: usize,
-    /// nanoseconds for plan, simulation and rules
-    pub took_ns: u64,
-    /// steps of the model, simulated alone, and what that took
-    pub steps: usize,
-    pub steps_ns: u64,
+    /// judge all orders of these phases, a part of the classes
+    Judge { world: String, every: Vec<String>, part: usize, of: usize, probe: PathBuf },
+    /// hold single orders of these phases against their classes
+    Agree { world: String, every: Vec<String>, which: Which, whole: bool, probe: PathBuf },
 }
 
 /// Does the job.
@@ -49,9 +37,13 @@ pub fn main(job: &str) {
             let bench = bench(world, probe);
             serde_json::to_string(&draw(World::named(world).expect("a world"), &bench, *seed, *count))
         }
-        Job::Judge { world, phases, from, to, probe } => {
-            let bench = bench(world, probe);
-            serde_json::to_string(&judge(&bench, phases, *from..*to))
+        Job::Judge { world, every, part, of, probe } => {
+            let (bench, part) = (bench(world, probe), Part { number: *part, of: *of });
+            serde_json::to_string(&model::judge(&bench, World::named(world).expect("a world"), every, part))
+        }
+        Job::Agree { world, every, which, whole, probe } => {
+            let (bench, world) = (bench(world, probe), World::named(world).expect("a world"));
+            serde_json::to_string(&model::agree(&bench, world, every, which, *whole))
         }
     };
     println!("{}", result.expect("a result as JSON"));
@@ -135,27 +127,4 @@ fn draw(world: &World, bench: &Bench, seed: u64, count: usize) -> Vec<String> {
         }
     }
     drawn
-}
-
-fn judge(bench: &Bench, phases: &[String], numbers: std::ops::Range<usize>) -> Judged {
-    let phases: Vec<&'static str> = phases.iter().map(|p| &*String::leak(p.clone())).collect();
-    let mut judged = Judged::default();
-    let begin = Instant::now();
-    for number in numbers.clone() {
-        let verdict = bench.judge(&among(&order(&phases, number)));
-        judged.orders += 1;
-        match verdict {
-            v if v.rule => judged.rules += 1,
-            v if v.refuses() => judged.errors += 1,
-            v if v.fine() => judged.fine += 1,
-            _ => judged.warned += 1,
-        }
-    }
-    judged.took_ns = begin.elapsed().as_nanos() as u64;
-    let plans: Vec<_> =
-        numbers.step_by(97).filter_map(|number| bench.plan(&among(&order(&phases, number))).0).collect();
-    let begin = Instant::now();
-    judged.steps = plans.iter().map(|plan| bench.simulate(plan)).sum();
-    judged.steps_ns = begin.elapsed().as_nanos() as u64;
-    judged
 }

@@ -4,6 +4,7 @@ use crate::worlds::{START, World};
 use engine::diagnostic::{At, Diagnostic, Place, Severity};
 use engine::options::{Launch, Settings};
 use engine::plan::{Plan, Request};
+use engine::rules::Orders;
 use engine::snapshot::Snapshot;
 use engine::spec::{Given, Spec};
 use phases::kinds::CATALOGUE;
@@ -37,6 +38,11 @@ impl Verdict {
             list.insert(code.to_owned());
         }
         verdict
+    }
+
+    /// Of findings.
+    pub fn said(rule: bool, findings: &[Diagnostic]) -> Verdict {
+        Verdict::of(rule, findings.iter().map(|f| (severity(f.severity), f.code)))
     }
 
     /// True where it is refused.
@@ -101,21 +107,35 @@ impl Bench {
         bench
     }
 
-    /// The plan of an order, and what is in its way.
-    pub fn plan(&self, order: &[&str]) -> (Option<Plan>, Vec<Diagnostic>) {
-        let order: Vec<At<String>> =
-            order.iter().map(|name| At::new((*name).to_owned(), Place::default())).collect();
-        engine::plan::plan(&Request {
+    fn request<'a>(&'a self, order: &'a [At<String>]) -> Request<'a> {
+        Request {
             spec: &self.spec,
             settings: &self.settings,
             catalogue: CATALOGUE,
             snapshot: &self.snapshot,
             launch: &self.launch,
-            order: &order,
+            order,
             skip: &[],
             unchecked: false,
             brought: None,
-        })
+        }
+    }
+
+    /// The plan of an order, and what is in its way.
+    pub fn plan(&self, order: &[&str]) -> (Option<Plan>, Vec<Diagnostic>) {
+        let order: Vec<At<String>> =
+            order.iter().map(|name| At::new((*name).to_owned(), Place::default())).collect();
+        engine::plan::plan(&self.request(&order))
+    }
+
+    /// All orders of these phases, which stand together in `sequence`.
+    pub fn orders<T>(&self, sequence: &[&str], every: &[String], ask: impl FnOnce(&Orders) -> T) -> T {
+        let from = sequence.iter().position(|name| every.iter().any(|e| e == name)).unwrap_or_default();
+        let range = from..from + every.len();
+        assert!(sequence[range.clone()].iter().all(|name| every.iter().any(|e| e == name)), "{sequence:?}");
+        let request = self.request(&[]);
+        let orders = Orders::new(&request, sequence, range);
+        ask(&orders.unwrap_or_else(|findings| panic!("{sequence:?}: {findings:#?}")))
     }
 
     /// What the check says of an order.
@@ -125,7 +145,7 @@ impl Bench {
         if let Some(plan) = plan {
             findings.extend(engine::rules::judge(&plan, &self.snapshot).1);
         }
-        Verdict::of(rule, findings.iter().map(|f| (severity(f.severity), f.code)))
+        Verdict::said(rule, &findings)
     }
 
     /// The model's steps for an order: how many there were.

@@ -7,7 +7,8 @@ Tries orders of the phases of twistd and twistd-safe: the check's verdict agains
 
   tests/orders                     a sample, as in `cargo test`
   tests/orders --all               all 40,320 orders of eight phases, and 5,200 of all thirteen
-  tests/orders --judge             only the model: every order of eight and of ten phases, and its speed
+  tests/orders --judge             only the model: every order of eight, of ten and of all thirteen phases, how
+                                   fast, and whether it is what the check says of single ones
   tests/orders --set WORLD --one A,B,C,…
                                    one order, with all that was seen
   --sample N      how many are drawn from each world (default 12; of `eight` eight times as many)
@@ -15,7 +16,7 @@ Tries orders of the phases of twistd and twistd-safe: the check's verdict agains
   --seed N        draw others (default 1)
   --jobs N        at once (default: two more than there are processors)
   --log FILE      write each result, and go on where an earlier run with the same program stopped
-  --write         put the table into docs/proof.md
+  --write         put the table into docs/proof.md (with --judge the figures of that)
   --bin PATH      the rsd to test
 ";
 

@@ -5,8 +5,11 @@ mod draw;
 mod inside;
 mod judge;
 mod line;
+mod model;
 mod observe;
 mod outside;
+#[path = "../../benches/support/page.rs"]
+mod page;
 mod sandbox;
 mod tally;
 mod worlds;

@@ -1,12 +1,15 @@
 //! The outside: jobs for the sandboxes, their results, and the counts.
 
 use crate::draw::{factorial, order};
-use crate::inside::{Job, Judged};
+use crate::inside::Job;
 use crate::line::Line;
+use crate::model::{Agreed, Judged, Which};
+use crate::page;
 use crate::tally::{Row, Tally, Wrong, complaint};
 use crate::worlds::{EIGHT, WORLDS, World, among};
 use nix::sched::{CloneFlags, setns, unshare};
 use std::collections::{BTreeSet, HashSet};
+use std::fmt::Write as _;
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -250,6 +253,10 @@ fn try_many(line: &Line, probe: &Path) -> ExitCode {
             eprintln!("{} of {total}, {rate:.1} a second, {} wrong", p.done, p.tally.wrong);
         }
     });
+    let mut asked = some_of_each(line, line.sample * 2);
+    asked.push(("eight", names(&EIGHT), Which::Drawn(line.seed, line.sample * 8), true));
+    let agreed = agree(line, probe, asked);
+    println!("{}", said(&agreed));
     let _ = fs::remove_file(probe);
     let progress = progress.into_inner().expect("the counts");
     let (took, ran) = (start.elapsed().as_secs_f64(), progress.done);
@@ -264,7 +271,8 @@ fn try_many(line: &Line, probe: &Path) -> ExitCode {
     if line.write {
         write(&progress.tally.table());
     }
-    if progress.tally.wrong == 0 && ran + known.len() > 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    let right = progress.tally.wrong == 0 && agreed.differ.is_empty() && ran + known.len() > 0;
+    if right { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// Puts the table between its marks.
@@ -277,47 +285,128 @@ fn write(table: &str) {
     fs::write(&page, format!("{head}{from}\n{table}\n{to}{tail}")).expect("write docs/proof.md");
 }
 
-fn judge_all(line: &Line, probe: &Path) -> ExitCode {
+/// What single orders and their classes are asked about: world, phases, which of them, all classes before.
+type Asked = (&'static str, Vec<String>, Which, bool);
+
+fn names(list: &[&str]) -> Vec<String> {
+    list.iter().map(|name| (*name).to_owned()).collect()
+}
+
+/// The phases that are put into every order: of the eight, of ten, of all.
+fn sets() -> [Vec<String>; 3] {
     let ten = ["readTacFile", "startApplication"];
-    for phases in [EIGHT.to_vec(), EIGHT.iter().chain(&ten).copied().collect()] {
-        let begin = Instant::now();
-        let (count, parts) = (factorial(phases.len()), line.jobs * 4);
+    let ten: Vec<&str> = EIGHT.iter().chain(&ten).copied().collect();
+    let all = World::named("eight").expect("a world").phases();
+    [names(&EIGHT), names(&ten), names(all)]
+}
+
+/// Single orders against their classes: some in every world.
+fn some_of_each(line: &Line, count: usize) -> Vec<Asked> {
+    let wanted = |w: &&World| line.set.as_ref().is_none_or(|s| s == w.name);
+    let of = |w: &World| (w.name, names(w.phases()), Which::Drawn(line.seed, count), false);
+    WORLDS.iter().filter(wanted).map(of).collect()
+}
+
+fn agree(line: &Line, probe: &Path, asked: Vec<Asked>) -> Agreed {
+    let job = |(world, every, which, whole): Asked| Job::Agree {
+        world: world.to_owned(),
+        every,
+        which,
+        whole,
+        probe: probe.to_owned(),
+    };
+    let jobs: Vec<Job> = asked.into_iter().map(job).collect();
+    let sum = Mutex::new(Agreed::default());
+    all(line, &jobs, |n, agreed: Agreed| {
+        for (order, single, class) in agreed.differ.iter().take(3) {
+            println!(
+                "WRONG, not as its class: {order}\n  alone: {single}\n  class: {class}\n  {:?}",
+                jobs[n]
+            );
+        }
+        sum.lock().expect("the sum").add(agreed);
+    });
+    sum.into_inner().expect("the sum")
+}
+
+fn judge_all(line: &Line, probe: &Path) -> ExitCode {
+    let parts = std::thread::available_parallelism().map_or(1, usize::from);
+    let mut report = format!(
+        "{}\n{parts} processes at once.\n\n\
+         | phases in every order | orders | classes | wall, s | processor, s | µs a class | orders/s | by a rule | refused | \
+         warned | fine |\n\
+         |--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n",
+        page::machine(&[])
+    );
+    let mut speed = Vec::new();
+    for every in sets() {
+        let (begin, phases) = (Instant::now(), every.len());
         let jobs: Vec<Job> = (0..parts)
             .map(|part| Job::Judge {
                 world: "eight".to_owned(),
-                phases: phases.iter().map(|p| (*p).to_owned()).collect(),
-                from: count * part / parts,
-                to: count * (part + 1) / parts,
+                every: every.clone(),
+                part,
+                of: parts,
                 probe: probe.to_owned(),
             })
             .collect();
         let sum = Mutex::new(Judged::default());
-        all(line, &jobs, |_, part: Judged| {
-            let mut sum = sum.lock().expect("the sum");
-            sum.orders += part.orders;
-            sum.rules += part.rules;
-            sum.errors += part.errors;
-            sum.warned += part.warned;
-            sum.fine += part.fine;
-            sum.took_ns += part.took_ns;
-            sum.steps += part.steps;
-            sum.steps_ns += part.steps_ns;
-        });
+        all(line, &jobs, |_, part: Judged| sum.lock().expect("the sum").add(&part));
         let sum = sum.into_inner().expect("the sum");
-        println!(
-            "{} phases: {} orders judged in {:.1} s ({:.1} µs each on one processor): {} rules, {} refused, {} warned, {} \
-             fine; the model alone: {:.0} steps a second",
-            phases.len(),
+        assert_eq!(sum.orders, factorial(phases) as u64, "every order once");
+        // The speed of the model alone is measured behind it, in each part.
+        let wall = begin.elapsed().as_secs_f64() - sum.steps_ns as f64 / 1e9 / parts as f64;
+        let seconds = sum.took_ns as f64 / 1e9;
+        let _ = writeln!(
+            report,
+            "| {phases} | {} | {} | {wall:.2} | {seconds:.2} | {:.1} | {:.0} | {} | {} | {} | {} |",
             sum.orders,
-            begin.elapsed().as_secs_f64(),
-            sum.took_ns as f64 / 1000.0 / sum.orders.max(1) as f64,
+            sum.classes,
+            seconds * 1e6 / sum.classes.max(1) as f64,
+            sum.orders as f64 / wall,
             sum.rules,
             sum.errors,
             sum.warned,
             sum.fine,
-            sum.steps as f64 * 1e9 / sum.steps_ns.max(1) as f64
         );
+        speed.push(sum.steps as f64 * 1e9 / sum.steps_ns.max(1) as f64);
     }
+    let [eight, ten, all] = sets();
+    let (orders, parts) = (factorial(eight.len()), line.jobs.max(1));
+    let eight = (0..parts).map(|part| {
+        let which = Which::Numbers(orders * part / parts, orders * (part + 1) / parts);
+        ("eight", eight.clone(), which, true)
+    });
+    let mut asked: Vec<Asked> = eight.collect();
+    asked.push(("eight", ten, Which::Drawn(line.seed, 5_000), true));
+    asked.push(("eight", all, Which::Drawn(line.seed, 5_000), true));
+    asked.extend(some_of_each(line, 1_000));
+    let begin = Instant::now();
+    let agreed = agree(line, probe, asked);
+    let _ = writeln!(
+        report,
+        "\n{}, in {:.1} s.\nThe model alone does {:.0} steps a second on one processor (the loop with its record, nothing judged).",
+        said(&agreed),
+        begin.elapsed().as_secs_f64(),
+        speed.iter().copied().fold(0.0, f64::max),
+    );
+    print!("{report}");
     let _ = fs::remove_file(probe);
-    ExitCode::SUCCESS
+    if line.write
+        && let Err(why) = page::put("docs/proof.md", "judge", &report)
+    {
+        eprintln!("error: {why}");
+        return ExitCode::FAILURE;
+    }
+    if agreed.differ.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn said(agreed: &Agreed) -> String {
+    format!(
+        "{} orders checked one by one ({} refused by a rule, {} not refused): {} not as their class",
+        agreed.compared,
+        agreed.rules,
+        agreed.works,
+        agreed.differ.len()
+    )
 }

@@ -40,6 +40,12 @@ pub enum State<'a> {
     Address(&'a Socket),
     /// the system calls and files that are left to the process
     Confinement,
+    /// what is mounted where
+    Mounts,
+    /// network, IPC and the other namespaces
+    Namespaces,
+    /// the PID files that are kept open, and locked
+    Kept,
 }
 
 impl fmt::Display for State<'_> {
@@ -59,6 +65,9 @@ impl fmt::Display for State<'_> {
             State::Path(path) => write!(f, "{}", path.display()),
             State::Address(socket) => write!(f, "{socket}"),
             State::Confinement => f.write_str("what is left to the process"),
+            State::Mounts => f.write_str("the mounts"),
+            State::Namespaces => f.write_str("the namespaces"),
+            State::Kept => f.write_str("the PID files that are kept open"),
         }
     }
 }
@@ -73,14 +82,14 @@ pub enum Touch {
 }
 
 use State::{
-    Application as App, Capabilities, Confinement, Credential, Cwd, Environment, Output, Process, Root,
-    Settings, Sockets, Umask,
+    Application as App, Capabilities, Confinement, Credential, Cwd, Environment, Kept, Mounts, Namespaces,
+    Output, Process, Root, Settings, Sockets, Umask,
 };
 use Touch::{Reads, Writes};
 
 /// What decides where a path leads and who may follow it.
 fn follows<'a>(path: &'a Path, touch: &mut dyn FnMut(State<'a>, Touch)) {
-    for state in [Credential, Capabilities, Root] {
+    for state in [Credential, Capabilities, Root, Mounts] {
         touch(state, Reads);
     }
     if path.is_relative() {
@@ -98,6 +107,8 @@ fn opaque<'a>(touch: &mut dyn FnMut(State<'a>, Touch)) {
     {
         touch(state, Reads);
     }
+    touch(Mounts, Reads);
+    touch(Namespaces, Reads);
 }
 
 impl Effect {
@@ -119,6 +130,7 @@ impl Effect {
                 follows(path, touch);
                 touch(Umask, Reads);
                 touch(Process, Reads);
+                touch(Kept, Writes);
                 touch(State::Path(path), Writes);
             }
             Effect::Chroot { path } => {
@@ -140,6 +152,7 @@ impl Effect {
             }
             Effect::Bind { socket, options } => {
                 touch(Capabilities, Reads);
+                touch(Namespaces, Reads);
                 touch(State::Address(socket), Writes);
                 touch(Sockets, Writes);
                 if options.reuse_port {
@@ -196,7 +209,9 @@ impl Effect {
                 touch(State::Path(path), Writes);
             }
             Effect::KeepGuard => {
-                for state in [Credential, Capabilities, Root, Cwd, Umask, Process, Settings] {
+                // It is as the process is that it is forked from, and removes what that has made by then.
+                let all = [Credential, Capabilities, Root, Cwd, Umask, Process, Settings, Environment];
+                for state in all.into_iter().chain([Output, Sockets, Kept, Mounts, Namespaces]) {
                     touch(state, Reads);
                 }
             }
@@ -211,6 +226,37 @@ impl Effect {
                 touch(Sockets, Writes);
             }
             Effect::End { .. } | Effect::Fail(_) => {}
+            Effect::Unshare { namespaces } => {
+                touch(Capabilities, Reads);
+                // Who was forked before stays outside.
+                touch(Process, Reads);
+                touch(Namespaces, Writes);
+                if namespaces.has(super::Namespace::Mount) {
+                    touch(Root, Reads);
+                    touch(Mounts, Writes);
+                }
+            }
+            Effect::Mount { mounts } => {
+                for mounting in mounts {
+                    follows(&mounting.at, touch);
+                    touch(State::Path(&mounting.at), Reads);
+                    if let Some(source) = mounting.source() {
+                        follows(source, touch);
+                        touch(State::Path(source), Reads);
+                    }
+                }
+                touch(Mounts, Writes);
+                touch(Root, Writes);
+                // It is entered again by its name.
+                touch(Cwd, Writes);
+            }
+            Effect::PivotRoot { path } => {
+                follows(path, touch);
+                touch(State::Path(path), Reads);
+                touch(Mounts, Writes);
+                touch(Root, Writes);
+                touch(Cwd, Writes);
+            }
             Effect::RemoveSocket { path } => {
                 follows(path, touch);
                 touch(State::Path(path), Writes);
@@ -222,9 +268,17 @@ impl Effect {
 /// A program is looked up; an application is run as far as it is read.
 fn load<'a>(program: &'a Program, touch: &mut dyn FnMut(State<'a>, Touch)) {
     touch(App, Writes);
-    // A bare name is looked up on PATH.
-    if program.command.first().is_some_and(|word| !word.contains('/')) {
-        touch(Environment, Reads);
+    touch(Mounts, Reads);
+    if let Some(word) = program.command.first() {
+        // It is looked for in the root that it will run in.
+        for path in program.root.as_deref().into_iter().chain([Path::new(word)]) {
+            follows(path, touch);
+            touch(State::Path(path), Reads);
+        }
+        // A bare name is looked up on PATH.
+        if !word.contains('/') {
+            touch(Environment, Reads);
+        }
     }
     if program.is_twisted() {
         opaque(touch);
@@ -262,17 +316,31 @@ mod tests {
     }
 
     #[test]
+    fn a_guard_has_what_was_made_before_it() {
+        let guard = touched(&Effect::KeepGuard);
+        let made = Effect::CreatePidFile { path: "/run/t.pid".into(), owner: None, mode: 0o644 };
+        let kept = "the PID files that are kept open".to_owned();
+        assert!(guard.contains(&(kept.clone(), Reads)), "{guard:?}");
+        assert!(touched(&made).contains(&(kept, Writes)));
+    }
+
+    #[test]
     fn a_relative_path_depends_on_the_working_directory() {
         let found = touched(&Effect::Chroot { path: "jail".into() });
         assert!(found.contains(&("the working directory".to_owned(), Reads)));
     }
 
     #[test]
-    fn a_program_is_only_looked_up_and_an_application_is_run() {
+    fn a_program_is_looked_up_by_whoever_does_it_and_an_application_is_run() {
         let load = |program| touched(&Effect::Application(Application::Load(program)));
         let program = |word: &str| Program { command: vec![word.into()], ..Program::default() };
-        let left = "what is left to the process".to_owned();
-        assert_eq!(load(program("/bin/true")), [(left, Reads), ("the application".to_owned(), Writes)]);
+        let found = load(program("/bin/true"));
+        assert!(
+            found.contains(&("the credential".to_owned(), Reads)),
+            "a directory may be closed: {found:?}"
+        );
+        assert!(found.contains(&("/bin/true".to_owned(), Reads)));
+        assert!(!found.contains(&("the umask".to_owned(), Reads)), "nothing is run: {found:?}");
         assert!(load(program("true")).contains(&("the environment".to_owned(), Reads)));
         let tac = Program { tac: Some("/a.tac".into()), ..Program::default() };
         assert!(load(tac).contains(&("the umask".to_owned(), Reads)));

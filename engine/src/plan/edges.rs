@@ -11,32 +11,55 @@ use std::collections::HashMap;
 
 type Drawn = (Graph, Vec<usize>, Vec<Diagnostic>);
 
-/// The graph and the order of its nodes, or everything that is in the way.
-pub fn draw(request: &Request, nodes: &[Node]) -> Result<Drawn, Vec<Diagnostic>> {
-    let spec = request.spec;
-    let mut graph = order::graph(nodes.len(), nodes.len() * 4);
+/// The edges that hold in every order: needs, serve and privilege. With `--unchecked` a privilege yields to the
+/// sequence that is asked for.
+pub fn draw(request: &Request, nodes: &[Node], sequence: &[At<String>]) -> Result<Graph, Vec<Diagnostic>> {
+    let needs: usize = nodes.iter().map(|n| n.needs.len()).sum();
+    let mut graph = order::graph(nodes.len(), needs + nodes.len());
     for (i, node) in nodes.iter().enumerate() {
         for (need, at) in &node.needs {
             add(&mut graph, *need, i, Edge { reason: Reason::Needs, at: Some(*at) });
         }
     }
-    if order::sequence(&graph, |n| n).is_none() {
+    if !order::possible(&graph) {
         return Err(order::cycles(&graph).iter().map(|c| cycle(request, c)).collect());
     }
     serve_edges(&mut graph, nodes);
-    let sequence = match &spec.order {
-        Some(base) => edit_order(base.clone(), request.order),
-        None => request.order.to_vec(),
-    };
-    let position: HashMap<&str, usize> =
-        sequence.iter().enumerate().map(|(i, name)| (name.v.as_str(), i)).collect();
-    let named: Vec<Option<usize>> =
-        spec.phases.iter().map(|p| position.get(p.name.v.as_str()).copied()).collect();
+    let named = if request.unchecked { places(request, sequence) } else { Vec::new() };
     privilege_edges(&mut graph, request, nodes, &named);
-    if order::sequence(&graph, |n| n).is_none() {
+    if graph.edge_count() > needs && !order::possible(&graph) {
         return Err(order::cycles(&graph).iter().map(|c| gone_by_then(request, c)).collect());
     }
-    let conflicts = order_conflicts(&graph, request, &sequence, &named);
+    Ok(graph)
+}
+
+/// The sequence that is asked for: the spec's, edited by the list of an order.
+pub fn wanted(request: &Request, order: &[At<String>]) -> Vec<At<String>> {
+    match &request.spec.order {
+        Some(base) => edit_order(base.clone(), order),
+        None => order.to_vec(),
+    }
+}
+
+/// Of each phase its place in a sequence of names.
+fn places(request: &Request, sequence: &[At<String>]) -> Vec<Option<usize>> {
+    let position: HashMap<&str, usize> =
+        sequence.iter().enumerate().map(|(i, name)| (name.v.as_str(), i)).collect();
+    request.spec.phases.iter().map(|p| position.get(p.name.v.as_str()).copied()).collect()
+}
+
+/// The graph with the edges of the sequence, and the order of its nodes; or everything that is in the way.
+pub fn order(
+    request: &Request,
+    nodes: &[Node],
+    mut graph: Graph,
+    sequence: &[At<String>],
+) -> Result<Drawn, Vec<Diagnostic>> {
+    let named = places(request, sequence);
+    let conflicts = match sequence {
+        [] => Vec::new(),
+        sequence => order_conflicts(&graph, request, sequence, &named),
+    };
     if !conflicts.is_empty() {
         return Err(conflicts);
     }
@@ -87,9 +110,10 @@ fn privilege_edges(graph: &mut Graph, request: &Request, nodes: &[Node], named: 
     let phases = &request.spec.phases;
     let drops: Vec<usize> =
         (0..nodes.len()).filter(|n| nodes[*n].drops_perhaps() && !nodes[*n].down).collect();
-    // With --unchecked a declared privilege yields to the order that was asked for.
+    // With --unchecked a declared privilege yields to the order that was asked for: then phases have places here.
     let yields = |from: usize, to: usize| {
-        request.unchecked && matches!((named[from], named[to]), (Some(f), Some(t)) if f > t)
+        let place = |phase: usize| named.get(phase).copied().flatten();
+        matches!((place(from), place(to)), (Some(f), Some(t)) if f > t)
     };
     for (i, node) in
         nodes.iter().enumerate().filter(|(_, n)| n.skipped.is_none() && !n.down && !n.drops_perhaps())

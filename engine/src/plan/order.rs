@@ -5,7 +5,6 @@
 
 use super::Reason;
 use crate::diagnostic::Place;
-use petgraph::Direction;
 use petgraph::algo::tarjan_scc;
 use petgraph::graph::{DiGraph, NodeIndex};
 use petgraph::visit::EdgeRef;
@@ -36,8 +35,7 @@ pub fn graph(nodes: usize, edges: usize) -> Graph {
 /// All nodes so that every edge leads forward; among those that could be next, the smallest key.
 /// `None` if there is a cycle.
 pub fn sequence<K: Ord>(graph: &Graph, key: impl Fn(usize) -> K) -> Option<Vec<usize>> {
-    let mut waiting: Vec<usize> =
-        graph.node_indices().map(|n| graph.neighbors_directed(n, Direction::Incoming).count()).collect();
+    let mut waiting = waiting(graph);
     let mut ready: BinaryHeap<_> =
         (0..waiting.len()).filter(|n| waiting[*n] == 0).map(|n| Reverse((key(n), n))).collect();
     let mut order = Vec::with_capacity(waiting.len());
@@ -52,6 +50,33 @@ pub fn sequence<K: Ord>(graph: &Graph, key: impl Fn(usize) -> K) -> Option<Vec<u
         }
     }
     (order.len() == waiting.len()).then_some(order)
+}
+
+/// True where there is an order so that every edge leads forward.
+pub fn possible(graph: &Graph) -> bool {
+    let mut waiting = waiting(graph);
+    let mut ready: Vec<usize> = (0..waiting.len()).filter(|n| waiting[*n] == 0).collect();
+    let mut done = 0;
+    while let Some(n) = ready.pop() {
+        done += 1;
+        for next in graph.neighbors(NodeIndex::new(n)) {
+            let left = &mut waiting[next.index()];
+            *left -= 1;
+            if *left == 0 {
+                ready.push(next.index());
+            }
+        }
+    }
+    done == waiting.len()
+}
+
+/// How many edges lead to each node.
+fn waiting(graph: &Graph) -> Vec<u32> {
+    let mut waiting = vec![0; graph.node_count()];
+    for edge in graph.raw_edges() {
+        waiting[edge.target().index()] += 1;
+    }
+    waiting
 }
 
 /// One shortest cycle of every knot, as the edges along it: (from, to, edge).
@@ -178,6 +203,7 @@ mod tests {
             let g = made(n, &edges);
             let cycles = cycles(&g);
             prop_assert_eq!(sequence(&g, |x| x).is_none(), !cycles.is_empty());
+            prop_assert_eq!(possible(&g), cycles.is_empty());
             for c in cycles {
                 prop_assert_eq!(c[0].0, c[c.len() - 1].1);
                 for pair in c.windows(2) {

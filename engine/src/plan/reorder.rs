@@ -17,16 +17,12 @@ impl Plan {
         for (p, step) in steps.iter_mut().enumerate() {
             step.because.retain(|b| b.reason != Reason::File);
             for because in &mut step.because {
-                because.after = place[because.after];
+                because.after = place[because.step()] as u32;
             }
             step.because.sort_unstable_by_key(|b| (b.after, b.reason));
-            if p > 0 && step.because.last().is_none_or(|b| b.after != p - 1) {
-                step.because.push(Because { after: p - 1, reason: Reason::File, at: None });
+            if p > 0 && step.because.last().is_none_or(|b| b.step() != p - 1) {
+                step.because.push(Because { after: p as u32 - 1, reason: Reason::File, at: None });
             }
-            for need in &mut step.needed {
-                *need = place[*need];
-            }
-            step.needed.sort_unstable();
             step.process = match daemonize {
                 _ if step.process == Process::Guard => Process::Guard,
                 Some(d) if p <= d => Process::Launcher,

@@ -35,9 +35,9 @@ fn chain(plan: &Plan, from: usize, to: usize) -> Option<Vec<(usize, Reason, usiz
     let mut queue = VecDeque::from([to]);
     while let Some(here) = queue.pop_front() {
         for because in plan.steps[here].because.iter().filter(|b| b.reason != Reason::File) {
-            if next[because.after].is_none() {
-                next[because.after] = Some((because.reason, here));
-                queue.push_back(because.after);
+            if next[because.step()].is_none() {
+                next[because.step()] = Some((because.reason, here));
+                queue.push_back(because.step());
             }
         }
     }

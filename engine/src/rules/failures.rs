@@ -15,14 +15,8 @@ const EADDRNOTAVAIL: i32 = 99;
 impl Judge<'_> {
     pub(super) fn failures(&self) -> Vec<Diagnostic> {
         let steps = self.plan.steps();
-        let failed: Vec<(usize, &Failure)> = self
-            .simulation
-            .report
-            .failures
-            .iter()
-            .filter_map(|(phase, failure)| Some((self.plan.find(phase)?, failure)))
-            .filter(|(i, _)| super::fail::asked_for(&steps[*i]).is_none())
-            .collect();
+        let meant = |(i, _): &&(usize, &Failure)| super::fail::asked_for(&steps[*i]).is_none();
+        let failed: Vec<(usize, &Failure)> = self.failed.iter().filter(meant).copied().collect();
         // What starts or serves the application fails again, for want of what an earlier step did not bring.
         let brings = |i: &usize| {
             let brings = |e: &Effect| {
@@ -95,7 +89,8 @@ impl Judge<'_> {
                 Diagnostic::error("RSD0606", will)
             }
             _ if matches!(failure.errno, Some(EAFNOSUPPORT | EADDRNOTAVAIL)) => {
-                Diagnostic::error("RSD0607", will)
+                let finding = Diagnostic::error("RSD0607", will);
+                self.left_its_network(&finding, i, step, failure).unwrap_or(finding)
             }
             _ if failure.errno == Some(98) => self
                 .address_of_another(i, step, failure)
@@ -151,7 +146,7 @@ fn directory(effect: &Effect) -> Option<&Path> {
         Effect::OpenLog { path, .. }
         | Effect::CreatePidFile { path, .. }
         | Effect::Bind { socket: Socket::Unix(path), .. } => path.parent(),
-        Effect::Chdir { path } | Effect::Chroot { path } => Some(path),
+        Effect::Chdir { path } | Effect::Chroot { path } | Effect::PivotRoot { path } => Some(path),
         _ => None,
     }
 }

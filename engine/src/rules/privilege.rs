@@ -75,6 +75,9 @@ impl Judge<'_> {
     /// Where it is written that a step comes after another, such as the drop, if it is.
     pub(super) fn put_after(&self, mut finding: Diagnostic, drop: &Step, i: usize) -> Diagnostic {
         let steps = self.plan.steps();
+        // Where very many phases fail, the first of them say why they stand there.
+        let Some(left) = self.chains.get().checked_sub(steps.len()) else { return finding };
+        self.chains.set(left);
         let chain = self.plan.find(&drop.phase).map(|d| why(self.plan, d, i));
         let Some(Why::Because(chain)) = chain else {
             return finding.note(format!(
@@ -83,7 +86,7 @@ impl Judge<'_> {
             ));
         };
         for (from, reason, to) in chain {
-            let at = steps[to].because.iter().find(|b| b.after == from).and_then(|b| b.at);
+            let at = steps[to].because.iter().find(|b| b.step() == from).and_then(|b| b.at);
             let (from, to) = (&steps[from].phase, &steps[to].phase);
             let text = match reason {
                 Reason::Needs => format!("`{to}` needs `{from}`"),
@@ -124,10 +127,9 @@ impl Judge<'_> {
     }
 
     pub(super) fn unguarded_down_phases(&self) -> Vec<Diagnostic> {
-        let failing = |phase: &str| self.simulation.report.failures.iter().any(|(p, _)| p == phase);
         self.steps()
             .filter(|(_, s)| s.down && matches!(s.privilege, Privilege::Privileged | Privilege::Root))
-            .filter(|(_, s)| s.process != Process::Guard && !failing(&s.phase))
+            .filter(|(_, s)| s.process != Process::Guard && !self.fails(s))
             .filter_map(|(i, step)| {
                 let drop = self.drop_before(i)?;
                 Some(

@@ -9,15 +9,14 @@
 
 mod between;
 mod outcome;
-mod touched;
 
 use super::Judge;
+use super::touched::{Key, Touched};
 use crate::diagnostic::Diagnostic;
-use crate::effect::{Effect, Identity};
+use crate::effect::Effect;
 use between::Between;
 use outcome::Outcome;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
-use touched::Touched;
 
 /// So many orders are tried for one plan.
 const ORDERS: usize = 256;
@@ -45,23 +44,26 @@ impl Judge<'_> {
         if found.iter().any(Diagnostic::is_error) {
             return Vec::new();
         }
-        let steps: Vec<(&[Effect], Option<&Identity>)> = self
+        let between = Between::new(self.plan);
+        if between.all_in_order() {
+            return Vec::new();
+        }
+        let steps: Vec<&[Effect]> = self
             .plan
             .steps()
             .iter()
-            .enumerate()
-            .map(|(i, s)| {
-                let effects = if s.skipped.is_none() { s.effects.as_slice() } else { &[] };
-                (effects, self.before(i))
-            })
+            .map(|s| if s.skipped.is_none() { s.effects.as_slice() } else { &[] })
             .collect();
-        let touched = Touched::new(&steps, self.simulation.model.files());
-        let between = Between::new(self.plan);
+        let files = self.simulation.model.files().uncovered();
+        let touched = Touched::new(&steps, &self.snapshot.identity, &files);
         let order: Vec<usize> = (0..steps.len()).collect();
         let meetings = touched.meetings(&order);
         let loose = between.loose(meetings.keys().copied());
         if loose.pairs.is_empty() && loose.unknown == 0 {
             return Vec::new();
+        }
+        if order.len() > STEPS {
+            return vec![self.bound(loose.pairs.len() + loose.unknown, 0, 0)];
         }
         let mut search = Search {
             judge: self,
@@ -74,9 +76,26 @@ impl Judge<'_> {
         };
         let mut findings = search.all(order);
         if search.untried > 0 {
-            findings.push(search.bound());
+            findings.push(self.bound(search.untried, search.orders, search.steps));
         }
         findings
+    }
+
+    /// The search stopped at its bound: that is never silent.
+    fn bound(&self, untried: usize, orders: usize, steps: usize) -> Diagnostic {
+        let s = if untried == 1 { "" } else { "s" };
+        let mut finding = Diagnostic::note_finding(
+            "RSD0310",
+            format!("not every order was tried: {untried} exchange{s} of phases left out"),
+        )
+        .note(format!(
+            "{orders} other orders were simulated, {steps} steps; the bound is {ORDERS} orders and {STEPS} steps"
+        ))
+        .help("name the phases in `order`, or say what they need: then there is one order only");
+        if let Some(step) = self.plan.steps().first() {
+            finding = finding.at(step.at, "many phases here have no order but that of the file");
+        }
+        finding
     }
 }
 
@@ -124,7 +143,7 @@ impl Search<'_, '_> {
     }
 
     /// Pairs that meet in an order and that nothing orders, as they stand in it.
-    fn loose(&self, meetings: &BTreeMap<(usize, usize), touched::Key>) -> Vec<(usize, usize)> {
+    fn loose(&self, meetings: &BTreeMap<(usize, usize), Key>) -> Vec<(usize, usize)> {
         let in_file = |(a, b): &(usize, usize)| (*a.min(b), *a.max(b));
         let loose = self.between.loose(meetings.keys().map(in_file)).pairs;
         let loose: BTreeSet<_> = loose.into_iter().collect();
@@ -183,23 +202,5 @@ impl Search<'_, '_> {
             second.phase
         ));
         Some(finding)
-    }
-
-    /// The search stopped at its bound: that is never silent.
-    fn bound(&self) -> Diagnostic {
-        let s = if self.untried == 1 { "" } else { "s" };
-        let mut finding = Diagnostic::note_finding(
-            "RSD0310",
-            format!("not every order was tried: {} exchange{s} of phases left out", self.untried),
-        )
-        .note(format!(
-            "{} other orders were simulated, {} steps; the bound is {ORDERS} orders and {STEPS} steps",
-            self.orders, self.steps
-        ))
-        .help("name the phases in `order`, or say what they need: then there is one order only");
-        if let Some(step) = self.judge.plan.steps().first() {
-            finding = finding.at(step.at, "many phases here have no order but that of the file");
-        }
-        finding
     }
 }

@@ -141,6 +141,7 @@ impl Reader {
                 &lossy
             }
         };
+        let foreign = self.foreign;
         match self.usual(text) {
             Some(()) => {}
             None => match serde_json::from_str(text) {
@@ -149,7 +150,8 @@ impl Reader {
                 Err(_) => self.odd(text),
             },
         }
-        if text.len() != line.len() || text.as_bytes() != line {
+        // Of a line that is left out nothing is shown; a long one of them is not even kept.
+        if self.foreign == foreign && text.as_bytes() != line {
             self.not_utf8 += 1;
         }
     }

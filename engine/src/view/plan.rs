@@ -73,7 +73,7 @@ impl Serialize for Steps<'_> {
                 because: s
                     .because
                     .iter()
-                    .map(|b| BecauseJson { after: &plan.steps()[b.after].phase, reason: b.reason })
+                    .map(|b| BecauseJson { after: &plan.steps()[b.step()].phase, reason: b.reason })
                     .collect(),
                 identity: identity_before(predicted, i),
                 identity_after: identity_after(predicted, i),
@@ -123,6 +123,9 @@ fn who(identity: &Identity) -> String {
     }
     if identity.securebits.0 != 0 {
         let _ = write!(caps, " · securebits {}", identity.securebits);
+    }
+    if !identity.namespaces.is_empty() {
+        let _ = write!(caps, " · own {}", identity.namespaces);
     }
     format!(
         "{name}{}:{} · {caps} · root {} · cwd {} · umask {:03o}",
@@ -178,7 +181,7 @@ pub fn text(plan: &Plan, predicted: &Timeline) -> String {
             .because
             .iter()
             .filter(|b| !matches!(b.reason, Reason::File | Reason::Order))
-            .map(|b| format!("{} ({})", clean(&plan.steps()[b.after].phase), b.reason.name()))
+            .map(|b| format!("{} ({})", clean(&plan.steps()[b.step()].phase), b.reason.name()))
             .collect();
         if !because.is_empty() && step.skipped.is_none() {
             let _ = writeln!(out, "       {}  after {}", pad("", widest), because.join(", "));

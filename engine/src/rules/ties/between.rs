@@ -1,21 +1,48 @@
 //! What stands between two steps: whether anything puts one before the other, and the order in which
 //! only these two are exchanged.
 
-use crate::plan::{Plan, Reason};
+use crate::plan::{Because, Plan, Reason};
 use crate::timeline::Process;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 
 /// The graph of a plan, as far as it is more than the place in the file.
 pub struct Between {
-    /// of each step, those that directly follow from it
-    after: Vec<Vec<usize>>,
-    /// of each step, those that it directly follows from
-    before: Vec<Vec<usize>>,
+    after: Edges,
+    before: Edges,
     /// stands in the spec's `order`, which is one sequence
     in_order: Vec<bool>,
     down: Vec<bool>,
     guard: Vec<bool>,
     skipped: Vec<bool>,
+}
+
+/// Of each step those that directly follow from it, or that it directly follows from: one list after the other.
+struct Edges {
+    /// where the list of each step begins; the next one's begin is its end
+    begin: Vec<u32>,
+    steps: Vec<u32>,
+}
+
+impl Edges {
+    /// `each` tells every edge, and the same ones when it is called again.
+    fn new(count: usize, each: impl Fn(&mut dyn FnMut(usize, usize))) -> Edges {
+        let mut begin = vec![0; count + 1];
+        each(&mut |from, _| begin[from + 1] += 1);
+        for step in 0..count {
+            begin[step + 1] += begin[step];
+        }
+        let mut steps = vec![0; begin[count] as usize];
+        let mut next = begin.clone();
+        each(&mut |from, to| {
+            steps[next[from] as usize] = to as u32;
+            next[from] += 1;
+        });
+        Edges { begin, steps }
+    }
+
+    fn of(&self, step: usize) -> impl ExactSizeIterator<Item = usize> {
+        self.steps[self.begin[step] as usize..self.begin[step + 1] as usize].iter().map(|s| *s as usize)
+    }
 }
 
 /// Pairs that nothing orders, and how many could not be looked at.
@@ -34,27 +61,31 @@ impl Between {
     /// Reads the direct edges.
     pub fn new(plan: &Plan) -> Between {
         let steps = plan.steps();
-        let mut after = vec![Vec::new(); steps.len()];
-        let mut before = vec![Vec::new(); steps.len()];
+        let edges = || {
+            let firm = |b: &&Because| b.reason != Reason::File;
+            steps
+                .iter()
+                .enumerate()
+                .flat_map(move |(i, s)| s.because.iter().filter(firm).map(move |b| (i, b)))
+        };
         let mut in_order = vec![false; steps.len()];
-        for (i, step) in steps.iter().enumerate() {
-            for because in step.because.iter().filter(|b| b.reason != Reason::File) {
-                after[because.after].push(i);
-                before[i].push(because.after);
-                if because.reason == Reason::Order {
-                    in_order[i] = true;
-                    in_order[because.after] = true;
-                }
-            }
+        for (i, because) in edges().filter(|(_, b)| b.reason == Reason::Order) {
+            in_order[i] = true;
+            in_order[because.step()] = true;
         }
         Between {
-            after,
-            before,
+            after: Edges::new(steps.len(), |tell| edges().for_each(|(i, b)| tell(b.step(), i))),
+            before: Edges::new(steps.len(), |tell| edges().for_each(|(i, b)| tell(i, b.step()))),
             in_order,
             down: steps.iter().map(|s| s.down).collect(),
             guard: steps.iter().map(|s| s.process == Process::Guard).collect(),
             skipped: steps.iter().map(|s| s.skipped.is_some()).collect(),
         }
+    }
+
+    /// True where the spec's `order` leaves nothing open.
+    pub fn all_in_order(&self) -> bool {
+        self.in_order.iter().all(|named| *named)
     }
 
     /// True where it takes no search: both in `order`, before and behind serve, in different processes,
@@ -65,35 +96,37 @@ impl Between {
             || self.guard[a] != self.guard[b]
             || self.skipped[a]
             || self.skipped[b]
-            || self.before[b].contains(&a)
+            || self.before.of(b).any(|before| before == a)
     }
 
     /// Those of the pairs that nothing orders.
     pub fn loose(&self, pairs: impl Iterator<Item = (usize, usize)>) -> Loose {
         let pairs: Vec<_> = pairs.filter(|(a, b)| !self.plainly(*a, *b)).collect();
         // One search from a step answers for all its pairs: from the end that has more of them.
-        let mut count: HashMap<(usize, bool), usize> = HashMap::new();
+        let mut count = vec![[0_u32; 2]; self.in_order.len()];
         for (a, b) in &pairs {
-            *count.entry((*a, true)).or_default() += 1;
-            *count.entry((*b, false)).or_default() += 1;
+            count[*a][0] += 1;
+            count[*b][1] += 1;
         }
-        let mut searches: BTreeMap<(usize, bool), Vec<usize>> = BTreeMap::new();
-        for (a, b) in pairs {
-            let forward = count.get(&(a, true)) >= count.get(&(b, false));
-            let (from, to) = if forward { (a, b) } else { (b, a) };
-            searches.entry((from, forward)).or_default().push(to);
-        }
+        let search = |(a, b): (usize, usize)| match count[a][0] >= count[b][1] {
+            true => (a, true, b),
+            false => (b, false, a),
+        };
+        let mut searches: Vec<(usize, bool, usize)> = pairs.into_iter().map(search).collect();
+        searches.sort_unstable();
         let mut found = Loose::default();
-        let mut seen = vec![usize::MAX; self.after.len()];
+        let mut seen = vec![usize::MAX; self.in_order.len()];
         let mut left = Self::EDGES;
-        for (n, ((from, forward), targets)) in searches.into_iter().enumerate() {
-            let furthest = if forward { targets.iter().max() } else { targets.iter().min() };
-            let Some(furthest) = furthest.copied() else { continue };
+        for (n, pairs) in searches.chunk_by(|x, y| (x.0, x.1) == (y.0, y.1)).enumerate() {
+            let targets = || pairs.iter().map(|(_, _, target)| *target);
+            let [(from, forward, _), ..] = *pairs else { continue };
+            let furthest = if forward { targets().max() } else { targets().min() };
+            let Some(furthest) = furthest else { continue };
             if self.search(from, forward, furthest, n, &mut seen, &mut left).is_none() {
-                found.unknown += targets.len();
+                found.unknown += pairs.len();
                 continue;
             }
-            let loose = targets.into_iter().filter(|t| seen[*t] != n);
+            let loose = targets().filter(|t| seen[*t] != n);
             found.pairs.extend(loose.map(|t| if forward { (from, t) } else { (t, from) }));
         }
         found.pairs.sort_unstable();
@@ -114,8 +147,8 @@ impl Between {
         let within = |step: usize| if forward { step <= furthest } else { step >= furthest };
         let mut stack = vec![from];
         while let Some(here) = stack.pop() {
-            *left = left.checked_sub(edges[here].len() + 1)?;
-            for next in edges[here].iter().copied().filter(|next| within(*next)) {
+            *left = left.checked_sub(edges.of(here).len() + 1)?;
+            for next in edges.of(here).filter(|next| within(*next)) {
                 if std::mem::replace(&mut seen[next], n) != n {
                     stack.push(next);
                 }
@@ -137,7 +170,7 @@ impl Between {
         // What stands between and follows from the first, by the plan or by a state that both touch.
         let mut follows: HashSet<usize> = HashSet::from([a]);
         for step in &order[from + 1..=to] {
-            let by_plan = self.before[*step].iter().any(|p| follows.contains(p));
+            let by_plan = self.before.of(*step).any(|p| follows.contains(&p));
             let meets = meetings.get(step).into_iter().flatten();
             let by_state = meets.filter(|p| (**p, *step) != (a, b)).any(|p| follows.contains(p));
             if by_plan || by_state {
