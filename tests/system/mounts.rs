@@ -22,7 +22,7 @@ fn own() -> i32 {
 /// Of the last mount at that place: its options, and the type of its file system.
 fn mounted(pid: i32, at: &str) -> Option<(String, String)> {
     let text = fs::read_to_string(format!("/proc/{pid}/mountinfo")).expect("its mounts");
-    let line = text.lines().filter(|l| l.split(' ').nth(4) == Some(at)).next_back()?;
+    let line = text.lines().rfind(|l| l.split(' ').nth(4) == Some(at))?;
     let (front, back) = line.split_once(" - ")?;
     Some((front.split(' ').nth(5)?.to_owned(), back.split(' ').next()?.to_owned()))
 }
