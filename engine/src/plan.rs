@@ -147,9 +147,16 @@ fn word(effect: &Effect) -> Option<String> {
         Effect::Umask { mask } => format!("{mask:03o}"),
         Effect::Daemonize => "fork×2".to_owned(),
         Effect::Process(setting) => return setting.word(),
-        Effect::MakeDirectory { path, .. } | Effect::RemoveDirectory { path } => path.display().to_string(),
+        Effect::MakeDirectory { path, .. }
+        | Effect::RemoveDirectory { path }
+        | Effect::RemoveSocket { path }
+        | Effect::PivotRoot { path } => path.display().to_string(),
+        Effect::Unshare { namespaces } => namespaces.to_string(),
+        Effect::Mount { mounts } => {
+            let places: Vec<String> = mounts.iter().map(|m| m.at.display().to_string()).collect();
+            places.join(" ")
+        }
         Effect::Bind { socket, .. } => socket.to_string(),
-        Effect::RemoveSocket { path } => path.display().to_string(),
         Effect::SetCredential { uid, gid, .. } => {
             let id = |id: &Option<u32>| id.map_or_else(String::new, |id| id.to_string());
             format!("{}:{}", id(uid), id(gid))

@@ -279,6 +279,9 @@ pub fn turn(kept: &mut Kept, around: &mut Around, wanted: &Wanted) -> Result<Tur
         if let Some(log) = around.log.filter(|_| children) {
             log.with(Log::settle);
         }
+        if let Some(voice) = kept.voice.as_mut().filter(|_| children) {
+            voice.socket.settle();
+        }
         turned.ended = reap(kept, wanted.all)?;
         kept.held_back = turned.ended.is_none() && (kept.held_back || did(pidfd));
         if turned.ended.is_some() {

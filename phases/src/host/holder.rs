@@ -304,6 +304,9 @@ impl Host {
             // It may live all the same, where this process could not hear it.
             watch.end(Signal::SIGKILL);
         }
+        if matches!(end, End::Gone { .. }) {
+            self.gone = Some(watch.peer.as_raw());
+        }
         if end != End::Ready {
             self.hear_the_rest(&channel, &mut watch, &mut held);
         }

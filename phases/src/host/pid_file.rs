@@ -1,7 +1,7 @@
 //! The PID file: exclusive, locked for life, complete when it appears, removed only if it is ours.
 
-use super::Host;
 use super::protocol::Held;
+use super::{Host, draft};
 use crate::sys::lock::{self, Holder};
 use crate::sys::process::monotonic;
 use crate::sys::{failed, io_failed, walk, writers};
@@ -14,7 +14,6 @@ use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::Write;
 use std::os::fd::OwnedFd;
-use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -279,17 +278,10 @@ fn clear_stale(dir: &OwnedFd, name: &OsStr, path: &Path) -> Result<(), SystemErr
 /// What is longer than this holds more than a number.
 pub const LARGEST: i64 = 64;
 
-/// So much of a name as leaves room for more behind it: a name in a directory has at most 255 bytes.
-fn beginning(name: &OsStr) -> &OsStr {
-    OsStr::from_bytes(name.as_bytes().get(..200).unwrap_or(name.as_bytes()))
-}
-
 /// Removes a file without holding its lock: under a name of its own it is looked at again, and put
 /// back if it is another.
 pub(super) fn take_away(dir: &OwnedFd, name: &OsStr, expected: &FileStat) -> Result<(), Errno> {
-    let mut aside = OsString::from(".");
-    aside.push(beginning(name));
-    aside.push(format!(".{}.stale", crate::sys::process::id()));
+    let aside = draft::aside(name);
     match renameat2(dir, name, dir, aside.as_os_str(), RenameFlags::RENAME_NOREPLACE) {
         Err(Errno::ENOENT) => return Ok(()),
         // A file system without it.
@@ -321,8 +313,9 @@ impl Host {
     ) -> Result<Done, SystemError> {
         let what = || format!("create PID file {}", path.display());
         let (dir, name) = open_parent(path)?;
+        let cleared = clear_drafts(&dir, &name, owner, None);
         let (mut file, draft) =
-            draft(&dir, &name, Mode::from_bits_truncate(mode)).map_err(|e| failed(e, what()))?;
+            new_draft(&dir, &name, Mode::from_bits_truncate(mode)).map_err(|e| failed(e, what()))?;
         let filled = fill(&mut file).and_then(|()| fstat(&file)).map_err(|e| failed(e, what()));
         let named = filled
             .and_then(|stat| self.when_cleared(path, || name_it(&dir, &draft, &name, path)).map(|()| stat));
@@ -341,8 +334,8 @@ impl Host {
         let handle = self.keep(Held::File { dir, name, dev: stat.st_dev, ino: stat.st_ino });
         lock::go_with_this_process(&file);
         self.pid_files.push(PidFile { path: path.to_owned(), handle, lock: Some(file) });
-        let undo = Effect::Remove { handle, path: path.to_owned(), only_if_empty: false };
-        Ok(Done::with(Undo::Effect(Box::new(undo))))
+        let undo = Effect::Remove { handle, path: self.outside(path), only_if_empty: false };
+        Ok(cleared.into_iter().fold(Done::with(Undo::Effect(Box::new(undo))), Done::note))
     }
 
     /// Does what another start or an earlier daemon may keep from being done. The guard of one that has ended
@@ -414,28 +407,43 @@ impl Host {
     }
 }
 
-/// A new file under a name that nobody uses: one with our number may be left of a process that was
-/// killed, and in a container the same numbers come again.
-fn draft(dir: &OwnedFd, name: &OsStr, mode: Mode) -> Result<(File, OsString), Errno> {
+/// A new file under a name that nobody uses.
+fn new_draft(dir: &OwnedFd, name: &OsStr, mode: Mode) -> Result<(File, OsString), Errno> {
     let flags = OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW;
-    let mut last = Errno::EEXIST;
-    for n in 0..16 {
-        let mut draft = OsString::from(".");
-        draft.push(beginning(name));
-        draft.push(format!(".{}", crate::sys::process::id()));
-        if n > 0 {
-            draft.push(format!(".{n}"));
-        }
-        match openat(dir, draft.as_os_str(), flags, mode) {
-            Ok(fd) => return Ok((File::from(fd), draft)),
-            Err(Errno::EEXIST) => {}
-            Err(error) => {
-                last = error;
-                break;
-            }
-        }
+    draft::make(name, |draft| openat(dir, draft, flags, mode).map(File::from))
+}
+
+/// Removes what starts that were killed have left of this PID file; a line for each.
+pub(super) fn clear_drafts(
+    dir: &OwnedFd,
+    name: &OsStr,
+    owner: Option<Owner>,
+    dead: Option<i32>,
+) -> Vec<String> {
+    let cleared = draft::clear(dir, name, dead, |draft| remove_draft(dir, draft, owner) == Ok(true));
+    cleared.iter().map(|draft| draft::note(draft)).collect()
+}
+
+/// Removes a draft that nobody holds the lock of, while holding it: one that is a PID file by all that can be
+/// seen, and of this user or of whom it was to be given to.
+fn remove_draft(dir: &OwnedFd, draft: &OsStr, owner: Option<Owner>) -> Result<bool, Errno> {
+    let ours = |uid| uid == nix::unistd::geteuid().as_raw() || owner.is_some_and(|o| o.uid == uid);
+    let fits = |stat: &FileStat| is_regular(stat) && stat.st_size <= LARGEST && ours(stat.st_uid);
+    let look = || fstatat(dir, draft, AtFlags::AT_SYMLINK_NOFOLLOW);
+    if !fits(&look()?) {
+        return Ok(false);
     }
-    Err(last)
+    let flags = OFlag::O_RDWR | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
+    let file = File::from(openat(dir, draft, flags, Mode::empty())?);
+    let stat = fstat(&file)?;
+    if !fits(&stat) || !lock::exclude(&file)? {
+        return Ok(false);
+    }
+    let named = look()?;
+    if (named.st_dev, named.st_ino) != (stat.st_dev, stat.st_ino) {
+        return Ok(false);
+    }
+    unlinkat(dir, draft, UnlinkatFlags::NoRemoveDir).map(|()| true)
 }
 
 fn fill(file: &mut File) -> Result<(), Errno> {

@@ -199,14 +199,11 @@ impl Machine for This {
     }
 
     fn too_long(&mut self, path: &Path) -> Option<u64> {
-        let size = || std::fs::symlink_metadata(path).map(|m| m.len());
-        let size = match size() {
-            Err(error) if error.kind() == ErrorKind::PermissionDenied => {
-                as_another(&nearest(path)?, || size().ok())?
-            }
-            size => size.ok()?,
-        };
-        (size > pid_file::LARGEST as u64).then_some(size)
+        size(path).filter(|size| *size > pid_file::LARGEST as u64)
+    }
+
+    fn size(&mut self, path: &Path) -> Option<u64> {
+        size(path)
     }
 
     fn listens(&mut self, path: &Path) -> Option<bool> {
@@ -260,6 +257,16 @@ impl Machine for This {
 
     fn landlock(&mut self) -> u32 {
         crate::sys::landlock::version()
+    }
+}
+
+fn size(path: &Path) -> Option<u64> {
+    let size = || std::fs::symlink_metadata(path).map(|m| m.len());
+    match size() {
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+            as_another(&nearest(path)?, || size().ok())
+        }
+        size => size.ok(),
     }
 }
 
