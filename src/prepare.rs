@@ -145,8 +145,12 @@ pub fn prepare_typed(argv: &[String], typed: &[String]) -> Result<Prepared, i32>
     let cwd = &prepared.basis.launch.cwd;
     prepared.again = Again::new(&prepared.matches, &given, prepared.plan.as_ref(), cwd);
     let again = &prepared.again;
-    for hint in prepared.findings.iter_mut().flat_map(|f| f.help.iter_mut().chain(&mut f.notes)) {
-        *hint = again.whole(hint);
+    for finding in &mut prepared.findings {
+        // Other notes name the command as such.
+        let notes = finding.notes.iter_mut().filter(|_| finding.code == "RSD0604");
+        for hint in finding.help.iter_mut().chain(notes) {
+            *hint = again.whole(hint);
+        }
     }
     Ok(prepared)
 }
