@@ -24,6 +24,8 @@ use std::path::{Path, PathBuf};
 pub struct Header {
     /// name of the run
     pub run: String,
+    /// name of the instance
+    pub name: String,
     /// version of rsd
     pub version: String,
     /// nanoseconds since 1970 at the moment the system's clock shows at the start
@@ -100,6 +102,7 @@ impl Report {
             Ending::Failed => match self.ended {
                 Some(Ended::Exit(code)) => code,
                 Some(Ended::Signal(signal)) => 128 + signal,
+                Some(Ended::Unknown) => 1,
                 None => i32::from(self.serve_failed),
             },
             Ending::Stuck => 7,
@@ -244,6 +247,7 @@ impl<S: System> Loop<'_, S> {
         self.say(What::Run {
             schema: crate::timeline::SCHEMA,
             spec: self.plan.spec.clone(),
+            name: Some(&self.how.header.name).filter(|n| **n != self.plan.spec).cloned().unwrap_or_default(),
             run: self.how.header.run.clone(),
             version: self.how.header.version.clone(),
             wall_ns: self.how.header.wall_ns,
@@ -680,6 +684,13 @@ fn bad_end(ended: Ended) -> Option<SystemError> {
         Ended::Exit(0) => return None,
         Ended::Exit(code) => format!("the application exited with status {code}"),
         Ended::Signal(signal) => format!("the application was ended by signal {signal}"),
+        Ended::Unknown => {
+            return Some(
+                SystemError::new("the application ended, and how cannot be told")
+                    .why("it is the child of another process, which took its status, and this kernel tells it to nobody else (Linux 6.15 does)")
+                    .help("its own output is in the log, or on the terminal where there is no log"),
+            );
+        }
     };
     Some(
         SystemError::new(text).help("its own output is in the log, or on the terminal where there is no log"),

@@ -9,6 +9,7 @@ mod draft;
 mod fail;
 mod guard;
 mod holder;
+mod mounts;
 pub mod pid_file;
 pub mod protocol;
 mod settings;
@@ -18,8 +19,8 @@ use crate::log::{Log, Shared};
 use crate::notify::Manager;
 use crate::sys::{channel::Channel, failed, identity, io_failed, lock, process, walk};
 use engine::effect::{
-    Application, CapabilitySet, Done, Effect, ErrorKind, Facts, Handle, Identity, News, Performed, Program,
-    Rotation, Standing, Starting, System, SystemError, Undo, Undoer, Verdict,
+    Application, CapabilitySet, Done, Effect, ErrorKind, Facts, Handle, Identity, NamespaceSet, News,
+    Performed, Program, Rotation, Standing, Starting, System, SystemError, Undo, Undoer, Verdict,
 };
 use engine::plan::{DropStep, Plan};
 use engine::timeline::{Divergence, Event, What};
@@ -47,7 +48,7 @@ enum Role {
     /// it runs the phases, and another holds the undo: our child (foreground) or the launcher
     Runner { channel: Channel, holder: Option<Pid> },
     /// it keeps the starting credential for the end
-    Guard { daemon: OwnedFd, launcher: OwnedFd, last: Option<OwnedFd> },
+    Guard { daemon: OwnedFd, launcher: OwnedFd, last: Option<OwnedFd>, over: bool },
 }
 
 /// The machine, as this process can change it.
@@ -58,6 +59,10 @@ pub struct Host {
     journal: Option<Arc<File>>,
     root: PathBuf,
     root_inode: identity::Inode,
+    /// those that it has left the starter's for
+    namespaces: NamespaceSet,
+    /// nothing that it mounts reaches the machine
+    own_mounts: bool,
     bounding: CapabilitySet,
     /// the application is a program, and not hosted in this process
     runs_a_program: bool,
@@ -103,8 +108,12 @@ pub struct Host {
     phases: Vec<String>,
     /// who started this process, and wants to be told
     manager: Manager,
-    /// as the first process of a PID namespace: closing the first tells the guard, whose handle the second is
-    last_words: Option<(OwnedFd, OwnedFd)>,
+    /// the guard that was forked from this process, and how many PID files it has the locks of
+    guard: Option<(OwnedFd, usize)>,
+    /// as the first process of a PID namespace: closing it tells the guard
+    last_words: Option<OwnedFd>,
+    /// a phase of the guard has a path that begins at the working directory
+    guard_stays: bool,
 }
 
 /// How long the first process of a PID namespace waits for its guard at the end.
@@ -137,6 +146,8 @@ impl Host {
             journal,
             root: PathBuf::from("/"),
             root_inode: identity::root_inode().map_err(|e| failed(e, "look at the root directory"))?,
+            namespaces: NamespaceSet::EMPTY,
+            own_mounts: false,
             bounding: start.bounding,
             runs_a_program: false,
             confining: confine::Confining::default(),
@@ -166,7 +177,9 @@ impl Host {
             replace: false,
             phases: Vec::new(),
             manager: Manager::default(),
+            guard: None,
             last_words: None,
+            guard_stays: false,
         })
     }
 
@@ -210,16 +223,24 @@ impl Host {
         self.speaks
     }
 
-    /// The daemon is over: whatever else it has forked and left, its PID file's lock is nobody's.
+    /// The daemon is over: whatever else it has forked and left, its PID file's lock is nobody's. Where there is
+    /// a guard, the lock is the guard's until it is done with what the daemon has left.
     ///
-    /// For the daemon alone: a launcher may share the lock with it.
+    /// For the daemon and the guard alone: a launcher may share the lock with it.
     pub fn let_go(&mut self) {
-        for lock in self.pid_files.iter().filter_map(|p| p.lock.as_ref()) {
-            let _ = lock::let_go(lock);
-        }
-        if let Some((alive, guard)) = self.last_words.take() {
+        let guard = self.guard.take();
+        if let (Some(alive), Some((guard, _))) = (self.last_words.take(), &guard) {
             drop(alive);
             let _ = process::wait_readable([guard.as_fd()], GUARD_MS);
+        }
+        let lives = |guard: &OwnedFd| process::wait_readable([guard.as_fd()], 0).is_ok_and(|[gone]| !gone);
+        let not_ours = match (guard, &self.role) {
+            (_, Role::Guard { over: false, .. }) => return,
+            (Some((guard, its)), _) if lives(&guard) => its,
+            _ => 0,
+        };
+        for lock in self.pid_files.iter().skip(not_ours).filter_map(|p| p.lock.as_ref()) {
+            let _ = lock::let_go(lock);
         }
     }
 
@@ -253,7 +274,9 @@ impl Host {
     }
 
     fn read_identity(&self) -> Result<Identity, SystemError> {
-        identity::read(&self.root, self.root_inode, self.bounding).map_err(|e| failed(e, "read the identity"))
+        let read = identity::read(&self.root, self.root_inode, self.bounding)
+            .map_err(|e| failed(e, "read the identity"))?;
+        Ok(Identity { namespaces: self.namespaces, ..read })
     }
 
     fn open_log(
@@ -319,7 +342,8 @@ impl Host {
         }
     }
 
-    fn chroot(&mut self, path: &Path) -> Result<Done, SystemError> {
+    /// What a new root will be called.
+    fn root_named(&self, path: &Path) -> PathBuf {
         // Where it really is: what a link on the way says leads elsewhere from in there.
         let inside = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
         // From a directory that the present root does not reach it leads there, not below that root.
@@ -329,6 +353,16 @@ impl Host {
             let named = walk::named_outside(path, &cwd, (&self.root, self.root_inode));
             named.unwrap_or_else(|| cwd.join(path))
         });
+        let inside = inside.strip_prefix("/").unwrap_or(&inside);
+        match outside {
+            Some(outside) => outside,
+            None if inside.as_os_str().is_empty() => self.root.clone(),
+            None => self.root.join(inside),
+        }
+    }
+
+    fn chroot(&mut self, path: &Path) -> Result<Done, SystemError> {
+        let root = self.root_named(path);
         walk::chroot(path).map_err(|refused| match refused.errno() {
             nix::errno::Errno::EPERM => refused
                 .about(format!("chroot {}", path.display()))
@@ -336,12 +370,7 @@ impl Host {
             _ => refused.about(format!("chroot {}", path.display())),
         })?;
         self.root_inode = identity::root_inode().map_err(|e| failed(e, "look at the new root directory"))?;
-        let inside = inside.strip_prefix("/").unwrap_or(&inside);
-        match outside {
-            Some(outside) => self.root = outside,
-            None if inside.as_os_str().is_empty() => {}
-            None => self.root.push(inside),
-        }
+        self.root = root;
         Ok(Done::with(Undo::EndsWithProcess))
     }
 
@@ -584,6 +613,7 @@ fn say(what: What) {
 impl System for Host {
     fn open(&mut self, plan: &Plan) -> Result<Performed, SystemError> {
         self.drop = plan.drop_step();
+        self.guard_stays = plan.guard_stays();
         self.phases = plan.steps().iter().map(|s| s.phase.clone()).collect();
         if plan.daemonizes() { Ok(Performed::Done(Done::with(Undo::Nothing))) } else { self.fork_holder() }
     }
@@ -593,7 +623,7 @@ impl System for Host {
             self.identity = None;
         }
         let done = match effect {
-            Effect::CheckPidFile { path } => pid_file::check(path),
+            Effect::CheckPidFile { path } => self.when_cleared(path, || pid_file::check(path)),
             Effect::OpenLog { path, owner, mode, rotate_at, rotation } => {
                 self.open_log(path, *owner, *mode, *rotate_at, rotation)
             }
@@ -638,6 +668,9 @@ impl System for Host {
             }
             Effect::End { handle, name } => self.end(*handle, name),
             Effect::Fail(fault) => fail::fail(fault),
+            Effect::Unshare { namespaces } => self.unshare(*namespaces),
+            Effect::Mount { mounts } => self.mount(mounts),
+            Effect::PivotRoot { path } => self.pivot_root(path),
             Effect::RemoveSocket { path } => self.remove_socket(path),
         };
         done.map(Performed::Done)
@@ -699,6 +732,7 @@ impl System for Host {
 
     fn learned(&mut self, plan: &Plan) -> Result<(), SystemError> {
         let drop = plan.drop_step();
+        self.guard_stays = plan.guard_stays();
         // Behind the drop it is over and done, and the holder would not believe another word on it.
         if drop == self.drop {
             return Ok(());

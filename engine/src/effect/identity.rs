@@ -1,7 +1,7 @@
 //! Who a process is: ids, groups, capabilities, and where its paths lead.
 
-use super::SecureBits;
 use super::landlock::Domain;
+use super::{NamespaceSet, SecureBits};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::path::{Component, Path, PathBuf};
@@ -49,6 +49,9 @@ pub struct Identity {
     /// what Landlock leaves to it, as far as the model knows: the kernel tells nobody
     #[serde(skip)]
     pub landlock: Domains,
+    /// namespaces of its own: others than the run was started in
+    #[serde(default, skip_serializing_if = "NamespaceSet::is_empty")]
+    pub namespaces: NamespaceSet,
 }
 
 /// Every one that is on. They make no difference between two identities: nobody can compare them.
@@ -106,7 +109,8 @@ impl Identity {
             cwd,
             no_new_privs,
             securebits,
-            seccomp
+            seccomp,
+            namespaces
         );
         if self.umask != other.umask {
             found.push(("umask", format!("{:03o}", self.umask), format!("{:03o}", other.umask)));

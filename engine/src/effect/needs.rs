@@ -111,12 +111,33 @@ impl Effect {
                 &["flock", "fchown", "getdents64", "ftruncate", "lseek"],
             ],
             Effect::Fail(_) => &[],
+            Effect::Unshare { .. } => &[&["unshare", "mount", "socket", "ioctl", "statx", "readlink"]],
+            Effect::Mount { .. } | Effect::PivotRoot { .. } => &[MOUNT],
             Effect::End { .. } => &[&["pidfd_send_signal", "kill", "wait4"]],
         };
         EVERY.iter().copied().chain(more.iter().flat_map(|some| some.iter().copied()))
     }
 }
 
+const MOUNT: &[&str] = &[
+    "open_tree",
+    "move_mount",
+    "mount_setattr",
+    "fsopen",
+    "fsconfig",
+    "fsmount",
+    "umount2",
+    "pivot_root",
+    "chdir",
+    "fchdir",
+    "fstat",
+    "statx",
+    "openat",
+    "faccessat2",
+    "mkdir",
+    "mkdirat",
+    "symlinkat",
+];
 const LANDLOCK: &[&str] = &["landlock_create_ruleset", "landlock_add_rule", "landlock_restrict_self"];
 const SOCKET: &[&str] = &["socket", "setsockopt", "bind", "listen", "getsockname"];
 

@@ -3,9 +3,11 @@
 use super::Model;
 use super::confine::Confined;
 use super::named::Known;
+use super::view::View;
 use crate::effect::{Capability, Done, Effect, Handle, Identity, SystemError, Undo};
 use crate::plan::{DropStep, Plan};
 use std::collections::BTreeSet;
+use std::path::Path;
 
 /// Process, parent, session: as `ps` would show them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,8 +47,12 @@ pub(super) struct Processes {
     runner: Ids,
     others: Vec<Other>,
     guard: Option<Guard>,
+    /// it needs the working directory
+    guard_stays: bool,
     /// as whom the start is undone: the launcher, or in the foreground the child that was forked for it
     undoer: (Identity, Confined),
+    /// what is mounted where for that one
+    undoer_view: View,
     next: u32,
     step: usize,
     drop: Option<DropStep>,
@@ -66,6 +72,8 @@ pub(super) struct Guard {
     pub(super) known: Known,
     /// what was taken away from it before
     pub(super) confined: Confined,
+    /// what is mounted where for it
+    pub(super) view: View,
 }
 
 /// A process besides the one that goes on.
@@ -101,7 +109,9 @@ impl Processes {
             runner: Ids { pid: FIRST, ppid: CALLER, sid: CALLERS_SESSION },
             others: Vec::new(),
             guard: None,
+            guard_stays: false,
             undoer: (start.clone(), Confined::default()),
+            undoer_view: View::default(),
             next: FIRST + 1,
             step: 0,
             drop: None,
@@ -119,6 +129,7 @@ impl Processes {
 
     pub(super) fn learned(&mut self, plan: &Plan) {
         self.drop = plan.drop_step();
+        self.guard_stays = plan.guard_stays();
     }
 
     pub(super) fn begin(&mut self, step: usize) {
@@ -168,6 +179,10 @@ impl Processes {
         self.undoer.clone()
     }
 
+    pub(super) fn view_of_the_undoer(&self) -> View {
+        self.undoer_view.clone()
+    }
+
     /// From here on the guard is the one that goes on.
     pub(super) fn guard(&mut self) -> Option<Guard> {
         let guard = self.position(Role::Guard).map(|at| self.others.remove(at))?;
@@ -208,13 +223,21 @@ impl Model {
         self.processes.others.push(Other { role: Role::Launcher, ids: launcher, identity, told: false });
         self.processes.runner = Ids { pid, ppid: launcher.pid, sid: session };
         self.processes.undoer = (self.identity.clone(), self.confined.clone());
+        self.processes.undoer_view = self.files.view.clone();
         self.processes.held = true;
         Done::with(Undo::EndsWithProcess)
     }
 
     pub(super) fn keep_guard(&mut self) -> Done {
-        let confined = self.confined.clone();
-        self.processes.guard = Some(Guard { identity: self.identity.clone(), known: self.known, confined });
+        let (confined, view) = (self.confined.clone(), self.files.view.clone());
+        let cwd = self.identity.cwd.clone();
+        if !self.processes.guard_stays {
+            // Where it cannot be entered the guard stays where it is.
+            let _ = self.chdir(Path::new("/"));
+        }
+        self.processes.guard =
+            Some(Guard { identity: self.identity.clone(), known: self.known, confined, view });
+        self.identity.cwd = cwd;
         self.ends(Role::Guard, "the guard")
     }
 

@@ -141,6 +141,7 @@ impl Reader {
                 &lossy
             }
         };
+        let foreign = self.foreign;
         match self.usual(text) {
             Some(()) => {}
             None => match serde_json::from_str(text) {
@@ -149,7 +150,8 @@ impl Reader {
                 Err(_) => self.odd(text),
             },
         }
-        if text.len() != line.len() || text.as_bytes() != line {
+        // Of a line that is left out nothing is shown; a long one of them is not even kept.
+        if self.foreign == foreign && text.as_bytes() != line {
             self.not_utf8 += 1;
         }
     }
@@ -262,6 +264,7 @@ struct Usual<'a> {
     identity: Option<Who>,
     schema: Option<u32>,
     spec: Option<String>,
+    name: Option<String>,
     run: Option<String>,
     version: Option<String>,
     wall_ns: Option<u64>,
@@ -289,6 +292,7 @@ impl Reader {
                 let what = What::Run {
                     schema: u.schema?,
                     spec: u.spec?,
+                    name: u.name.unwrap_or_default(),
                     run: u.run?,
                     version: u.version?,
                     wall_ns: u.wall_ns?,
@@ -315,6 +319,7 @@ fn lenient_run(value: &Value) -> What {
     What::Run {
         schema: value["schema"].as_u64().and_then(|n| u32::try_from(n).ok()).unwrap_or_default(),
         spec: text("spec"),
+        name: text("name"),
         run: text("run"),
         version: text("version"),
         wall_ns: value["wall_ns"].as_u64().unwrap_or_default(),

@@ -167,8 +167,41 @@ fn regular(stat: &FileStat) -> Result<(), Refused> {
     }
 }
 
+/// An old log of somebody else is given away only where nobody but root can have put it there: whoever may
+/// write the directory can move any file to that name (rename(2)), and would be given it.
+fn may_take(
+    dir: BorrowedFd,
+    stat: &FileStat,
+    owner: Owner,
+    created: bool,
+    path: &Path,
+) -> Result<(), SystemError> {
+    if created || stat.st_size == 0 || stat.st_uid == owner.uid {
+        return Ok(());
+    }
+    let what = format!("open log {}", path.display());
+    let dir = fstat(dir).map_err(|e| SystemError::errno(e as i32, &what))?;
+    if [0, unistd::geteuid().as_raw()].contains(&stat.st_uid) && !writers::changeable(&dir) {
+        return Ok(());
+    }
+    Err(SystemError::errno(Errno::EEXIST as i32, what)
+        .why(format!(
+            "{} is there, has something in it, and belongs to {}:{}",
+            path.display(),
+            stat.st_uid,
+            stat.st_gid
+        ))
+        .help(format!(
+            "give it away (chown {}:{} {}), or name another",
+            owner.uid,
+            owner.gid,
+            path.display()
+        )))
+}
+
 pub(super) fn give(
     file: &OwnedFd,
+    dir: BorrowedFd,
     stat: &FileStat,
     owner: Owner,
     created: bool,
@@ -177,6 +210,7 @@ pub(super) fn give(
     if (stat.st_uid, stat.st_gid) == (owner.uid, owner.gid) {
         return Ok(());
     }
+    may_take(dir, stat, owner, created, path)?;
     let what = format!("give log {} to {}:{}", path.display(), owner.uid, owner.gid);
     if !created && stat.st_nlink > 1 && unistd::geteuid().is_root() {
         return Err(SystemError::new(format!("{what}: it has {} names", stat.st_nlink))
