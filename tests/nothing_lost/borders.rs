@@ -125,8 +125,13 @@ fn every_border(scene: &Scene, number: usize, wrong: &mut Vec<String>) -> Vec<Ro
 
 /// Fails, or dies, before a phase of the way down, in the process that runs that one. What is wrong with that, and
 /// how it ended.
-fn spoiled_down(scene: &Scene, always: &Machine, step: &Step, how: &str) -> (Vec<String>, &'static str) {
-    let guard = step.process == "guard";
+fn spoiled_down(
+    scene: &Scene,
+    always: &Machine,
+    (step, guard): &(Step, bool),
+    how: &str,
+) -> (Vec<String>, &'static str) {
+    let guard = *guard;
     let (ours, other) = if guard { ("guarded", "late") } else { ("late", "guarded") };
     let order = format!("{ours},{}", step.phase);
     let words = ["--spec", "spoiled.yaml", "--how", how, "--order", &order, "--skip", other];
@@ -164,6 +169,12 @@ fn every_border_down(scene: &Scene, number: usize, wrong: &mut Vec<String>) -> V
     if down.is_empty() {
         return Vec::new();
     }
+    let mut down: Vec<(Step, bool)> =
+        down.into_iter().map(|step| (step.clone(), step.process == "guard")).collect();
+    // The daemon itself, where nothing is left for it to do.
+    if let Some((first, true)) = down.first().cloned() {
+        down.push((first, false));
+    }
     scene.overlay();
     let before = Machine::look(scene);
     let always = scene.served_once(&before);
@@ -177,7 +188,7 @@ fn every_border_down(scene: &Scene, number: usize, wrong: &mut Vec<String>) -> V
             .filter(|(i, _)| of < usize::MAX || (i + n) % 2 == number % 2)
             .map(|(_, s)| s)
         {
-            println!("{}: {how} before `{}`", scene.name(), step.phase);
+            println!("{}: {how} before `{}`", scene.name(), step.0.phase);
             let (mut found, mut end) = spoiled_down(scene, &always, step, how);
             if how == "kill" && end != LAUNCHER_GONE {
                 end = "the others did what was to be done";
@@ -186,7 +197,7 @@ fn every_border_down(scene: &Scene, number: usize, wrong: &mut Vec<String>) -> V
             found.extend(Machine::left(scene, &before));
             *ended.entry(end.to_owned()).or_insert(0) += 1;
             if !found.is_empty() {
-                let (name, phase) = (scene.name(), &step.phase);
+                let (name, phase) = (scene.name(), &step.0.phase);
                 wrong.push(format!("{name}: {how} before `{phase}`:\n  {}", found.join("\n  ")));
                 scene.clear();
             }

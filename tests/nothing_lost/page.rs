@@ -23,8 +23,8 @@ const MATRICES: [(&str, &str, &str); 5] = [
         "down",
         "A phase that fails on the way down, before every phase of it",
         "A phase of kind `fail` stands before each phase behind serve in turn, in the process that runs that one: daemon\n\
-         or guard. It answers with an error: that is said (in the foreground by the exit code, always by the timeline),\n\
-         and all else is done. Or that process is killed while it stops. Where nobody is there to go on, what is left\n\
+         or guard. It answers with an error: the timeline says so, and all else is done.\n\
+         Or that process is killed while it stops. Where nobody is there to go on, what is left\n\
          is the next start's, which works. There is nothing to take back behind serve, so `undo` is not tried.",
     ),
     (
