@@ -187,7 +187,7 @@ fn trace() -> Command {
         .subcommands(crate::trace::subcommands())
         .args([
             Arg::new("run").value_name("RUN|FILE").help("Name of a run, or a journal"),
-            Arg::new("spec").long("spec").value_name("S").help("Only runs of this spec"),
+            Arg::new("spec").long("spec").value_name("S").help("Only runs of this spec, or of the instance of this name"),
             Arg::new("format")
                 .long("format")
                 .value_name("FORMAT")

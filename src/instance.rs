@@ -81,6 +81,8 @@ pub enum State {
     Stale(PathBuf),
     /// running, by the kernel's word or by a content that was proved
     Running(PathBuf, i32),
+    /// not running any more, and this process, its guard, removes what it left
+    Clearing(PathBuf, i32),
     /// running, and it cannot be proved as which process
     Unnamed(PathBuf, Doubt),
     /// it cannot be told
@@ -102,8 +104,9 @@ pub fn look(prepared: &Prepared) -> State {
             None => error.to_string(),
         }),
         Ok(None) => State::Gone(path),
-        Ok(Some(found)) => match found.holder {
-            Holder::Nobody => State::Stale(path),
+        Ok(Some(found)) => match (found.holder, found.clearing(&path)) {
+            (Holder::Nobody, _) => State::Stale(path),
+            (_, Some(guard)) => State::Clearing(path, guard),
             _ => match found.process(&path) {
                 Ok(pid) => State::Running(path, pid),
                 Err(doubt) => State::Unnamed(path, doubt),

@@ -144,7 +144,12 @@ fn go(prepared: &Prepared, approved: &Approved, manner: &Manner, given: Descript
     let (begin, wall_ns) = (process::monotonic(), process::wall_clock());
     let run = format!("{:06x}", ((wall_ns / 1_000) ^ (u64::from(std::process::id()) << 12)) & 0xff_ffff);
     let journal = journal(prepared, &run, wall_ns);
-    let header = Header { run: run.clone(), version: env!("CARGO_PKG_VERSION").to_owned(), wall_ns };
+    let header = Header {
+        run: run.clone(),
+        name: prepared.name.clone(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        wall_ns,
+    };
     let named = prepared.matches.get_one::<String>("journal").unwrap_or(&run).clone();
     let shown = journal.is_some().then_some(named);
     let kept = journal.as_ref().map(|j| j.file().clone());
@@ -189,7 +194,7 @@ fn go(prepared: &Prepared, approved: &Approved, manner: &Manner, given: Descript
     let strict = prepared.matches.get_flag("strict");
     let how = How { predicted, strict, whole: false, header, replan: Some(&replan) };
     let report = engine::run::run(approved, &mut host, &mut engine::run::traced, &how);
-    if matches!(report.ending, Ending::Completed | Ending::Failed) {
+    if matches!(report.ending, Ending::Completed | Ending::Failed | Ending::Guarded) {
         host.let_go();
     }
     // A manager heeds the process that it has started, and may heed no other.

@@ -25,6 +25,10 @@ pub fn command(argv: &[String]) -> i32 {
             let text = format!("is not running, and its PID file {} is still there", path.display());
             ("dead", 1, Some(path), None, text)
         }
+        State::Clearing(path, guard) => {
+            let text = format!("is not running: its guard, process {guard}, removes what it left");
+            ("stopped", 3, Some(path), None, text)
+        }
         State::Gone(path) => {
             let text = format!("is not running: there is no PID file {}", path.display());
             ("stopped", 3, Some(path), None, text)

@@ -9,7 +9,7 @@ use nix::sys::signal::Signal;
 use phases::host::pid_file;
 use phases::sys::lock::Holder;
 use phases::sys::process;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 /// Runs the subcommand.
@@ -49,6 +49,13 @@ pub fn stop(prepared: &Prepared) -> i32 {
         State::Stale(path) => {
             not_running(&name, &format!("nobody holds the lock of {}, which is stale", path.display()))
         }
+        State::Clearing(path, guard) => {
+            let what = format!("it has ended, and its guard, process {guard}, removes what it left");
+            match wait_for_guard(&name, &path, guard_of(&path)) {
+                true => not_running(&name, &what),
+                false => exit::FAILED,
+            }
+        }
         State::Unnamed(path, doubt) => {
             output::complain(&format!(
                 "{name}: somebody holds the lock of {}, and it cannot be proved who; nothing was signalled\n  why: {doubt}\n",
@@ -63,6 +70,9 @@ pub fn stop(prepared: &Prepared) -> i32 {
     }
 }
 
+/// A keeper that is asked again kills its program, and what that has left: it has so long, in nanoseconds.
+const KILLS: u64 = 5_000_000_000;
+
 fn is_locked(path: &Path) -> bool {
     pid_file::look(path).is_ok_and(|found| found.is_some_and(|f| f.holder != Holder::Nobody))
 }
@@ -72,11 +82,37 @@ fn not_running(name: &str, why: &str) -> i32 {
     exit::NOT_RUNNING
 }
 
+/// A handle of the guard that holds the lock with the daemon, or after it.
+fn guard_of(path: &Path) -> Option<OwnedFd> {
+    let named = || pid_file::look(path).ok().flatten()?.guard;
+    let guard = named()?;
+    let pidfd = process::pidfd(nix::unistd::Pid::from_raw(guard)).ok()?;
+    (named() == Some(guard)).then_some(pidfd)
+}
+
+/// What the next start makes must not be removed by the guard of the last. True when it is gone.
+fn wait_for_guard(name: &str, path: &Path, guard: Option<OwnedFd>) -> bool {
+    let gone = |guard: &OwnedFd| {
+        process::wait_readable([guard.as_fd()], (pid_file::CLEARED / 1_000_000) as i32)
+            .is_ok_and(|[gone]| gone)
+    };
+    if guard.as_ref().is_none_or(gone) {
+        return true;
+    }
+    let who = pid_file::look(path).ok().flatten().and_then(|found| found.guard);
+    let who = who.map_or_else(|| "its guard".to_owned(), |pid| format!("its guard, process {pid},"));
+    output::complain(&format!(
+        "{name}: it has ended, and {who} is still removing what it left\n  do: look at that process: it may be stopped, or a file system may not answer\n"
+    ));
+    false
+}
+
 fn end(name: &str, path: &Path, pid: i32, patience: u64, guarded: bool) -> i32 {
     // The handle is of the process that has this number now: is it still the one that holds the lock?
     let Some(pidfd) = instance::handle(pid, path) else {
         return not_running(name, &format!("process {pid} has just let go of {}", path.display()));
     };
+    let guard = guard_of(path);
     match process::signal(&pidfd, Signal::SIGTERM) {
         Ok(true) => {}
         Ok(false) => return not_running(name, &format!("process {pid} has just ended")),
@@ -103,13 +139,17 @@ fn end(name: &str, path: &Path, pid: i32, patience: u64, guarded: bool) -> i32 {
         // not: a program that does not heed TERM would stay.
         let _ = process::signal(&pidfd, Signal::SIGTERM);
     }
-    if !gone(2_000_000_000) && (process::signal(&pidfd, Signal::SIGKILL).is_err() || !gone(5_000_000_000)) {
+    if !gone(KILLS) && (process::signal(&pidfd, Signal::SIGKILL).is_err() || !gone(5_000_000_000)) {
         output::complain(&format!("{name}: process {pid} is still there\n"));
         return exit::FAILED;
     }
-    // A guard may be removing the PID file at this moment.
+    let named = guard.is_some();
+    if !wait_for_guard(name, path, guard) {
+        return exit::FAILED;
+    }
+    // A guard whose number somebody else's lock hides may be removing the PID file at this moment.
     let mut left = path.exists();
-    for _ in 0..if guarded { 600 } else { 0 } {
+    for _ in 0..if guarded && !named { 600 } else { 0 } {
         if !left {
             break;
         }

@@ -66,7 +66,7 @@ fn show(matches: &ArgMatches) -> Result<(), (i32, String)> {
     let mut write = |out: &mut dyn Write| (form.write)(&timeline, &asked, out);
     let Some(file) = file else {
         if to_terminal && form.open.is_some() {
-            return beside(form, &timeline.spec, &timeline.run, &mut write);
+            return beside(form, timeline.instance(), &timeline.run, &mut write);
         }
         let mut out = BufWriter::new(io::stdout().lock());
         return match write(&mut out).and_then(|()| out.flush()) {

@@ -42,6 +42,7 @@ fn journal(n: u64) -> String {
     let run = What::Run {
         schema: SCHEMA,
         spec: "big".into(),
+        name: String::new(),
         run: "b166".into(),
         version: "0".into(),
         wall_ns: 1,

@@ -10,6 +10,8 @@ mod environment;
 mod fault;
 mod identity;
 pub mod landlock;
+mod mount;
+mod namespace;
 mod needs;
 mod setting;
 mod socket;
@@ -20,8 +22,10 @@ mod touches;
 pub use confine::{Otherwise, SystemCalls, Whose};
 pub use environment::{Environment, matches as environment_matches};
 pub use fault::{Fault, Manner};
-pub use identity::{Capability, CapabilitySet, Domains, Identity, Ids};
+pub use identity::{Capability, CapabilitySet, Domains, Identity, Ids, outside};
 pub use landlock::Landlock;
+pub use mount::{Cover, Mounting};
+pub use namespace::{Namespace, NamespaceSet};
 pub use setting::{IoPriority, Limits, Policy, Resource, SecureBits, Setting, Settings, Unit};
 pub use socket::{Listen, Socket, SocketOptions, Sort};
 pub use standing::Standing;
@@ -33,7 +37,7 @@ use crate::snapshot::User;
 use crate::timeline::{Divergence, Failure};
 use serde::{Deserialize, Serialize};
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// A token for something the [`System`] keeps open so that it can be undone after the path to it
 /// no longer resolves: a directory descriptor and a name, a socket, a process.
@@ -230,6 +234,24 @@ pub enum Effect {
     },
     /// Fail, as it was asked for. Nothing is changed by it.
     Fail(Fault),
+    /// unshare(2): namespaces of its own for this process and all that it starts. In a new mount namespace
+    /// nothing that is mounted reaches the machine; in a new network namespace the loopback device is up.
+    Unshare {
+        /// which
+        namespaces: NamespaceSet,
+    },
+    /// Mounts in a mount namespace of its own: first what they show is taken as it is, then each is put in its
+    /// place, in this order. The working directory is entered again by its name.
+    Mount {
+        /// parents before what is below them
+        mounts: Vec<Mounting>,
+    },
+    /// pivot_root(2): a directory becomes the root of the mount namespace of its own, and the working
+    /// directory; nothing of the old one is left in it.
+    PivotRoot {
+        /// the new root
+        path: PathBuf,
+    },
     /// Remove the name of a Unix socket that [`Effect::Bind`] has made, if it is still the one that was made.
     RemoveSocket {
         /// the path
@@ -245,7 +267,10 @@ impl Effect {
             | Effect::Chdir { .. }
             | Effect::Umask { .. }
             | Effect::Daemonize
-            | Effect::SetCredential { .. } => true,
+            | Effect::SetCredential { .. }
+            | Effect::Unshare { .. }
+            | Effect::Mount { .. }
+            | Effect::PivotRoot { .. } => true,
             Effect::Process(setting) => setting.changes_identity(),
             _ => false,
         }
@@ -327,6 +352,12 @@ impl fmt::Display for Effect {
             Effect::Unbind { socket, .. } => write!(f, "close {socket}"),
             Effect::End { name, .. } => write!(f, "end {name}"),
             Effect::Fail(fault) => write!(f, "{fault}"),
+            Effect::Unshare { namespaces } => {
+                let s = if namespaces.iter().count() == 1 { "" } else { "s" };
+                write!(f, "{namespaces} namespace{s} of its own")
+            }
+            Effect::Mount { mounts } => f.write_str(&mount::line(mounts)),
+            Effect::PivotRoot { path } => write!(f, "pivot_root {}", path.display()),
             Effect::RemoveSocket { path } => write!(f, "remove socket {}", path.display()),
         }
     }
@@ -352,6 +383,8 @@ pub enum Ended {
     Exit(i32),
     /// this signal ended it
     Signal(i32),
+    /// it ended, and its status was taken by another process, its parent
+    Unknown,
 }
 
 /// What performing an effect told that no plan could know.
@@ -574,6 +607,11 @@ pub trait System {
     }
     /// In a process that stayed behind: wait for the start's end.
     fn wait(&mut self) -> Verdict;
+    /// In a process that stayed behind, where the other is gone in the middle of this effect, which it performed
+    /// inside of `root`: take away what nobody but that process can have made for it. A line for each.
+    fn clear_away(&mut self, _effect: &Effect, _root: &Path) -> Vec<String> {
+        Vec::new()
+    }
     /// In the guard: wait for the daemon's end. False if there is nothing to do (it was dismissed).
     fn wait_as_guard(&mut self) -> bool;
     /// Let time pass (between retries), in nanoseconds.

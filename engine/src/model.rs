@@ -7,12 +7,15 @@ mod confine;
 mod credential;
 mod directories;
 mod files;
+mod mounting;
 mod mounts;
 mod named;
+mod namespaces;
 mod paths;
 mod ports;
 mod process;
 mod settings;
+mod view;
 
 pub use files::{Access, Files, Node};
 pub use ports::nothing_handed;
@@ -67,7 +70,11 @@ pub struct Model {
     known: named::Known,
     /// files that are longer than any PID file, with their sizes
     long_files: BTreeMap<PathBuf, u64>,
+    /// logs that were found with something in them, with their sizes
+    logs: BTreeMap<PathBuf, u64>,
     application: Option<application::Loaded>,
+    /// what is mounted where when a step begins, where it is not as at the start
+    views: BTreeMap<usize, view::View>,
     /// what a Twisted application will turn out to bring
     brings: Option<Brought>,
     clock: u64,
@@ -97,7 +104,9 @@ impl Model {
             directories: Vec::new(),
             known: named::Known::default(),
             long_files: snapshot.long_files.clone(),
+            logs: snapshot.logs.clone(),
             application: None,
+            views: BTreeMap::new(),
             brings: None,
             clock: 0,
         }
@@ -131,6 +140,11 @@ impl Model {
     fn denied(&self, capability: Capability, what: impl std::fmt::Display) -> SystemError {
         let who = format!("this needs {capability}, and the process is {}", describe(&self.identity));
         SystemError::errno(EPERM, what).why(who).lacks(capability)
+    }
+
+    /// Its files as they were found when a step of the plan began: mounts of its own may cover some later.
+    pub fn files_at(&self, step: usize) -> std::borrow::Cow<'_, Files> {
+        self.files.seen_with(self.views.get(&step))
     }
 
     fn chroot(&mut self, path: &Path) -> Result<Done, SystemError> {
@@ -202,17 +216,17 @@ impl System for Model {
             Effect::MakeDirectory { path, owner, mode, any_owner } => {
                 self.make_directory(path, *owner, *mode, *any_owner)
             }
-            Effect::RemoveDirectory { path } => self.remove_directory(path),
+            Effect::RemoveDirectory { path } => self.by_handle(|model| model.remove_directory(path)),
             Effect::KeepGuard => Ok(self.keep_guard()),
             Effect::Application(Application::Load(program)) => self.load(program),
             Effect::Application(Application::PrivilegedStart) => Ok(Done::with(Undo::Nothing)),
             Effect::Serve => self.serve(),
             Effect::Application(Application::Start(starting)) => self.start_application(starting),
-            Effect::RemovePidFile { path } => self.remove_pid_file(path),
+            Effect::RemovePidFile { path } => self.by_handle(|model| model.remove_pid_file(path)),
             Effect::Remove { handle, path, only_if_empty } => {
                 self.close_sockets(*handle);
                 self.as_whoever_made(*handle, Whose::Files, |model| {
-                    model.remove(*handle, path, *only_if_empty)
+                    model.by_handle(|model| model.remove(*handle, path, *only_if_empty))
                 })
             }
             Effect::Unbind { handle, .. } => {
@@ -223,7 +237,10 @@ impl System for Model {
                 self.as_whoever_made(*handle, Whose::Processes, |model| model.end(*handle, name))
             }
             Effect::Fail(fault) => fault.answer(),
-            Effect::RemoveSocket { path } => self.remove_socket(path),
+            Effect::Unshare { namespaces } => self.unshare(*namespaces),
+            Effect::Mount { mounts } => self.mount(mounts),
+            Effect::PivotRoot { path } => self.pivot_root(path),
+            Effect::RemoveSocket { path } => self.by_handle(|model| model.remove_socket(path)),
         };
         done.map(Performed::Done)
     }
@@ -247,6 +264,7 @@ impl System for Model {
 
     fn begin(&mut self, step: usize, _timeout: Option<u64>) {
         self.processes.begin(step);
+        self.remember_view(step);
     }
 
     fn learned(&mut self, plan: &Plan) -> Result<(), SystemError> {
@@ -266,7 +284,10 @@ impl System for Model {
         match news {
             News::Ready => self.processes.ready(),
             // Whoever holds the undo goes on, as it was when it was left behind.
-            News::Failed { .. } => (self.identity, self.confined) = self.processes.fail(&self.identity),
+            News::Failed { .. } => {
+                (self.identity, self.confined) = self.processes.fail(&self.identity);
+                self.files.view = self.processes.view_of_the_undoer();
+            }
         }
         Undoer::Me
     }
@@ -280,6 +301,7 @@ impl System for Model {
         self.identity = guard.identity;
         self.known = guard.known;
         self.confined = guard.confined;
+        self.files.view = guard.view;
         true
     }
 

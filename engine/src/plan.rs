@@ -12,7 +12,7 @@ pub use drop::DropStep;
 pub use why::{Why, why};
 
 use crate::diagnostic::{At, Diagnostic, Place};
-use crate::effect::{Application, Brought, Effect, Manner};
+use crate::effect::{Application, Brought, Effect, Manner, State};
 use crate::kind::{Catalogue, Learns};
 use crate::options::{Launch, Settings};
 use crate::snapshot::Snapshot;
@@ -147,9 +147,16 @@ fn word(effect: &Effect) -> Option<String> {
         Effect::Umask { mask } => format!("{mask:03o}"),
         Effect::Daemonize => "fork×2".to_owned(),
         Effect::Process(setting) => return setting.word(),
-        Effect::MakeDirectory { path, .. } | Effect::RemoveDirectory { path } => path.display().to_string(),
+        Effect::MakeDirectory { path, .. }
+        | Effect::RemoveDirectory { path }
+        | Effect::RemoveSocket { path }
+        | Effect::PivotRoot { path } => path.display().to_string(),
+        Effect::Unshare { namespaces } => namespaces.to_string(),
+        Effect::Mount { mounts } => {
+            let places: Vec<String> = mounts.iter().map(|m| m.at.display().to_string()).collect();
+            places.join(" ")
+        }
         Effect::Bind { socket, .. } => socket.to_string(),
-        Effect::RemoveSocket { path } => path.display().to_string(),
         Effect::SetCredential { uid, gid, .. } => {
             let id = |id: &Option<u32>| id.map_or_else(String::new, |id| id.to_string());
             format!("{}:{}", id(uid), id(gid))
@@ -183,6 +190,18 @@ impl Plan {
     /// The steps, in their order.
     pub fn steps(&self) -> &[Step] {
         &self.steps
+    }
+    /// True where a phase of the guard has a path that begins at the working directory. Otherwise the guard
+    /// leaves that directory.
+    pub fn guard_stays(&self) -> bool {
+        let steps = self.steps.iter().filter(|s| s.process == Process::Guard && s.skipped.is_none());
+        let mut relative = false;
+        for effect in steps.flat_map(|s| &s.effects) {
+            effect.touches(&mut |state, _| {
+                relative |= matches!(state, State::Path(path) if path.is_relative());
+            });
+        }
+        relative
     }
     /// The step of that phase.
     pub fn find(&self, phase: &str) -> Option<usize> {

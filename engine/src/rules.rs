@@ -11,6 +11,7 @@ mod fail;
 mod failures;
 mod files;
 mod machine;
+mod namespaces;
 mod network;
 mod orders;
 pub mod pages;
@@ -27,6 +28,7 @@ pub use orders::{Judged, Orders};
 
 use crate::diagnostic::Diagnostic;
 use crate::effect::{Effect, Identity};
+use crate::model::Files;
 use crate::plan::{Plan, Step};
 use crate::simulate::{Simulation, simulate};
 use crate::snapshot::{Snapshot, User};
@@ -43,7 +45,8 @@ const RULES: &[(&[&str], Rule)] = &[
     (
         &[
             "RSD0301", "RSD0302", "RSD0317", "RSD0318", "RSD0402", "RSD0403", "RSD0410", "RSD0412",
-            "RSD0413", "RSD0601", "RSD0602", "RSD0604", "RSD0606", "RSD0607",
+            "RSD0413", "RSD0414", "RSD0415", "RSD0416", "RSD0601", "RSD0602", "RSD0604", "RSD0606",
+            "RSD0607",
         ],
         |judge| judge.failures(),
     ),
@@ -77,6 +80,8 @@ const RULES: &[(&[&str], Rule)] = &[
     (&["RSD0603"], |judge| judge.bound_for_nobody()),
     (&["RSD0605"], |judge| judge.sockets_left_behind()),
     (&["RSD0402"], |judge| judge.pid_file_unknown_to_the_guard()),
+    (&["RSD0415"], |judge| judge.bound_in_its_own_network()),
+    (&["RSD0417"], |judge| judge.made_where_nobody_sees_it()),
     (&["RSD0520"], |judge| judge.started_as_another()),
     (&["RSD0521"], |judge| judge.started_before_the_log()),
 ];
@@ -92,6 +97,11 @@ pub fn judge(plan: &Plan, snapshot: &Snapshot) -> (Simulation, Vec<Diagnostic>) 
     findings.extend(judge.ties(&findings));
     findings.sort_by_key(|f| std::cmp::Reverse(f.severity));
     (simulation, findings)
+}
+
+/// Whether `/` is another directory behind it.
+fn changes_root(effect: &Effect) -> bool {
+    matches!(effect, Effect::Chroot { .. } | Effect::PivotRoot { .. })
 }
 
 /// What every rule looks at.
@@ -165,6 +175,19 @@ impl<'a> Judge<'a> {
             0 => format!("{name} with no capabilities"),
             _ if uid == 0 && identity.caps == identity.bounding => name,
             n => format!("{name} with {n} capabilities"),
+        }
+    }
+
+    /// The files as a step finds them: mounts of its own may cover some later.
+    fn files_at(&self, step: usize) -> std::borrow::Cow<'_, Files> {
+        self.simulation.model.files_at(step)
+    }
+
+    /// The files as whoever serves finds them.
+    fn files_served(&self) -> std::borrow::Cow<'_, Files> {
+        match self.serves {
+            Some(i) => self.files_at(i),
+            None => std::borrow::Cow::Borrowed(self.simulation.model.files()),
         }
     }
 

@@ -8,7 +8,7 @@ mod learn;
 
 use crate::effect::{
     Application, Effect, End, Ended, ErrorKind, Identity, News, Performed, Socket, Standing, System,
-    SystemError, Undo, Undoer,
+    SystemError, Undo, Undoer, outside,
 };
 use crate::plan::Approved;
 use crate::plan::{Plan, Step};
@@ -17,13 +17,15 @@ use crate::state::{Phase, PhaseMark, Run, RunMark, State};
 use crate::timeline::{Divergence, Event, Failure, Outcome, PhaseHeader, Process, Timeline, What};
 pub use learn::Replanned;
 use learn::{Known, Replan};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// What the record says about the run as a whole.
 #[derive(Clone, Debug, Default)]
 pub struct Header {
     /// name of the run
     pub run: String,
+    /// name of the instance
+    pub name: String,
     /// version of rsd
     pub version: String,
     /// nanoseconds since 1970 at the moment the system's clock shows at the start
@@ -100,6 +102,7 @@ impl Report {
             Ending::Failed => match self.ended {
                 Some(Ended::Exit(code)) => code,
                 Some(Ended::Signal(signal)) => 128 + signal,
+                Some(Ended::Unknown) => 1,
                 None => i32::from(self.serve_failed),
             },
             Ending::Stuck => 7,
@@ -244,6 +247,7 @@ impl<S: System> Loop<'_, S> {
         self.say(What::Run {
             schema: crate::timeline::SCHEMA,
             spec: self.plan.spec.clone(),
+            name: Some(&self.how.header.name).filter(|n| **n != self.plan.spec).cloned().unwrap_or_default(),
             run: self.how.header.run.clone(),
             version: self.how.header.version.clone(),
             wall_ns: self.how.header.wall_ns,
@@ -497,23 +501,36 @@ impl<S: System> Loop<'_, S> {
     }
 
     /// The other process ended in the middle of a step: what that makes on the machine and nobody has heard of
-    /// may have been made.
-    fn be_unsure(&mut self, step: usize, held: &[(usize, Undo)]) {
-        let Some(step) = self.plan.steps.get(step) else { return };
+    /// may have been made. What can be nobody else's is taken away.
+    fn be_unsure(&mut self, i: usize, held: &[(usize, Undo)]) {
+        let plan = self.plan.clone();
+        let Some(step) = plan.steps.get(i) else { return };
+        let span =
+            self.predicted.as_ref().and_then(|t| t.spans.get(i)).filter(|s| s.phase.name == step.phase);
+        let root = span.and_then(|s| s.identity_before.as_ref()).map(|identity| identity.root.clone());
+        let root = root.unwrap_or_else(|| PathBuf::from("/"));
         let heard = |path: &Path| {
             held.iter().any(|(_, undo)| {
                 matches!(undo, Undo::Effect(e) if matches!(&**e, Effect::Remove { path: held, .. } if held == path))
             })
         };
-        let made = step.effects.iter().filter_map(|effect| match effect {
-            Effect::OpenLog { path, .. }
+        for effect in &step.effects {
+            let (Effect::OpenLog { path, .. }
             | Effect::CreatePidFile { path, .. }
             | Effect::MakeDirectory { path, .. }
-            | Effect::Bind { socket: Socket::Unix(path), .. } => Some(path),
-            _ => None,
-        });
-        let unsure = made.filter(|path| !heard(path)).map(|path| path.display().to_string()).collect();
-        self.report.unsure = unsure;
+            | Effect::Bind { socket: Socket::Unix(path), .. }) = effect
+            else {
+                continue;
+            };
+            let named = outside(&root, path);
+            if heard(&named) {
+                continue;
+            }
+            for note in self.system.clear_away(effect, &root) {
+                self.say(What::Note { phase: step.phase.clone(), note });
+            }
+            self.report.unsure.push(named.display().to_string());
+        }
     }
 
     fn fail_before_the_first_phase(&mut self, error: SystemError) -> Ending {
@@ -667,6 +684,13 @@ fn bad_end(ended: Ended) -> Option<SystemError> {
         Ended::Exit(0) => return None,
         Ended::Exit(code) => format!("the application exited with status {code}"),
         Ended::Signal(signal) => format!("the application was ended by signal {signal}"),
+        Ended::Unknown => {
+            return Some(
+                SystemError::new("the application ended, and how cannot be told")
+                    .why("it is the child of another process, which took its status, and this kernel tells it to nobody else (Linux 6.15 does)")
+                    .help("its own output is in the log, or on the terminal where there is no log"),
+            );
+        }
     };
     Some(
         SystemError::new(text).help("its own output is in the log, or on the terminal where there is no log"),

@@ -222,6 +222,9 @@ pub struct Snapshot {
     /// PID files that are there and hold more than a number, with their sizes in bytes
     #[serde(default, with = "text::path_map")]
     pub long_files: BTreeMap<PathBuf, u64>,
+    /// logs that are there and have something in them, with their sizes in bytes
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty", with = "text::path_map")]
+    pub logs: BTreeMap<PathBuf, u64>,
     /// who has a port, of TCP and UDP
     #[serde(deserialize_with = "text::map")]
     pub ports: BTreeMap<u16, Vec<Listener>>,

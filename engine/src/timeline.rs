@@ -121,6 +121,9 @@ pub enum What {
         schema: u32,
         /// name of the spec
         spec: String,
+        /// name of the instance (`--name`), where it is not that of the spec
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        name: String,
         /// name of the run, four or more hexadecimal digits
         run: String,
         /// version of rsd
@@ -296,6 +299,8 @@ pub struct Span {
 pub struct Timeline {
     /// name of the spec
     pub spec: String,
+    /// name of the instance, where it is not that of the spec
+    pub name: String,
     /// name of the run
     pub run: String,
     /// version of rsd that recorded it
@@ -376,6 +381,20 @@ impl Timeline {
     pub fn vanished(&mut self) {
         if self.outcome == Outcome::Running {
             self.outcome = Outcome::Vanished;
+        }
+    }
+
+    /// The name of the instance: its own, else that of the spec.
+    pub fn instance(&self) -> &str {
+        if self.name.is_empty() { &self.spec } else { &self.name }
+    }
+
+    /// What it is called above its timeline: `web (daemon)`, the instance and its spec, or the spec alone.
+    pub fn title(&self) -> String {
+        match (self.spec.as_str(), self.name.as_str()) {
+            (spec, "") => spec.to_owned(),
+            ("", name) => name.to_owned(),
+            (spec, name) => format!("{name} ({spec})"),
         }
     }
 

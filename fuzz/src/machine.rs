@@ -158,6 +158,10 @@ impl Machine for Paper {
         number(path.as_os_str().as_bytes()).is_multiple_of(7).then_some(1 << 20)
     }
 
+    fn size(&mut self, path: &Path) -> Option<u64> {
+        Some(number(path.as_os_str().as_bytes()) % 5)
+    }
+
     fn listens(&mut self, path: &Path) -> Option<bool> {
         Some(number(path.as_os_str().as_bytes()).is_multiple_of(2))
     }

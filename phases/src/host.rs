@@ -5,9 +5,11 @@ pub mod confine;
 mod credential;
 mod daemonize;
 mod directories;
+mod draft;
 mod fail;
 mod guard;
 mod holder;
+mod mounts;
 pub mod pid_file;
 pub mod protocol;
 mod settings;
@@ -17,8 +19,8 @@ use crate::log::{Log, Shared};
 use crate::notify::Manager;
 use crate::sys::{channel::Channel, failed, identity, io_failed, lock, process, walk};
 use engine::effect::{
-    Application, CapabilitySet, Done, Effect, ErrorKind, Facts, Handle, Identity, News, Performed, Program,
-    Rotation, Standing, Starting, System, SystemError, Undo, Undoer, Verdict,
+    Application, CapabilitySet, Done, Effect, ErrorKind, Facts, Handle, Identity, NamespaceSet, News,
+    Performed, Program, Rotation, Standing, Starting, System, SystemError, Undo, Undoer, Verdict,
 };
 use engine::plan::{DropStep, Plan};
 use engine::timeline::{Divergence, Event, What};
@@ -29,10 +31,12 @@ use nix::sys::stat::{Mode, umask};
 use nix::unistd::{ForkResult, Pid};
 use protocol::Held;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
 use std::fs::{File, OpenOptions};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// What this process is in the run.
 #[derive(Debug)]
@@ -44,7 +48,7 @@ enum Role {
     /// it runs the phases, and another holds the undo: our child (foreground) or the launcher
     Runner { channel: Channel, holder: Option<Pid> },
     /// it keeps the starting credential for the end
-    Guard { daemon: OwnedFd, launcher: OwnedFd, last: Option<OwnedFd> },
+    Guard { daemon: OwnedFd, launcher: OwnedFd, last: Option<OwnedFd>, over: bool },
 }
 
 /// The machine, as this process can change it.
@@ -55,6 +59,10 @@ pub struct Host {
     journal: Option<Arc<File>>,
     root: PathBuf,
     root_inode: identity::Inode,
+    /// those that it has left the starter's for
+    namespaces: NamespaceSet,
+    /// nothing that it mounts reaches the machine
+    own_mounts: bool,
     bounding: CapabilitySet,
     /// the application is a program, and not hosted in this process
     runs_a_program: bool,
@@ -82,6 +90,8 @@ pub struct Host {
     directories: Vec<(PathBuf, Handle)>,
     timeline: ReadTimeline,
     daemon: Option<Pid>,
+    /// the process that was waited for and is gone
+    gone: Option<i32>,
     ready_at: Option<u64>,
     speaks: bool,
     /// tells people what differs from the prediction
@@ -98,12 +108,19 @@ pub struct Host {
     phases: Vec<String>,
     /// who started this process, and wants to be told
     manager: Manager,
-    /// as the first process of a PID namespace: closing the first tells the guard, whose handle the second is
-    last_words: Option<(OwnedFd, OwnedFd)>,
+    /// the guard that was forked from this process, and how many PID files it has the locks of
+    guard: Option<(OwnedFd, usize)>,
+    /// as the first process of a PID namespace: closing it tells the guard
+    last_words: Option<OwnedFd>,
+    /// a phase of the guard has a path that begins at the working directory
+    guard_stays: bool,
 }
 
 /// How long the first process of a PID namespace waits for its guard at the end.
 const GUARD_MS: i32 = 5_000;
+
+/// How long a child of a daemon that was killed may have the daemon's files open, in nanoseconds.
+const FORKED_NS: u64 = 1_000_000_000;
 
 /// Tells people at once where the machine is not as predicted.
 pub type Show = Box<dyn Fn(&Divergence)>;
@@ -129,6 +146,8 @@ impl Host {
             journal,
             root: PathBuf::from("/"),
             root_inode: identity::root_inode().map_err(|e| failed(e, "look at the root directory"))?,
+            namespaces: NamespaceSet::EMPTY,
+            own_mounts: false,
             bounding: start.bounding,
             runs_a_program: false,
             confining: confine::Confining::default(),
@@ -148,6 +167,7 @@ impl Host {
             directories: Vec::new(),
             timeline,
             daemon: None,
+            gone: None,
             ready_at: None,
             speaks: true,
             show: None,
@@ -157,7 +177,9 @@ impl Host {
             replace: false,
             phases: Vec::new(),
             manager: Manager::default(),
+            guard: None,
             last_words: None,
+            guard_stays: false,
         })
     }
 
@@ -201,16 +223,24 @@ impl Host {
         self.speaks
     }
 
-    /// The daemon is over: whatever else it has forked and left, its PID file's lock is nobody's.
+    /// The daemon is over: whatever else it has forked and left, its PID file's lock is nobody's. Where there is
+    /// a guard, the lock is the guard's until it is done with what the daemon has left.
     ///
-    /// For the daemon alone: a launcher may share the lock with it.
+    /// For the daemon and the guard alone: a launcher may share the lock with it.
     pub fn let_go(&mut self) {
-        for lock in self.pid_files.iter().filter_map(|p| p.lock.as_ref()) {
-            let _ = lock::let_go(lock);
-        }
-        if let Some((alive, guard)) = self.last_words.take() {
+        let guard = self.guard.take();
+        if let (Some(alive), Some((guard, _))) = (self.last_words.take(), &guard) {
             drop(alive);
             let _ = process::wait_readable([guard.as_fd()], GUARD_MS);
+        }
+        let lives = |guard: &OwnedFd| process::wait_readable([guard.as_fd()], 0).is_ok_and(|[gone]| !gone);
+        let not_ours = match (guard, &self.role) {
+            (_, Role::Guard { over: false, .. }) => return,
+            (Some((guard, its)), _) if lives(&guard) => its,
+            _ => 0,
+        };
+        for lock in self.pid_files.iter().skip(not_ours).filter_map(|p| p.lock.as_ref()) {
+            let _ = lock::let_go(lock);
         }
     }
 
@@ -238,8 +268,15 @@ impl Host {
         handle
     }
 
+    /// A path of the present root, as whoever stayed outside calls it.
+    fn outside(&self, path: &Path) -> PathBuf {
+        engine::effect::outside(&self.root, path)
+    }
+
     fn read_identity(&self) -> Result<Identity, SystemError> {
-        identity::read(&self.root, self.root_inode, self.bounding).map_err(|e| failed(e, "read the identity"))
+        let read = identity::read(&self.root, self.root_inode, self.bounding)
+            .map_err(|e| failed(e, "read the identity"))?;
+        Ok(Identity { namespaces: self.namespaces, ..read })
     }
 
     fn open_log(
@@ -259,7 +296,7 @@ impl Host {
             })?;
             let (dev, ino) = log.inode();
             let handle = self.keep(Held::File { dir, name: log.name().to_owned(), dev, ino });
-            Undo::Effect(Box::new(Effect::Remove { handle, path: path.to_owned(), only_if_empty: true }))
+            Undo::Effect(Box::new(Effect::Remove { handle, path: self.outside(path), only_if_empty: true }))
         } else {
             Undo::Nothing
         };
@@ -305,7 +342,8 @@ impl Host {
         }
     }
 
-    fn chroot(&mut self, path: &Path) -> Result<Done, SystemError> {
+    /// What a new root will be called.
+    fn root_named(&self, path: &Path) -> PathBuf {
         // Where it really is: what a link on the way says leads elsewhere from in there.
         let inside = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
         // From a directory that the present root does not reach it leads there, not below that root.
@@ -315,6 +353,16 @@ impl Host {
             let named = walk::named_outside(path, &cwd, (&self.root, self.root_inode));
             named.unwrap_or_else(|| cwd.join(path))
         });
+        let inside = inside.strip_prefix("/").unwrap_or(&inside);
+        match outside {
+            Some(outside) => outside,
+            None if inside.as_os_str().is_empty() => self.root.clone(),
+            None => self.root.join(inside),
+        }
+    }
+
+    fn chroot(&mut self, path: &Path) -> Result<Done, SystemError> {
+        let root = self.root_named(path);
         walk::chroot(path).map_err(|refused| match refused.errno() {
             nix::errno::Errno::EPERM => refused
                 .about(format!("chroot {}", path.display()))
@@ -322,12 +370,7 @@ impl Host {
             _ => refused.about(format!("chroot {}", path.display())),
         })?;
         self.root_inode = identity::root_inode().map_err(|e| failed(e, "look at the new root directory"))?;
-        let inside = inside.strip_prefix("/").unwrap_or(&inside);
-        match outside {
-            Some(outside) => self.root = outside,
-            None if inside.as_os_str().is_empty() => {}
-            None => self.root.push(inside),
-        }
+        self.root = root;
         Ok(Done::with(Undo::EndsWithProcess))
     }
 
@@ -482,10 +525,13 @@ impl Host {
             return Ok(Done::with(Undo::Nothing).note(format!("{}: it is not empty", path.display())));
         }
         // Another start may have opened the empty log meanwhile, and writes to it from now on.
-        let _alone = match only_if_empty.then(|| crate::log::alone(dir, name)) {
+        let _alone = match only_if_empty.then(|| self.alone_with(dir, name)) {
             None | Some(Err(nix::errno::Errno::ENOENT)) => None,
             Some(Ok(Some(alone))) => Some(alone),
-            Some(Ok(None)) => return Ok(Done::with(Undo::Nothing)),
+            Some(Ok(None)) => {
+                let note = format!("{}: another start has opened it", path.display());
+                return Ok(Done::with(Undo::Nothing).note(note));
+            }
             // Made as root, and undone after the drop: it may be in use for all that can be told.
             Some(Err(error)) => {
                 let why = engine::text::errno_message(error as i32);
@@ -506,6 +552,20 @@ impl Host {
                 Ok(Done::with(Undo::Nothing).note(format!("{}: it is not empty", path.display())))
             }
             Err(error) => Err(failed(error, what()).help(format!("remove {} by hand", path.display()))),
+        }
+    }
+
+    /// The empty log for ourselves. Where the daemon was killed, what it had just forked may have it open for a
+    /// moment more.
+    fn alone_with(&self, dir: &OwnedFd, name: &OsStr) -> Result<Option<OwnedFd>, Errno> {
+        let until = process::monotonic().saturating_add(FORKED_NS);
+        loop {
+            match crate::log::alone(dir, name) {
+                Ok(None) if self.gone.is_some() && process::monotonic() < until => {
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+                known => return known,
+            }
         }
     }
 
@@ -553,6 +613,7 @@ fn say(what: What) {
 impl System for Host {
     fn open(&mut self, plan: &Plan) -> Result<Performed, SystemError> {
         self.drop = plan.drop_step();
+        self.guard_stays = plan.guard_stays();
         self.phases = plan.steps().iter().map(|s| s.phase.clone()).collect();
         if plan.daemonizes() { Ok(Performed::Done(Done::with(Undo::Nothing))) } else { self.fork_holder() }
     }
@@ -562,7 +623,7 @@ impl System for Host {
             self.identity = None;
         }
         let done = match effect {
-            Effect::CheckPidFile { path } => pid_file::check(path),
+            Effect::CheckPidFile { path } => self.when_cleared(path, || pid_file::check(path)),
             Effect::OpenLog { path, owner, mode, rotate_at, rotation } => {
                 self.open_log(path, *owner, *mode, *rotate_at, rotation)
             }
@@ -607,6 +668,9 @@ impl System for Host {
             }
             Effect::End { handle, name } => self.end(*handle, name),
             Effect::Fail(fault) => fail::fail(fault),
+            Effect::Unshare { namespaces } => self.unshare(*namespaces),
+            Effect::Mount { mounts } => self.mount(mounts),
+            Effect::PivotRoot { path } => self.pivot_root(path),
             Effect::RemoveSocket { path } => self.remove_socket(path),
         };
         done.map(Performed::Done)
@@ -668,6 +732,7 @@ impl System for Host {
 
     fn learned(&mut self, plan: &Plan) -> Result<(), SystemError> {
         let drop = plan.drop_step();
+        self.guard_stays = plan.guard_stays();
         // Behind the drop it is over and done, and the holder would not believe another word on it.
         if drop == self.drop {
             return Ok(());
@@ -678,6 +743,23 @@ impl System for Host {
 
     fn wait(&mut self) -> Verdict {
         self.wait_for_the_start()
+    }
+
+    fn clear_away(&mut self, effect: &Effect, root: &Path) -> Vec<String> {
+        // As it is called from the root that this process has.
+        let Ok(root) = root.strip_prefix(&self.root) else { return Vec::new() };
+        let here = |path: &Path| {
+            pid_file::open_parent(&engine::effect::outside(&Path::new("/").join(root), path)).ok()
+        };
+        match effect {
+            Effect::CreatePidFile { path, owner, .. } => here(path)
+                .map(|(dir, name)| pid_file::clear_drafts(&dir, &name, *owner, self.gone))
+                .unwrap_or_default(),
+            Effect::MakeDirectory { path, owner, .. } => here(path)
+                .map(|(dir, name)| directories::clear_drafts(&dir, &name, *owner, self.gone))
+                .unwrap_or_default(),
+            _ => Vec::new(),
+        }
     }
 
     fn wait_as_guard(&mut self) -> bool {

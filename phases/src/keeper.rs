@@ -23,6 +23,9 @@ use std::rc::Rc;
 
 /// What the program leaves running when it ends has so long, in nanoseconds, to end when it is told.
 const FOR_THE_REST: u64 = 3_000_000_000;
+/// Its parent may take so long, in nanoseconds, to take the status of a main process that has ended: only then the
+/// kernel tells it to others.
+const TAKEN_BY_ITS_PARENT: u64 = 1_000_000_000;
 /// After the program's end no more than this is read of what others still write into its output.
 const DRAIN: usize = 1 << 20;
 
@@ -141,6 +144,11 @@ impl Kept {
         self.tree.is_ending(self.pid.as_raw())
     }
 
+    /// Whether that process is the program, or below it, or was left by it.
+    fn descends(&self, pid: i32) -> bool {
+        self.tree.descends(pid, self.pid.as_raw(), &self.before)
+    }
+
     /// The last line of its output that says something, where that is captured.
     pub fn last_line(&self) -> Option<String> {
         let text = String::from_utf8_lossy(self.tail.as_deref()?).into_owned();
@@ -149,12 +157,12 @@ impl Kept {
 
     /// It is another process from now on (`MAINPID=`), if that is one of its own.
     fn becomes(&mut self, pid: i32) {
-        if pid == self.pid.as_raw() || !self.tree.descends(pid, self.pid.as_raw()) {
+        if pid == self.pid.as_raw() || !self.descends(pid) {
             return;
         }
         let Ok(pidfd) = process::pidfd(Pid::from_raw(pid)) else { return };
         // The number may have become another's between the look and the handle.
-        if self.tree.descends(pid, self.pid.as_raw()) {
+        if self.descends(pid) {
             (self.pid, self.pidfd, self.held_back) = (Pid::from_raw(pid), pidfd, false);
         }
     }
@@ -271,6 +279,9 @@ pub fn turn(kept: &mut Kept, around: &mut Around, wanted: &Wanted) -> Result<Tur
         if let Some(log) = around.log.filter(|_| children) {
             log.with(Log::settle);
         }
+        if let Some(voice) = kept.voice.as_mut().filter(|_| children) {
+            voice.socket.settle();
+        }
         turned.ended = reap(kept, wanted.all)?;
         kept.held_back = turned.ended.is_none() && (kept.held_back || did(pidfd));
         if turned.ended.is_some() {
@@ -293,7 +304,7 @@ fn hear(kept: &mut Kept, around: &mut Around, said: &mut Vec<Message>) {
     for _ in 0..16 {
         let Some(voice) = &mut kept.voice else { return };
         let Ok(Some(heard)) = voice.socket.receive() else { return };
-        if !kept.tree.descends(heard.pid, kept.pid.as_raw()) {
+        if !kept.tree.descends(heard.pid, kept.pid.as_raw(), &kept.before) {
             voice.strangers += 1;
             if voice.strangers == 1
                 && let Some(log) = around.log
@@ -343,7 +354,7 @@ pub fn keep(mut kept: Kept, around: &mut Around) -> Result<Served, SystemError> 
         handle(taken, &kept, around, &mut asked);
     }
     if let Some(ended) = kept.over {
-        rest::end(&kept, FOR_THE_REST, around);
+        rest::end(&mut kept, FOR_THE_REST, around, Some(asked));
         return Ok(Served { ended: Some(ended), asked });
     }
     if let Some(voice) = &mut kept.voice {
@@ -357,7 +368,7 @@ pub fn keep(mut kept: Kept, around: &mut Around) -> Result<Served, SystemError> 
             handle(taken, &kept, around, &mut asked);
         }
         if let Some(ended) = turned.ended {
-            rest::end(&kept, FOR_THE_REST, around);
+            rest::end(&mut kept, FOR_THE_REST, around, Some(asked));
             return Ok(Served { ended: Some(ended), asked });
         }
         if until.is_some_and(|due| monotonic() >= due) {
@@ -367,7 +378,7 @@ pub fn keep(mut kept: Kept, around: &mut Around) -> Result<Served, SystemError> 
 }
 
 /// A start that failed after all: the program is ended, politely where there is time, and reaped.
-pub fn end(kept: &Kept, because: &SystemError, around: &mut Around) {
+pub fn end(kept: &mut Kept, because: &SystemError, around: &mut Around) {
     let patience = match because.kind {
         // Whoever called the start off waits a second for all of it.
         ErrorKind::Interrupted => 600,
@@ -383,7 +394,8 @@ pub fn end(kept: &Kept, because: &SystemError, around: &mut Around) {
         }
     }
     let _ = waitpid(kept.pid, Some(WaitPidFlag::WNOHANG));
-    rest::end(kept, u64::from(patience.unsigned_abs()) * 1_000_000, around);
+    // Signals are for whoever gives the start up.
+    rest::end(kept, u64::from(patience.unsigned_abs()) * 1_000_000, around, None);
 }
 
 /// The sign of life is overdue: it is woken, and killed if that does not help.
@@ -464,7 +476,7 @@ fn send(kept: &Kept, signal: Signal, done: &str) -> String {
 }
 
 /// Reap the program, and with `all` every other child that ended; tells how the program did.
-fn reap(kept: &Kept, all: bool) -> Result<Option<Ended>, SystemError> {
+fn reap(kept: &mut Kept, all: bool) -> Result<Option<Ended>, SystemError> {
     let ours = loop {
         match waitpid(kept.pid, Some(WaitPidFlag::WNOHANG)) {
             Ok(WaitStatus::Exited(_, status)) => break Some(Ended::Exit(status)),
@@ -474,7 +486,8 @@ fn reap(kept: &Kept, all: bool) -> Result<Option<Ended>, SystemError> {
             // A main process that it named itself may be the child of another: its status goes there.
             Err(Errno::ECHILD) if kept.voice.is_some() => {
                 let gone = process::wait_readable([kept.pidfd.as_fd()], 0).is_ok_and(|[gone]| gone);
-                break gone.then_some(Ended::Exit(0));
+                break gone
+                    .then(|| process::ended(&kept.pidfd, TAKEN_BY_ITS_PARENT).unwrap_or(Ended::Unknown));
             }
             Err(e) => {
                 return Err(SystemError::errno(e as i32, format!("learn how {} ended", kept.name))
@@ -483,7 +496,13 @@ fn reap(kept: &Kept, all: bool) -> Result<Option<Ended>, SystemError> {
         }
     };
     if all {
-        while !matches!(waitpid(None, Some(WaitPidFlag::WNOHANG)), Ok(WaitStatus::StillAlive) | Err(_)) {}
+        while let Ok(status) = waitpid(None, Some(WaitPidFlag::WNOHANG)) {
+            match status.pid() {
+                // Its number may become that of something the program leaves.
+                Some(pid) => kept.before.retain(|before| *before != pid.as_raw()),
+                None => break,
+            }
+        }
     }
     Ok(ours)
 }
@@ -512,7 +531,7 @@ fn copy(kept: &mut Kept, log: Option<&Shared>) -> usize {
     }
 }
 
-/// What is still in the pipe. A grandchild may hold it open for ever: that is not waited for.
+/// What is in the pipe. A grandchild may hold it open for ever: that is not waited for.
 fn drain(kept: &mut Kept, log: Option<&Shared>) {
     let mut total = 0;
     loop {

@@ -18,9 +18,12 @@ mod landlock;
 mod limits;
 mod load_application;
 mod make_directories;
+mod mounts;
+mod namespaces;
 mod nice;
 mod no_new_privileges;
 mod oom_score;
+mod pivot_root;
 mod privileged_start;
 mod remove_directories;
 mod remove_pid_file;
@@ -59,6 +62,9 @@ pub const CATALOGUE: Catalogue = Catalogue(&[
     &timer_slack::KIND,
     &oom_score::KIND,
     &keyring::KIND,
+    &namespaces::KIND,
+    &mounts::KIND,
+    &pivot_root::KIND,
     &privileged_start::KIND,
     &keep_guard::KIND,
     &securebits::KIND,

@@ -99,7 +99,7 @@ impl Log {
             file,
         };
         if let Some(owner) = owner
-            && let Err(error) = give(&log.file, &stat, owner, created, path)
+            && let Err(error) = give(&log.file, log.dir.as_fd(), &stat, owner, created, path)
         {
             if created {
                 log.forget();

@@ -15,8 +15,8 @@ pub fn arguments() -> Command {
         .about("Compare two runs: times, and who did what, how it ended, in which order")
         .args([
             Arg::new("old").value_name("OLD").required(true).help("Name of a run, or a journal"),
-            Arg::new("new").value_name("NEW").help("The same; without it the newest run of that spec"),
-            Arg::new("spec").long("spec").value_name("S").help("Only runs of this spec"),
+            Arg::new("new").value_name("NEW").help("The same; without it the newest run of that daemon"),
+            Arg::new("spec").long("spec").value_name("S").help("Only runs of this spec, or of the instance of this name"),
             Arg::new("fail-on")
                 .long("fail-on")
                 .value_name("WHAT")
@@ -52,8 +52,11 @@ fn compare(matches: &ArgMatches) -> Result<i32, (i32, String)> {
     let spec = matches.get_one::<String>("spec").map(|s| runs::name_of(s));
     let of = |id: &str, spec: Option<&str>| runs::of(matches.get_one::<String>(id).map(String::as_str), spec);
     let (old_path, old) = of("old", spec.as_deref())?;
-    // The newest of the same spec: that of another says nothing about this one.
-    let (new_path, new) = of("new", spec.as_deref().or(Some(&old.spec)))?;
+    // Where none is named, the newest of the same daemon: that of another says nothing about this one.
+    let (new_path, new) = match matches.contains_id("new") {
+        true => of("new", spec.as_deref())?,
+        false => runs::newest_like(&old)?,
+    };
     let same = old_path == new_path;
     let history = if same { History::default() } else { runs::history(&new, &new_path) };
     let diff = Diff::new(&old, &new, &history);

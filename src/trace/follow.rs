@@ -85,15 +85,16 @@ fn find(matches: &ArgMatches, signals: &SignalFd) -> Result<PathBuf, Stop> {
         return runs::find(run, spec.as_deref())
             .map_err(|why| Stop::Error(exit::NOT_RUNNING, clean(&why).into_owned()));
     }
-    let known = runs::journals(spec.as_deref());
-    if let Some(running) = known.iter().rev().find(|path| journal::is_held(path)) {
+    let all = runs::journals(None);
+    let meant = |path: &PathBuf| spec.as_deref().is_none_or(|spec| runs::is_of(path, spec));
+    if let Some(running) = all.iter().rev().find(|path| journal::is_held(path) && meant(path)) {
         return Ok(running.clone());
     }
     let of = spec.as_deref().map_or(String::new(), |s| format!(" of {}", clean(s)));
     output::complain(&format!("no run{of} goes on; waiting for the next one (Ctrl-C ends)\n"));
-    let known: HashSet<PathBuf> = known.into_iter().collect();
+    let known: HashSet<PathBuf> = all.into_iter().collect();
     loop {
-        let next = runs::journals(spec.as_deref()).into_iter().find(|path| !known.contains(path));
+        let next = runs::journals(None).into_iter().find(|path| !known.contains(path) && meant(path));
         if let Some(path) = next {
             return Ok(path);
         }

@@ -9,7 +9,7 @@ use engine::view::list::{self, ListRow};
 pub fn arguments() -> Command {
     Command::new("list")
         .about("List the runs that are kept, the newest first")
-        .arg(Arg::new("spec").long("spec").value_name("S").help("Only runs of this spec"))
+        .arg(Arg::new("spec").long("spec").value_name("S").help("Only runs of this spec, or of the instance of this name"))
 }
 
 /// Lists them.

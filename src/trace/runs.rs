@@ -19,7 +19,22 @@ pub fn of(run: Option<&str>, spec: Option<&str>) -> Result<(PathBuf, Timeline), 
     if run == Some("") {
         return Err((exit::USAGE, "the name of the run is empty".to_owned()));
     }
-    let path = find(run, spec).map_err(|why| (exit::NOT_RUNNING, clean(&why).into_owned()))?;
+    whole(find(run, spec).map_err(|why| (exit::NOT_RUNNING, clean(&why).into_owned()))?)
+}
+
+/// The newest run of the same spec under the same name, and its journal.
+pub fn newest_like(timeline: &Timeline) -> Result<(PathBuf, Timeline), (i32, String)> {
+    let like = |path: &PathBuf| {
+        glance(path).is_ok_and(|t| (&t.spec, t.instance()) == (&timeline.spec, timeline.instance()))
+    };
+    let newest = journals(None).into_iter().rev().find(like);
+    whole(newest.ok_or_else(|| {
+        let why = format!("no other run of {} is kept", clean(&timeline.title()));
+        (exit::NOT_RUNNING, why)
+    })?)
+}
+
+fn whole(path: PathBuf) -> Result<(PathBuf, Timeline), (i32, String)> {
     let timeline =
         read(&path).map_err(|error| (exit::FAILED, format!("{} cannot be read: {error}", shown(&path))))?;
     if timeline.run.is_empty() && timeline.spans.is_empty() {
@@ -106,11 +121,11 @@ pub fn glance(path: &Path) -> std::io::Result<Timeline> {
 const HISTORY: u64 = 64 << 20;
 
 /// What earlier runs of its spec that did the same took: those kept beside its journal, and in the
-/// place of the spec.
+/// place of its name.
 pub fn history(timeline: &Timeline, path: &Path) -> History {
     let mut history = History::default();
     let beside = path.parent().map(|dir| if dir.as_os_str().is_empty() { Path::new(".") } else { dir });
-    let kept = instance::journals(&timeline.spec);
+    let kept = instance::journals(timeline.instance());
     let mut seen = HashSet::from([timeline.run.clone()]);
     let mut left = HISTORY;
     for dir in beside.into_iter().chain(kept.as_deref()) {
@@ -138,15 +153,23 @@ fn is_journal(path: &Path) -> bool {
         && start == *br#"{"t":"#
 }
 
-/// Every journal that is kept for this user, oldest first.
-pub fn journals(spec: Option<&str>) -> Vec<PathBuf> {
+/// Whether a journal is of a spec, or of an instance, of that name. The place that the runs of a name have says so at
+/// once; what else runs the spec, under other names, says so itself.
+pub fn is_of(path: &Path, name: &str) -> bool {
+    let place = instance::journals(name);
+    path.parent().is_some_and(|dir| place.as_deref() == Some(dir))
+        || glance(path).is_ok_and(|t| t.spec == name || t.name == name)
+}
+
+/// Every journal that is kept for this user, oldest first: all, or those of a spec or an instance.
+pub fn journals(name: Option<&str>) -> Vec<PathBuf> {
     let Some(top) = instance::all_journals() else { return Vec::new() };
-    let mut all: Vec<PathBuf> = match spec {
-        Some(name) => journal::list(&top.join(name)),
-        None => std::fs::read_dir(top)
-            .map(|dirs| dirs.filter_map(Result::ok).flat_map(|d| journal::list(&d.path())).collect())
-            .unwrap_or_default(),
-    };
+    let mut all: Vec<PathBuf> = std::fs::read_dir(top)
+        .map(|dirs| dirs.filter_map(Result::ok).flat_map(|d| journal::list(&d.path())).collect())
+        .unwrap_or_default();
+    if let Some(name) = name {
+        all.retain(|path| is_of(path, name));
+    }
     all.sort_by(|a, b| a.file_name().cmp(&b.file_name()));
     all
 }
@@ -158,24 +181,29 @@ pub fn find(run: Option<&str>, spec: Option<&str>) -> Result<PathBuf, String> {
     {
         return Ok(PathBuf::from(run));
     }
-    let all = journals(spec);
-    let named = |path: &&PathBuf| match run {
-        None => true,
-        Some(run) => path
-            .file_stem()
-            .and_then(|s| s.to_str())
-            .and_then(|s| s.rsplit_once('-'))
-            .is_some_and(|(_, name)| name.starts_with(run)),
+    // The newest first, so that no more journals are looked into than must be.
+    let meant = |path: &&PathBuf| {
+        let begins = |run: &str| {
+            let stem = path.file_stem().and_then(|s| s.to_str());
+            stem.and_then(|s| s.rsplit_once('-')).is_some_and(|(_, name)| name.starts_with(run))
+        };
+        run.is_none_or(begins) && spec.is_none_or(|spec| is_of(path, spec))
     };
-    all.iter().rev().find(named).cloned().ok_or_else(|| match run {
-        Some(run) => format!(
-            "there is no run `{run}`, and no such file; `rsd trace list` lists the runs that are kept"
-        ),
+    journals(None).iter().rev().find(meant).cloned().ok_or_else(|| match run {
+        Some(run) => {
+            let of = spec.map_or_else(String::new, |spec| format!(" of `{spec}`"));
+            format!("there is no run `{run}`{of}, and no such file; `rsd trace list` lists the runs that are kept")
+        }
         None if instance::all_journals().is_none() => {
             "no run is kept, as neither XDG_STATE_HOME nor HOME is set; \
             name a journal by its path"
                 .to_owned()
         }
-        None => "no run is kept yet; `rsd run` records one".to_owned(),
+        None => match spec {
+            Some(spec) if !journals(None).is_empty() => format!(
+                "no run of a spec or an instance called `{spec}` is kept; `rsd trace list` lists the runs that are"
+            ),
+            _ => "no run is kept yet; `rsd run` records one".to_owned(),
+        },
     })
 }

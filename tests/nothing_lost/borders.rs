@@ -14,11 +14,14 @@ fn spoiled(scene: &Scene, border: &str, how: &str) -> Out {
     // `last` stands directly before serve already.
     let border = if how == "undo" && border == scene.serve() { "last" } else { border };
     let order = format!("injected,{border}");
-    let skip: &[&str] =
-        if how == "undo" { &["--skip", "late"] } else { &["--skip", "late", "--skip", "last"] };
-    let words = [&["--spec", "spoiled.yaml", "--how", how, "--order", &order], skip].concat();
+    let skip: &[&str] = if how == "undo" { &[] } else { &["--skip", "last"] };
+    let words = [&["--spec", "spoiled.yaml", "--how", how, "--order", &order], NOT_DOWN, skip].concat();
     scene.rsd("run", &words)
 }
+
+/// Without those of the way down, or of the way up.
+const NOT_DOWN: &[&str] = &["--skip", "late", "--skip", "guarded"];
+const NOT_UP: [&str; 4] = ["--skip", "injected", "--skip", "last"];
 
 /// What is wrong with how it ended, in words; nothing where all is right. And how it ended.
 fn judged(scene: &Scene, step: &Step, how: &str, out: &Out) -> (Vec<String>, &'static str) {
@@ -119,6 +122,85 @@ fn every_border(scene: &Scene, number: usize, wrong: &mut Vec<String>) -> Vec<Ro
     rows
 }
 
+/// Fails, or dies, before a phase of the way down, in the process that runs that one. What is wrong with that, and
+/// how it ended.
+fn spoiled_down(scene: &Scene, always: &Machine, step: &Step, how: &str) -> (Vec<String>, &'static str) {
+    let guard = step.process == "guard";
+    let (ours, other) = if guard { ("guarded", "late") } else { ("late", "guarded") };
+    let order = format!("{ours},{}", step.phase);
+    let words = ["--spec", "spoiled.yaml", "--how", how, "--order", &order, "--skip", other];
+    let mut wrong = Vec::new();
+    let out = scene.rsd("run", &[&words[..], &NOT_UP].concat());
+    let dies = how == "kill";
+    // Behind ready the exit code is that of the program.
+    let code = if scene.way.foreground && dies && !guard { 137 } else { 0 };
+    if out.code != code {
+        wrong.push(format!("exit code {} and not {code}: {}", out.code, out.err));
+    }
+    wrong.extend(scene.stop(&out));
+    let rest = Machine::left_of(scene, always, |m| m.shape().without_files());
+    wrong.extend(rest.iter().map(|line| format!("behind the stop: {line}")));
+    // Nobody is there to say that it was killed.
+    if !dies {
+        let trace = crate::sandbox::done(scene.command().args(["trace", "--format", "json"]));
+        if !trace.out.contains("fail: Input/output error") {
+            wrong.push(format!("the timeline does not say what failed: {trace:?}"));
+        }
+    }
+    if Machine::left_of(scene, always, Machine::shape).is_empty() {
+        return (wrong, "said, all else is done");
+    }
+    if !dies {
+        wrong.push("what stands behind it was not done".to_owned());
+    }
+    wrong.extend(next_start(scene, always));
+    (wrong, LAUNCHER_GONE)
+}
+
+/// The same for every phase of the way down.
+fn every_border_down(scene: &Scene, number: usize, wrong: &mut Vec<String>) -> Vec<Row> {
+    let (_, down) = scene.steps();
+    if down.is_empty() {
+        return Vec::new();
+    }
+    scene.overlay();
+    let before = Machine::look(scene);
+    let always = scene.served_once(&before);
+    let mut rows = Vec::new();
+    for (n, how) in ["error", "kill"].into_iter().enumerate() {
+        let mut ended = BTreeMap::new();
+        let of = crate::one_of(usize::MAX);
+        for step in down
+            .iter()
+            .enumerate()
+            .filter(|(i, _)| of < usize::MAX || (i + n) % 2 == number % 2)
+            .map(|(_, s)| s)
+        {
+            println!("{}: {how} before `{}`", scene.name(), step.phase);
+            let (mut found, mut end) = spoiled_down(scene, &always, step, how);
+            if how == "kill" && end != LAUNCHER_GONE {
+                end = "the others did what was to be done";
+            }
+            scene.clear();
+            found.extend(Machine::left(scene, &before));
+            *ended.entry(end.to_owned()).or_insert(0) += 1;
+            if !found.is_empty() {
+                let (name, phase) = (scene.name(), &step.phase);
+                wrong.push(format!("{name}: {how} before `{phase}`:\n  {}", found.join("\n  ")));
+                scene.clear();
+            }
+        }
+        rows.push(Row {
+            matrix: "down".to_owned(),
+            what: format!("{}, {}", scene.spec, described(scene.way)),
+            way: (*how).to_owned(),
+            tried: ended.values().sum(),
+            ended: ended.into_iter().collect(),
+        });
+    }
+    rows
+}
+
 pub fn described(way: Way) -> String {
     let who = if way.root { "root" } else { "user" };
     let jail = if way.jail { ", chroot" } else { "" };
@@ -126,11 +208,16 @@ pub fn described(way: Way) -> String {
     format!("{who}{jail}{how}")
 }
 
-fn matrix(name: &'static str, spec: &'static str, root: bool) {
+fn matrix(name: &'static str, spec: &'static str, root: bool, down: bool) {
     diverging(&format!("borders::{name}"), if root { Needs::Root } else { Needs::Anyone }, |world| {
         let (mut wrong, mut rows) = (Vec::new(), Vec::new());
-        for (number, way) in ways(world).into_iter().filter(|way| way.root == root).enumerate() {
-            rows.extend(every_border(&Scene::new(world, spec, way), number, &mut wrong));
+        // The jail has no other program than the one that answers for ever.
+        let fits = |way: &Way| way.root == root && !(down && way.foreground && way.jail);
+        for (number, way) in ways(world).into_iter().filter(fits).enumerate() {
+            match down {
+                false => rows.extend(every_border(&Scene::new(world, spec, way), number, &mut wrong)),
+                true => rows.extend(every_border_down(&Scene::brief(world, spec, way), number, &mut wrong)),
+            }
         }
         assert!(wrong.is_empty(), "{} are wrong:\n{}", wrong.len(), wrong.join("\n"));
         keep(name, &rows);
@@ -138,20 +225,28 @@ fn matrix(name: &'static str, spec: &'static str, root: bool) {
 }
 
 macro_rules! matrices {
-    ($($name:ident $spec:literal $root:literal)*) => {
+    ($($name:ident $spec:literal $root:literal $down:literal)*) => {
         $(#[test]
         fn $name() {
-            matrix(stringify!($name), $spec, $root);
+            matrix(stringify!($name), $spec, $root, $down);
         })*
     };
 }
 matrices! {
-    of_twistd_by_a_user "twistd" false
-    of_twistd_by_root "twistd" true
-    of_twistd_safe_by_a_user "twistd-safe" false
-    of_twistd_safe_by_root "twistd-safe" true
-    of_daemon_by_a_user "daemon" false
-    of_daemon_by_root "daemon" true
-    of_systemd_order_by_a_user "systemd-order" false
-    of_systemd_order_by_root "systemd-order" true
+    of_twistd_by_a_user "twistd" false false
+    of_twistd_by_root "twistd" true false
+    of_twistd_safe_by_a_user "twistd-safe" false false
+    of_twistd_safe_by_root "twistd-safe" true false
+    of_daemon_by_a_user "daemon" false false
+    of_daemon_by_root "daemon" true false
+    of_systemd_order_by_a_user "systemd-order" false false
+    of_systemd_order_by_root "systemd-order" true false
+    on_the_way_down_of_twistd_by_a_user "twistd" false true
+    on_the_way_down_of_twistd_by_root "twistd" true true
+    on_the_way_down_of_twistd_safe_by_a_user "twistd-safe" false true
+    on_the_way_down_of_twistd_safe_by_root "twistd-safe" true true
+    on_the_way_down_of_daemon_by_a_user "daemon" false true
+    on_the_way_down_of_daemon_by_root "daemon" true true
+    on_the_way_down_of_systemd_order_by_a_user "systemd-order" false true
+    on_the_way_down_of_systemd_order_by_root "systemd-order" true true
 }

@@ -2,13 +2,20 @@
 //! process makes.
 
 use crate::borders::described;
-use crate::rows::{Row, keep};
+use crate::rows::{Row, keep, note};
 use crate::sandbox::{Needs, Out, diverging};
 use crate::scene::{Scene, Way, ways};
 use crate::seen::Machine;
-use crate::tracer::{Deed, Point, errno_of};
-use std::collections::BTreeMap;
+use crate::tracer::{Deed, Made, Point, Traced, errno_of};
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
+
+/// The ends that are right, besides that it is stuck. Behind all of them the next start works.
+pub const STARTS: &str = "starts all the same";
+pub const UNDONE: &str = "undone";
+pub const KILLED: &str = "killed, and the next start works";
+/// In the foreground: the program had run.
+pub const UP: &str = "up, and said at its end what had failed";
 
 /// How it ended, if that is one of the ends that are right.
 pub fn judged(scene: &Scene, before: &Machine, out: &Out, dies: bool) -> Result<&'static str, Vec<String>> {
@@ -16,11 +23,9 @@ pub fn judged(scene: &Scene, before: &Machine, out: &Out, dies: bool) -> Result<
     let mut wrong = Vec::new();
     let end =
         match code {
-            0 => "starts all the same",
+            0 => STARTS,
             // It had been up, and what it leaves is what it always leaves.
-            1 if scene.way.foreground && err.contains(" failed: ") && !err.contains("left behind") => {
-                "up, failed and said so"
-            }
+            1 if scene.way.foreground && err.contains(" failed: ") && !err.contains("left behind") => UP,
             1 | 2 | 4 | 6 => {
                 if ![" failed: ", "error", "nothing is left behind"].iter().any(|word| err.contains(word)) {
                     wrong.push("it does not say what failed".to_owned());
@@ -30,7 +35,7 @@ pub fn judged(scene: &Scene, before: &Machine, out: &Out, dies: bool) -> Result<
                 wrong.extend(left.into_iter().filter(|line| {
                     !((err.contains("kept: ") || err.contains("unsure: ")) && named(err, line))
                 }));
-                "undone"
+                UNDONE
             }
             5 => {
                 wrong.push("it says that it runs already".to_owned());
@@ -46,7 +51,7 @@ pub fn judged(scene: &Scene, before: &Machine, out: &Out, dies: bool) -> Result<
                 "stuck, and says what is left"
             }
             // Killed, or ended by itself for want of memory; 127 is what ld.so says.
-            127 | 134 | 137 | 139 if dies => "killed",
+            127 | 134 | 137 | 139 if dies => KILLED,
             code => {
                 wrong.push(format!("exit code {code}"));
                 ""
@@ -103,7 +108,77 @@ fn sampled(number: usize, scene: usize) -> bool {
     number % one_of == scene * 5 % one_of
 }
 
-fn every_call(scene: &Scene, number: usize, deed: fn(&Point) -> Deed, wrong: &mut Vec<String>) -> Row {
+/// The points at which that is to be done, the most different ones first: each sort of call to each thing in each
+/// phase of each process, and then every other. Who is killed before a call that changes nothing is as good as
+/// killed before the next one that does.
+fn points(calls: &[Made], deeds: &str) -> Vec<Point> {
+    let mut known = BTreeSet::new();
+    let mut all: Vec<(bool, bool, usize, &Point)> = Vec::new();
+    for (n, made) in calls.iter().enumerate().filter(|(_, made)| made.changes || deeds == "call") {
+        let Made { point, phase, about, changes } = made;
+        let again = !known.insert((&point.process, point.call, phase, about));
+        all.push((again, !changes, n, point));
+    }
+    all.sort();
+    all.into_iter().map(|(.., point)| point.clone()).collect()
+}
+
+/// What was tried of a scene.
+#[derive(Default)]
+struct Tally {
+    ended: BTreeMap<String, usize>,
+    wrong: Vec<String>,
+}
+
+/// Does that at that point. A call that is not made this time (how often a process waits is chance) is tried again.
+fn spoiled(scene: &Scene, point: &Point, deed: Deed) -> Traced {
+    let mut traced = scene.traced(Some((point.clone(), deed)));
+    for _ in 0..2 {
+        if traced.done || traced.hung {
+            break;
+        }
+        scene.stop_whatever_runs(&[]);
+        scene.clear();
+        traced = scene.traced(Some((point.clone(), deed)));
+    }
+    traced
+}
+
+const NOT_MADE: &str = "not made";
+
+fn one_call(scene: &Scene, [before, always]: [&Machine; 2], point: &Point, deed: Deed, tally: &mut Tally) {
+    let traced = spoiled(scene, point, deed);
+    let mut found = Vec::new();
+    let end = match judged(scene, before, &traced.out, deed == Deed::Kill) {
+        _ if !traced.done => NOT_MADE,
+        Ok(end) => end,
+        Err(wrong) => {
+            found = wrong;
+            "wrong"
+        }
+    };
+    if traced.hung {
+        found.push("it hangs".to_owned());
+    }
+    // What is said to be there, perhaps, is in nobody's way.
+    let rest = end == UNDONE && !Machine::look(scene).changed(before).is_empty();
+    if rest || matches!(end, STARTS | KILLED | NOT_MADE | UP) {
+        found.extend(cleaned_up(scene, always, before));
+    }
+    scene.clear();
+    found.extend(Machine::left(scene, before));
+    *tally.ended.entry(end.to_owned()).or_insert(0) += 1;
+    if !found.is_empty() {
+        note(&format!("wrong: {}: {deed:?} at {point}: {}", scene.name(), found.join("; ")));
+        let found = found.join("\n  ");
+        tally.wrong.push(format!("{}: {deed:?} at {point}:\n  {found}\n{:#?}", scene.name(), traced.out));
+        for pid in scene.processes().into_iter().filter(|p| !before.has_process(*p)) {
+            crate::kernel::kill(pid, nix::sys::signal::Signal::SIGKILL);
+        }
+    }
+}
+
+fn every_call(scene: &Scene, number: usize, deeds: &str, wrong: &mut Vec<String>) -> Row {
     let before = Machine::look(scene);
     let always = scene.served_once(&before);
     let good = scene.traced(None);
@@ -111,55 +186,93 @@ fn every_call(scene: &Scene, number: usize, deed: fn(&Point) -> Deed, wrong: &mu
     let found = cleaned_up(scene, &always, &before);
     assert!(found.is_empty(), "{}: a good start: {found:?}", scene.name());
     scene.clear();
-    let mut ended = BTreeMap::new();
     let only = std::env::var("RSD_POINT").ok();
-    for (n, point) in good.calls.iter().enumerate() {
-        let wanted = only.as_ref().map_or(sampled(n, number), |only| *only == point.to_string());
-        if !wanted {
-            continue;
-        }
-        let deed = deed(point);
-        let traced = scene.traced(Some((point.clone(), deed)));
-        let mut found = Vec::new();
-        let end = match judged(scene, &before, &traced.out, deed == Deed::Kill) {
-            _ if !traced.done => "not reached",
-            Ok(end) => end,
-            Err(wrong) => {
-                found = wrong;
-                "wrong"
-            }
+    let all = points(&good.calls, deeds);
+    if only.as_deref() == Some("list") {
+        good.calls.iter().for_each(|made| note(&format!("point: {} {made:?}", scene.name())));
+    }
+    let mut tally = Tally::default();
+    let chosen = all.iter().enumerate().filter(|(n, point)| match &only {
+        Some(only) => *only == point.to_string(),
+        None => sampled(*n, number),
+    });
+    let begin = Instant::now();
+    for (n, point) in chosen {
+        let deed = match deeds {
+            "kill" => Deed::Kill,
+            _ => Deed::Fail(errno_of(point.call)),
         };
-        if traced.hung {
-            found.push("it hangs".to_owned());
-        }
-        if matches!(end, "starts all the same" | "killed" | "not reached" | "up, failed and said so") {
-            found.extend(cleaned_up(scene, &always, &before));
-        }
-        scene.clear();
-        found.extend(Machine::left(scene, &before));
-        *ended.entry(end.to_owned()).or_insert(0) += 1;
-        if !found.is_empty() {
-            println!("wrong: {}: {point}: {}", scene.name(), found.join("; "));
-            wrong.push(format!(
-                "{}: {deed:?} at {point}:\n  {}\n{traced:#?}",
-                scene.name(),
-                found.join("\n  ")
-            ));
-            for pid in scene.processes().into_iter().filter(|p| !before.has_process(*p)) {
-                crate::kernel::kill(pid, nix::sys::signal::Signal::SIGKILL);
-            }
+        one_call(scene, [&before, &always], point, deed, &mut tally);
+        if n % 50 == 0 {
+            note(&format!("{}: {deeds}: {n} of {} in {:?}", scene.name(), all.len(), begin.elapsed()));
         }
     }
+    wrong.append(&mut tally.wrong);
+    // Those were none of this start.
+    tally.ended.remove(NOT_MADE);
     Row {
-        matrix: String::new(),
+        matrix: deeds.to_owned(),
         what: format!("{}, {}", scene.spec, described(scene.way)),
         way: "how it ended".to_owned(),
-        tried: ended.values().sum(),
-        ended: ended.into_iter().collect(),
+        tried: tally.ended.values().sum(),
+        ended: tally.ended.into_iter().collect(),
     }
 }
 
-fn matrix(name: &'static str, spec: &'static str, root: bool, deeds: &str) {
+/// Calls by which something gets a name, and that are between that and that another process has heard of it.
+const MAKES: [&str; 8] = [
+    "SYS_openat",
+    "SYS_fcntl",
+    "SYS_write",
+    "SYS_renameat2",
+    "SYS_mkdirat",
+    "SYS_fchownat",
+    "SYS_bind",
+    "SYS_listen",
+];
+
+/// Whoever makes a name is killed over it: some of these points, others in a jail than not. And the log that was just
+/// made cannot be looked at.
+fn names(name: &str, [root, jail]: [bool; 2]) {
+    if let Err(why) = crate::tracer::possible() {
+        return crate::sandbox::skip(name, why);
+    }
+    diverging(&format!("calls::{name}"), if root { Needs::Root } else { Needs::Anyone }, |world| {
+        let scene = Scene::brief(world, "daemon", Way { root, foreground: false, jail });
+        let before = Machine::look(&scene);
+        let always = scene.served_once(&before);
+        let calls = scene.traced(None).calls;
+        let found = cleaned_up(&scene, &always, &before);
+        assert!(found.is_empty(), "a good start: {found:?}");
+        scene.clear();
+        let places = ["lockPIDFile", "runtimeDirectories", "openLog", "bindSockets"];
+        let there = |made: &&Made| places.contains(&made.phase.as_str());
+        let makes = calls.iter().filter(there).filter(|m| m.changes && MAKES.contains(&m.point.call));
+        let mut tally = Tally::default();
+        for made in makes.skip(usize::from(jail)).step_by(if jail { 3 } else { 2 }) {
+            one_call(&scene, [&before, &always], &made.point, Deed::Kill, &mut tally);
+        }
+        let looks = |made: &&Made| made.phase == "openLog" && made.point.call == "SYS_newfstatat";
+        for made in calls.iter().filter(looks) {
+            one_call(&scene, [&before, &always], &made.point, Deed::Fail(5), &mut tally);
+        }
+        assert!(tally.wrong.is_empty(), "{} are wrong:\n{}", tally.wrong.len(), tally.wrong.join("\n"));
+        let killed = tally.ended.get(UNDONE).copied().unwrap_or(0);
+        assert!(killed >= 6, "{:?}", tally.ended);
+    });
+}
+
+#[test]
+fn names_that_a_killed_start_has_made_in_a_jail() {
+    names("names_that_a_killed_start_has_made_in_a_jail", JAIL);
+}
+
+#[test]
+fn names_that_a_killed_start_has_made_by_a_user() {
+    names("names_that_a_killed_start_has_made_by_a_user", USER);
+}
+
+fn matrix(name: &'static str, spec: &'static str, [root, jail]: [bool; 2], deeds: &str) {
     if let Err(why) = crate::tracer::possible() {
         return crate::sandbox::skip(name, why);
     }
@@ -167,44 +280,51 @@ fn matrix(name: &'static str, spec: &'static str, root: bool, deeds: &str) {
         let (mut wrong, mut rows) = (Vec::new(), Vec::new());
         // A usual run has no time for all of them.
         let most = if crate::one_of(0) == 0 { 1 } else { usize::MAX };
-        let scenes = |way: &Way| way.root == root && !(way.foreground && way.jail);
+        let scenes = |way: &Way| way.root == root && way.jail == jail && !(way.foreground && way.jail);
         for (number, way) in ways(world).into_iter().filter(scenes).enumerate().take(most) {
-            let deed: fn(&Point) -> Deed = match deeds {
-                "kill" => |_| Deed::Kill,
-                _ => |point| Deed::Fail(errno_of(point.call)),
-            };
-            let row = every_call(&Scene::brief(world, spec, way), number, deed, &mut wrong);
-            rows.push(Row { matrix: deeds.to_owned(), ..row });
+            rows.push(every_call(&Scene::brief(world, spec, way), number, deeds, &mut wrong));
         }
-        assert!(wrong.is_empty(), "{} are wrong:\n{}", wrong.len(), wrong.join("\n"));
         keep(name, &rows);
+        assert!(wrong.is_empty(), "{} are wrong:\n{}", wrong.len(), wrong.join("\n"));
     });
 }
 
 macro_rules! matrices {
-    ($($(#[$long:meta])? $name:ident $spec:literal $root:literal $deed:literal)*) => {
+    ($($(#[$long:meta])? $name:ident $spec:literal $who:expr, $deed:literal)*) => {
         $(#[test]
         $(#[$long])?
         fn $name() {
-            matrix(stringify!($name), $spec, $root, $deed);
+            matrix(stringify!($name), $spec, $who, $deed);
         })*
     };
 }
+/// As whom, and whether in a jail.
+const ROOT: [bool; 2] = [true, false];
+const JAIL: [bool; 2] = [true, true];
+const USER: [bool; 2] = [false, false];
 matrices! {
-    #[ignore = "long: tests/nothing-lost"] that_fail_in_daemon_by_root "daemon" true "call"
-    #[ignore = "long: tests/nothing-lost"] that_fail_in_twistd_safe_by_a_user "twistd-safe" false "call"
-    #[ignore = "long: tests/nothing-lost"] that_are_the_last_in_daemon_by_root "daemon" true "kill"
-    #[ignore = "long: tests/nothing-lost"] that_are_the_last_in_twistd_by_a_user "twistd" false "kill"
-    #[ignore = "long: tests/nothing-lost"] that_fail_in_daemon_by_a_user "daemon" false "call"
-    #[ignore = "long: tests/nothing-lost"] that_fail_in_systemd_order_by_a_user "systemd-order" false "call"
-    #[ignore = "long: tests/nothing-lost"] that_fail_in_systemd_order_by_root "systemd-order" true "call"
-    #[ignore = "long: tests/nothing-lost"] that_fail_in_twistd_by_a_user "twistd" false "call"
-    #[ignore = "long: tests/nothing-lost"] that_fail_in_twistd_by_root "twistd" true "call"
-    #[ignore = "long: tests/nothing-lost"] that_fail_in_twistd_safe_by_root "twistd-safe" true "call"
-    #[ignore = "long: tests/nothing-lost"] that_are_the_last_in_daemon_by_a_user "daemon" false "kill"
-    #[ignore = "long: tests/nothing-lost"] that_are_the_last_in_systemd_order_by_a_user "systemd-order" false "kill"
-    #[ignore = "long: tests/nothing-lost"] that_are_the_last_in_systemd_order_by_root "systemd-order" true "kill"
-    #[ignore = "long: tests/nothing-lost"] that_are_the_last_in_twistd_by_root "twistd" true "kill"
-    #[ignore = "long: tests/nothing-lost"] that_are_the_last_in_twistd_safe_by_a_user "twistd-safe" false "kill"
-    #[ignore = "long: tests/nothing-lost"] that_are_the_last_in_twistd_safe_by_root "twistd-safe" true "kill"
+    #[ignore = "long: tests/nothing-lost"] that_fail_in_daemon_by_root "daemon" ROOT, "call"
+    #[ignore = "long: tests/nothing-lost"] that_fail_in_daemon_in_a_jail "daemon" JAIL, "call"
+    #[ignore = "long: tests/nothing-lost"] that_fail_in_daemon_by_a_user "daemon" USER, "call"
+    #[ignore = "long: tests/nothing-lost"] that_fail_in_systemd_order_by_root "systemd-order" ROOT, "call"
+    #[ignore = "long: tests/nothing-lost"] that_fail_in_systemd_order_in_a_jail "systemd-order" JAIL, "call"
+    #[ignore = "long: tests/nothing-lost"] that_fail_in_systemd_order_by_a_user "systemd-order" USER, "call"
+    #[ignore = "long: tests/nothing-lost"] that_fail_in_twistd_by_root "twistd" ROOT, "call"
+    #[ignore = "long: tests/nothing-lost"] that_fail_in_twistd_in_a_jail "twistd" JAIL, "call"
+    #[ignore = "long: tests/nothing-lost"] that_fail_in_twistd_by_a_user "twistd" USER, "call"
+    #[ignore = "long: tests/nothing-lost"] that_fail_in_twistd_safe_by_root "twistd-safe" ROOT, "call"
+    #[ignore = "long: tests/nothing-lost"] that_fail_in_twistd_safe_in_a_jail "twistd-safe" JAIL, "call"
+    #[ignore = "long: tests/nothing-lost"] that_fail_in_twistd_safe_by_a_user "twistd-safe" USER, "call"
+    #[ignore = "long: tests/nothing-lost"] that_are_the_last_in_daemon_by_root "daemon" ROOT, "kill"
+    #[ignore = "long: tests/nothing-lost"] that_are_the_last_in_daemon_in_a_jail "daemon" JAIL, "kill"
+    #[ignore = "long: tests/nothing-lost"] that_are_the_last_in_daemon_by_a_user "daemon" USER, "kill"
+    #[ignore = "long: tests/nothing-lost"] that_are_the_last_in_systemd_order_by_root "systemd-order" ROOT, "kill"
+    #[ignore = "long: tests/nothing-lost"] that_are_the_last_in_systemd_order_in_a_jail "systemd-order" JAIL, "kill"
+    #[ignore = "long: tests/nothing-lost"] that_are_the_last_in_systemd_order_by_a_user "systemd-order" USER, "kill"
+    #[ignore = "long: tests/nothing-lost"] that_are_the_last_in_twistd_by_root "twistd" ROOT, "kill"
+    #[ignore = "long: tests/nothing-lost"] that_are_the_last_in_twistd_in_a_jail "twistd" JAIL, "kill"
+    #[ignore = "long: tests/nothing-lost"] that_are_the_last_in_twistd_by_a_user "twistd" USER, "kill"
+    #[ignore = "long: tests/nothing-lost"] that_are_the_last_in_twistd_safe_by_root "twistd-safe" ROOT, "kill"
+    #[ignore = "long: tests/nothing-lost"] that_are_the_last_in_twistd_safe_in_a_jail "twistd-safe" JAIL, "kill"
+    #[ignore = "long: tests/nothing-lost"] that_are_the_last_in_twistd_safe_by_a_user "twistd-safe" USER, "kill"
 }

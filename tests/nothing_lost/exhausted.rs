@@ -1,7 +1,7 @@
 //! Starts on a machine that has no more of something: descriptors, processes, memory, space, a file system that
 //! can be written, a terminal, a clock that goes on.
 
-use crate::calls::{cleaned_up, judged};
+use crate::calls::{KILLED, STARTS, cleaned_up, judged};
 use crate::kernel;
 use crate::rows::{Row, keep};
 use crate::sandbox::{Needs, Out, World, diverging, done, eventually, sh};
@@ -10,6 +10,7 @@ use crate::seen::Machine;
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -35,7 +36,7 @@ impl Tried {
             Ok(end) => (end, Vec::new()),
             Err(wrong) => ("wrong", wrong),
         };
-        if matches!(end, "starts all the same" | "killed") {
+        if matches!(end, STARTS | KILLED) {
             found.extend(cleaned_up(scene, always, before));
         }
         scene.clear();
@@ -129,6 +130,99 @@ fn limits_of_the_spec() {
     });
 }
 
+/// A group of processes that may have so much memory, cgroups(7): version 1, or 2.
+struct Group(PathBuf);
+
+impl Group {
+    fn new(mib: usize) -> Result<Group, String> {
+        let fail = |what: &str, e: std::io::Error| format!("{what}: {e}");
+        let name = format!("rsd-test-{}-{mib}", std::process::id());
+        for (root, limit) in
+            [("/sys/fs/cgroup/memory", "memory.limit_in_bytes"), ("/sys/fs/cgroup", "memory.max")]
+        {
+            if !Path::new(root).join("cgroup.procs").exists() {
+                continue;
+            }
+            let group = Group(Path::new(root).join(&name));
+            fs::create_dir(&group.0).map_err(|e| fail("make a group", e))?;
+            fs::write(group.0.join(limit), format!("{}", mib << 20)).map_err(|e| fail("limit it", e))?;
+            return Ok(group);
+        }
+        Err("no memory controller is mounted".to_owned())
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        // What was killed in it leaves it a moment later.
+        let begin = Instant::now();
+        while fs::remove_dir(&self.0).is_err() && begin.elapsed() < Duration::from_secs(20) {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+/// The kernel kills whoever has the most memory of the group: the program, or with less whoever starts it.
+#[test]
+fn no_memory_for_the_group() {
+    diverging("exhausted::no_memory_for_the_group", Needs::Root, |world| {
+        if let Err(why) = Group::new(64).map(drop) {
+            return println!(
+                "skipped: exhausted::no_memory_for_the_group: no memory cgroup can be made here: {why}"
+            );
+        }
+        let mut tried = Tried::new(
+            "memory of a cgroup: 1 to 24 MiB for the start, and a program that takes all there is",
+        );
+        for (n, root) in users(world).enumerate() {
+            let scene = daemon(world, root);
+            let before = Machine::look(&scene);
+            let always = scene.served_once(&before);
+            let inside = |group: &Group, words: &[&str]| {
+                let shell = format!("echo $$ > {}/cgroup.procs && exec \"$@\"", group.0.display());
+                // Only root may enter the group.
+                let mut start = scene.with("run", words);
+                let who = if root {
+                    vec![]
+                } else {
+                    vec!["setpriv", "--reuid=svc", "--regid=svc", "--clear-groups"]
+                };
+                let mut command = Command::new("sh");
+                command.args(["-c", &shell, "sh"]).args(who).arg(start.get_program()).args(start.get_args());
+                command
+                    .env_clear()
+                    .envs(start.get_envs().filter_map(|(k, v)| Some((k, v?))))
+                    .current_dir(&scene.dir);
+                command.stdin(Stdio::null());
+                start.stdin(Stdio::null());
+                done(&mut command)
+            };
+            for mib in [1, 2, 3, 4, 6, 8, 12, 16, 24].into_iter().skip(n).step_by(crate::one_of(4)) {
+                let group = Group::new(mib).expect("a group");
+                let out = inside(&group, &["--spec", scene.spec]);
+                tried.ended(&scene, [&before, &always], &out, true, &format!("{mib} MiB"));
+            }
+            let group = Group::new(64).expect("a group");
+            fs::write(scene.dir.join("greedy.yaml"), GREEDY).expect("a spec");
+            let out = inside(&group, &["--spec", "greedy.yaml"]);
+            fs::remove_file(scene.dir.join("greedy.yaml")).expect("the spec");
+            assert!(out.code == 1 && out.err.contains("SIGKILL"), "{out:#?}");
+            tried.ended(&scene, [&before, &always], &out, false, "a greedy program");
+        }
+        tried.keep("no_memory_for_the_group");
+    });
+}
+
+/// A program that wants more and more memory, and is not ready before it has all of it.
+const GREEDY: &str = "rsd: 1
+name: greedy
+extends: daemon
+phases:
+  begin: { phases: { findProgram: { with: { command: [tail, /dev/zero] } } } }
+  run: { phases: { startProgram: { with: { ready: \"alive:20s\" } } } }
+  privileged: { phases: { limits: { with: { as: unlimited } } } }
+";
+
 /// File systems with room for so much and no more.
 #[test]
 fn no_space() {
@@ -156,7 +250,7 @@ fn no_space() {
                         drop(shape);
                         scene.clear();
                         tried.wrong.extend(Machine::left(&scene, &before));
-                        tried.count("starts all the same");
+                        tried.count(STARTS);
                     } else {
                         tried.ended(&scene, [&before, &always], &out, false, options);
                     }

@@ -10,7 +10,7 @@ const BEGIN: &str = "<!-- injection: begin -->\n";
 const END: &str = "<!-- injection: end -->";
 
 /// Each matrix: its name in the rows, its heading, and what it is.
-const MATRICES: [(&str, &str, &str); 4] = [
+const MATRICES: [(&str, &str, &str); 5] = [
     (
         "fail",
         "A phase that fails, before every phase",
@@ -20,18 +20,29 @@ const MATRICES: [(&str, &str, &str); 4] = [
          start takes.",
     ),
     (
+        "down",
+        "A phase that fails on the way down, before every phase of it",
+        "A phase of kind `fail` stands before each phase behind serve in turn, in the process that runs that one: daemon\n\
+         or guard. It answers with an error: that is said (in the foreground by the exit code, always by the timeline),\n\
+         and all else is done. Or that process is killed while it stops. Where nobody is there to go on, what is left\n\
+         is the next start's, which works. There is nothing to take back behind serve, so `undo` is not tried.",
+    ),
+    (
         "call",
         "A system call that fails",
-        "The start runs under ptrace(2). System calls that change something, or ask for something that may be refused,\n\
-         fail one after the other, in launcher, daemon, guard, holder of the undo, and in the child that becomes the\n\
-         program, each with an error of its manual page: ENOSPC, EMFILE, EAGAIN, ENOMEM, EROFS, EPERM …",
+        "The start runs under ptrace(2). Each system call that changes something, or asks for something that may be\n\
+         refused, fails in turn, once, in launcher, daemon, guard, holder of the undo, and in the child that becomes the\n\
+         program, with an error of its manual page: ENOSPC, EMFILE, EAGAIN, ENOMEM, EROFS, EPERM … From when the\n\
+         command has closed what its caller left open until the program is executed and the launcher is over. Whatever\n\
+         comes up is stopped, and the next start works and leaves what a start always leaves.",
     ),
     (
         "kill",
         "`kill -9` at a system call",
-        "The same places, and the process is killed there: launcher, session leader, daemon, guard, holder of the undo,\n\
-         the child that becomes the program. What still runs then is stopped with `rsd stop`; the next start must work,\n\
-         and leave what a start always leaves.",
+        "The same starts: launcher, session leader, daemon, guard, holder of the undo or the child that becomes the\n\
+         program is killed in place of each system call that changes something, or waits for another process. (To be\n\
+         killed before a call that changes nothing is to be killed before the next one that does.) What still runs then\n\
+         is stopped with `rsd stop`; the next start works, and leaves what a start always leaves.",
     ),
     ("exhausted", "A machine that has no more of something", "`--spec daemon` as root and as a user."),
 ];

@@ -1,6 +1,7 @@
 //! What was counted, kept below `target/nothing-lost` for the page.
 
 use std::fs;
+use std::io::Write;
 use std::path::PathBuf;
 
 /// One line of the table.
@@ -32,9 +33,11 @@ impl Row {
     }
 }
 
+/// Where the rows are: `RSD_NOTHING_LOST_ROWS`, or below `target`.
 pub fn place() -> PathBuf {
-    let target = env!("CARGO_TARGET_TMPDIR");
-    PathBuf::from(target).parent().expect("above it").join("nothing-lost")
+    let target =
+        || PathBuf::from(env!("CARGO_TARGET_TMPDIR")).parent().expect("above it").join("nothing-lost");
+    std::env::var_os("RSD_NOTHING_LOST_ROWS").map_or_else(target, PathBuf::from)
 }
 
 /// Keeps the rows of one test, in place of those it wrote before.
@@ -49,4 +52,11 @@ pub fn keep(test: &str, rows: &[Row]) {
         })
         .collect();
     fs::write(dir.join(test), text).expect("the rows");
+}
+
+/// Appends a line to `target/nothing-lost.log`: how far a long run is, and what it found so far.
+pub fn note(line: &str) {
+    println!("{line}");
+    let file = fs::OpenOptions::new().create(true).append(true).open(place().with_extension("log"));
+    let _ = file.and_then(|mut file| file.write_all(format!("{line}\n").as_bytes()));
 }

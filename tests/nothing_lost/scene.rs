@@ -108,7 +108,7 @@ impl Scene {
     pub fn brief(world: &World, spec: &'static str, way: Way) -> Scene {
         let mut scene = Scene::new(world, spec, way);
         if way.foreground {
-            scene.sleeps = "1.5".to_owned();
+            scene.sleeps = "0.7".to_owned();
             scene.arguments = scene.make_arguments();
         }
         scene
@@ -335,14 +335,17 @@ impl Scene {
     }
 
     /// Writes the overlay with the phases `injected` (its manner is an option) and `last`, which fails where it
-    /// is not skipped. Both are put where `--order` says.
+    /// is not skipped; and two for the way down: `late`, and `guarded`, which the guard runs where there is one.
+    /// All are put where `--order` says.
     pub fn overlay(&self) {
         let serve = self.serve();
         let text = format!(
             "rsd: 1\nname: spoiled\nextends: {}\noptions:\n  how: {{ type: string, default: error }}\nphases:\n  \
              injected: {{ kind: fail, with: {{ how: \"${{how}}\" }} }}\n  \
              last: {{ kind: fail, with: {{ errno: EROFS }} }}\n  \
-             late: {{ kind: fail, needs: [{serve}], with: {{ how: \"${{how}}\" }} }}\norder: [last, {serve}]\n",
+             late: {{ kind: fail, needs: [{serve}], with: {{ how: \"${{how}}\" }} }}\n  \
+             guarded: {{ kind: fail, privilege: privileged, needs: [{serve}], with: {{ how: \"${{how}}\" }} }}\n\
+             order: [last, {serve}]\n",
             self.spec
         );
         fs::write(self.dir.join("spoiled.yaml"), text).expect("the overlay");

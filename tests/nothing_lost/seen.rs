@@ -59,6 +59,12 @@ impl Machine {
         Machine(self.0.iter().map(|l| l.split(" \"").next().unwrap_or_default().to_owned()).collect())
     }
 
+    /// Without files and what has their names: what runs, listens, locks.
+    pub fn without_files(&self) -> Machine {
+        let file = |l: &&String| l.starts_with('/') || l.starts_with("unix /");
+        Machine(self.0.iter().filter(|l| !file(l)).cloned().collect())
+    }
+
     /// The same, once the machine has come to rest: those who were told to end may need their time.
     pub fn left(scene: &Scene, before: &Machine) -> Vec<String> {
         Machine::left_of(scene, before, Machine::clone)

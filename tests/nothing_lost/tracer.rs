@@ -11,7 +11,9 @@ use nix::sys::signal::Signal;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
 use std::io::{Read, Seek, Write};
+use std::os::unix::fs::FileExt;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex, mpsc};
@@ -36,6 +38,18 @@ impl std::fmt::Display for Point {
     }
 }
 
+/// A call that was made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Made {
+    pub point: Point,
+    /// the phase that its process was in, by what it or its parent had last written to the journal
+    pub phase: String,
+    /// what it was done to, where that tells it from others of its name
+    pub about: String,
+    /// whether anything outlasts the process that made it, or another sees it
+    pub changes: bool,
+}
+
 /// What becomes of it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Deed {
@@ -50,7 +64,7 @@ pub enum Deed {
 pub struct Traced {
     pub out: Out,
     /// every call that can be spoiled, in the order in which they were made
-    pub calls: Vec<Point>,
+    pub calls: Vec<Made>,
     /// the deed was done
     pub done: bool,
     /// it did not come to an end
@@ -82,6 +96,96 @@ calls! {
     SYS_getcwd ENOENT SYS_getdents64 EIO SYS_close_range EINVAL SYS_unshare EPERM SYS_mount EPERM SYS_pivot_root EINVAL
 }
 
+/// Those that change nothing which outlasts the process that makes them, and that nobody else sees.
+const READS: &[i64] = &[
+    libc::SYS_read,
+    libc::SYS_pread64,
+    libc::SYS_newfstatat,
+    libc::SYS_fstat,
+    libc::SYS_statx,
+    libc::SYS_readlink,
+    libc::SYS_readlinkat,
+    libc::SYS_getcwd,
+    libc::SYS_getdents64,
+    libc::SYS_getsockname,
+    libc::SYS_socket,
+    libc::SYS_socketpair,
+    libc::SYS_pipe2,
+    libc::SYS_dup,
+    libc::SYS_dup2,
+    libc::SYS_dup3,
+    libc::SYS_fcntl,
+    libc::SYS_signalfd4,
+    libc::SYS_eventfd2,
+    libc::SYS_timerfd_create,
+    libc::SYS_epoll_create1,
+    libc::SYS_pidfd_open,
+    libc::SYS_close_range,
+    libc::SYS_fsync,
+];
+
+/// A string, or so many bytes, of a traced process.
+fn text(pid: Pid, at: u64, most: usize) -> String {
+    let mut bytes = vec![0; most];
+    let read =
+        fs::File::open(format!("/proc/{pid}/mem")).and_then(|mem| mem.read_at(&mut bytes, at)).unwrap_or(0);
+    bytes.truncate(read);
+    String::from_utf8_lossy(&bytes).split('\0').next().unwrap_or_default().to_owned()
+}
+
+/// Without numbers: those of processes and of runs are others each time.
+fn stripped(text: &str) -> String {
+    text.chars().filter(|c| !c.is_ascii_digit()).collect()
+}
+
+/// What a call is about, by what its process has in hand.
+#[cfg(target_arch = "x86_64")]
+fn seen(pid: Pid, process: &mut Process, registers: &libc::user_regs_struct, point: Point) -> Made {
+    let number = registers.orig_rax as i64;
+    // That it has entered a phase is of the phase before: nothing of it was done.
+    let phase = process.phase.clone();
+    let of = |fd: u64| match fd as i32 {
+        libc::AT_FDCWD => ".".to_owned(),
+        fd => fs::read_link(format!("/proc/{pid}/fd/{fd}"))
+            .map_or_else(|_| String::new(), |link| link.to_string_lossy().into_owned()),
+    };
+    let about = match number {
+        libc::SYS_write
+        | libc::SYS_pwrite64
+        | libc::SYS_fcntl
+        | libc::SYS_fsync
+        | libc::SYS_ftruncate
+        | libc::SYS_fchown
+        | libc::SYS_fchmod
+        | libc::SYS_flock => stripped(&of(registers.rdi)),
+        libc::SYS_openat
+        | libc::SYS_mkdirat
+        | libc::SYS_unlinkat
+        | libc::SYS_fchownat
+        | libc::SYS_newfstatat => stripped(&text(pid, registers.rsi, 256)),
+        libc::SYS_renameat2 => stripped(&text(pid, registers.r10, 256)),
+        libc::SYS_prctl | libc::SYS_prlimit64 => format!("{}", registers.rdi),
+        _ => String::new(),
+    };
+    let journal = number == libc::SYS_write && about.contains("/.state/") || about.contains("/var/lib/rsd/");
+    if journal && number == libc::SYS_write {
+        let line = text(pid, registers.rsi, registers.rdx.min(4096) as usize);
+        if let Some(entered) =
+            line.split_once("\"enter\",\"phase\":\"").and_then(|(_, rest)| rest.split('"').next())
+        {
+            process.phase = entered.to_owned();
+        }
+    }
+    let locks = [libc::F_SETLK, libc::F_SETLKW, libc::F_OFD_SETLK];
+    let changes = match number {
+        libc::SYS_openat | libc::SYS_open => registers.rdx as i32 & libc::O_CREAT != 0,
+        libc::SYS_fcntl => locks.contains(&(registers.rsi as i32)),
+        libc::SYS_write => !journal,
+        _ => !READS.contains(&number),
+    };
+    Made { point, phase, about, changes }
+}
+
 /// The error that a call is given by that name.
 pub fn errno_of(call: &str) -> i32 {
     CALLS.iter().find(|(_, name, _)| *name == call).map_or(libc::EIO, |c| c.2)
@@ -91,6 +195,7 @@ struct Process {
     name: String,
     children: usize,
     counts: BTreeMap<&'static str, usize>,
+    phase: String,
     /// what the call that was taken away answers
     answers: Option<i32>,
 }
@@ -153,7 +258,7 @@ fn run_here(command: Command, user: Option<u32>, at: Option<(Point, Deed)>) -> T
             hung: false,
         },
     };
-    tracer.add(main, "0".to_owned());
+    tracer.add(main, "0".to_owned(), String::new());
     ptrace::interrupt(main).expect("stop it");
     child.stdin.take().expect("its input").write_all(b"go\n").expect("let it go");
     tracer.watched();
@@ -168,8 +273,8 @@ fn run_here(command: Command, user: Option<u32>, at: Option<(Point, Deed)>) -> T
 }
 
 impl Tracer {
-    fn add(&mut self, pid: Pid, name: String) {
-        let process = Process { name, children: 0, counts: BTreeMap::new(), answers: None };
+    fn add(&mut self, pid: Pid, name: String, phase: String) {
+        let process = Process { name, children: 0, counts: BTreeMap::new(), phase, answers: None };
         self.processes.insert(pid, process);
     }
 
@@ -219,7 +324,8 @@ impl Tracer {
                 if let Some(parent) = self.processes.get_mut(&pid) {
                     let name = format!("{}.{}", parent.name, parent.children);
                     parent.children += 1;
-                    self.add(child, name);
+                    let phase = parent.phase.clone();
+                    self.add(child, name, phase);
                 }
                 if self.early.remove(&child) {
                     self.go_on(child, None);
@@ -278,9 +384,9 @@ impl Tracer {
             return;
         }
         // Reading back cannot be refused where setting was not; the standard library's debug build asks for F_GETFD.
-        const READS: [u64; 7] = [3, 7, 16, 23, 27, 39, 47];
+        const GET: [u64; 7] = [3, 7, 16, 23, 27, 39, 47];
         let reads = number == libc::SYS_prctl
-            && READS.contains(&registers.rdi)
+            && GET.contains(&registers.rdi)
             && (registers.rdi != 47 || registers.rsi == 1);
         if reads || number == libc::SYS_fcntl && registers.rsi == libc::F_GETFD as u64 {
             return;
@@ -306,7 +412,10 @@ impl Tracer {
             }
             _ => {}
         }
-        self.traced.calls.push(point);
+        if self.at.is_none() {
+            let made = seen(pid, process, &registers, point);
+            self.traced.calls.push(made);
+        }
     }
 
     #[cfg(not(target_arch = "x86_64"))]

@@ -206,9 +206,10 @@ fn the_guard_removes_what_the_daemon_may_not() {
         let (keeper, guard) = guarded(world);
         let seen = kernel::process(guard);
         assert_eq!(seen.field("Uid").split_whitespace().next(), Some("0"));
-        for fd in seen.descriptors().into_values() {
-            assert!(!fd.ends_with("twistd.pid") && !fd.ends_with("twistd.log"), "{}", fd.display());
-        }
+        let open: Vec<_> = seen.descriptors().into_values().collect();
+        assert!(!open.iter().any(|fd| fd.ends_with("twistd.log")), "{open:?}");
+        // The lock is let go by the guard, last.
+        assert!(open.iter().any(|fd| fd.ends_with("twistd.pid")), "{open:?}");
         // Everybody is told to end at shutdown: the guard waits all the same.
         kernel::kill(guard, Signal::SIGTERM);
         let out = world.fine(&["stop", "--spec", "guard.yaml", "--uid", "svc"]);
@@ -239,12 +240,100 @@ fn the_guard_leaves_the_file_of_another() {
         kernel::kill(guard, Signal::SIGSTOP);
         kernel::kill(keeper, Signal::SIGKILL);
         eventually("the program goes", || kernel::running("sleep 1025").is_empty().then_some(()));
+        // Somebody helps it along by hand, and starts anew.
+        fs::remove_file(world.path("twistd.pid")).expect("the PID file");
         world.fine(&["run", "--", "sleep", "1026"]);
         let inode = world.path("twistd.pid").metadata().expect("it").ino();
         kernel::kill(guard, Signal::SIGCONT);
         eventually("the guard goes", || kernel::gone(guard).then_some(()));
         assert_eq!(world.path("twistd.pid").metadata().expect("it is still there").ino(), inode);
         world.fine(&["stop"]);
+    });
+}
+
+/// A daemon with a guard that removes more than the PID file.
+fn with_more_to_remove(world: &World, spec: &str) -> (Vec<String>, i32, i32) {
+    world.directory("run", 0, 0o755);
+    let (listen, made) = (format!("unix:{}", world.text("run/app.sock")), world.text("run/app"));
+    let line = ["--spec", spec, "--user", "svc", "--pidfile", "run/d.pid", "--logfile=", "--listen", &listen];
+    let line = [&line[..], &["--runtime-directory", &made, "--", "sleep", "1028"]].concat();
+    world.fine(&[&["run"], &line[..]].concat());
+    let keeper = world.pid("run/d.pid");
+    let guard = eventually("the guard", || {
+        kernel::children(keeper).into_iter().find(|p| kernel::running("sleep 1028") != [*p])
+    });
+    (line.into_iter().map(str::to_owned).collect(), keeper, guard)
+}
+
+/// Whatever it finds when it begins, what it has made is there when it is ready.
+#[test]
+fn a_start_waits_for_the_guard_of_the_daemon_before() {
+    test("stop::a_start_waits_for_the_guard_of_the_daemon_before", Needs::Root, |world| {
+        let (line, keeper, guard) = with_more_to_remove(world, "daemon");
+        kernel::kill(guard, Signal::SIGSTOP);
+        kernel::kill(keeper, Signal::SIGKILL);
+        eventually("the program goes", || kernel::running("sleep 1028").is_empty().then_some(()));
+        let line: Vec<&str> = line.iter().map(String::as_str).collect();
+        let status = world.rsd(&[&["status"], &line[..]].concat());
+        assert_eq!(status.code, 3, "{status:?}");
+        assert!(status.out.contains(&format!("its guard, process {guard}")), "{status:?}");
+        let start = world
+            .command(crate::sandbox::binary())
+            .arg("run")
+            .args(&line)
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::piped())
+            .spawn()
+            .expect("another start");
+        let draft = |path: &std::path::PathBuf| path.to_string_lossy().contains("/.d.pid.");
+        eventually("it has a PID file ready, and waits", || {
+            crate::sandbox::entries(&world.path("run")).iter().any(draft).then_some(())
+        });
+        kernel::kill(guard, Signal::SIGCONT);
+        let out = start.wait_with_output().expect("its end");
+        assert!(out.status.success(), "{out:?}");
+        eventually("the guard goes", || kernel::gone(guard).then_some(()));
+        assert!(world.path("run/app").is_dir(), "the guard of the old one removed it");
+        assert!(world.path("run/app.sock").exists(), "the guard of the old one removed it");
+        assert_ne!(world.pid("run/d.pid"), keeper);
+        world.fine(&[&["stop"], &line[..]].concat());
+    });
+}
+
+/// In an order in which the PID file does not go last.
+#[test]
+fn stop_waits_for_the_guard_and_not_for_the_pid_file_alone() {
+    test("stop::stop_waits_for_the_guard_and_not_for_the_pid_file_alone", Needs::Root, |world| {
+        let order = "order: [serve, removePIDFile, removeSockets, removeRuntimeDirectories]";
+        world.file("early.yaml", &format!("rsd: 1\nname: early\nextends: daemon\n{order}\n"), 0o644);
+        let (line, keeper, guard) = with_more_to_remove(world, "early.yaml");
+        kernel::kill(guard, Signal::SIGSTOP);
+        let mut stop =
+            world.command(crate::sandbox::binary()).arg("stop").args(&line).spawn().expect("rsd stop");
+        eventually("the keeper is gone", || kernel::gone(keeper).then_some(()));
+        // Longer than a stop waits for a PID file.
+        std::thread::sleep(Duration::from_millis(3_500));
+        assert!(stop.try_wait().expect("it").is_none(), "it did not wait");
+        kernel::kill(guard, Signal::SIGCONT);
+        assert!(stop.wait().expect("its end").success());
+        assert!(kernel::gone(guard) && !world.path("run/app").exists());
+    });
+}
+
+/// It has no business in the directory it was started in.
+#[test]
+fn the_guard_keeps_no_file_system_busy() {
+    test("stop::the_guard_keeps_no_file_system_busy", Needs::Root, |world| {
+        let stick = world.directory("stick", 0, 0o755);
+        crate::sandbox::sh("mount", &["-t", "tmpfs", "stick", &world.text("stick")]);
+        let pid_file = world.text("d.pid");
+        let line = ["--spec", "daemon", "--user", "svc", "--pidfile", &pid_file, "--logfile="];
+        let run = [&["run"], &line[..], &["--", "sleep", "1031"]].concat();
+        let out = done(world.command(crate::sandbox::binary()).args(run).current_dir(&stick));
+        assert_eq!(out.code, 0, "{out:?}");
+        crate::sandbox::sh("umount", &[&world.text("stick")]);
+        world.fine(&[&["stop"], &line[..]].concat());
+        assert!(!world.path("d.pid").exists());
     });
 }
 

@@ -1,10 +1,10 @@
 //! Who a process is: ids, groups, capabilities, and where its paths lead.
 
-use super::SecureBits;
 use super::landlock::Domain;
+use super::{NamespaceSet, SecureBits};
 use serde::{Deserialize, Serialize};
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Component, Path, PathBuf};
 
 /// Real, effective and saved id.
 pub type Ids = [u32; 3];
@@ -49,6 +49,9 @@ pub struct Identity {
     /// what Landlock leaves to it, as far as the model knows: the kernel tells nobody
     #[serde(skip)]
     pub landlock: Domains,
+    /// namespaces of its own: others than the run was started in
+    #[serde(default, skip_serializing_if = "NamespaceSet::is_empty")]
+    pub namespaces: NamespaceSet,
 }
 
 /// Every one that is on. They make no difference between two identities: nobody can compare them.
@@ -62,6 +65,22 @@ impl PartialEq for Domains {
 }
 
 impl Eq for Domains {}
+
+/// A path as it is seen inside of `root`, as whoever stayed outside calls it. `..` does not lead out of a root.
+pub fn outside(root: &Path, path: &Path) -> PathBuf {
+    if root == Path::new("/") || !path.is_absolute() {
+        return path.to_owned();
+    }
+    let mut inside = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::Normal(name) => inside.push(name),
+            Component::ParentDir => drop(inside.pop()),
+            _ => {}
+        }
+    }
+    root.join(inside)
+}
 
 impl Identity {
     /// The fields in which two identities differ: (name, this one's, the other's).
@@ -90,7 +109,8 @@ impl Identity {
             cwd,
             no_new_privs,
             securebits,
-            seccomp
+            seccomp,
+            namespaces
         );
         if self.umask != other.umask {
             found.push(("umask", format!("{:03o}", self.umask), format!("{:03o}", other.umask)));

@@ -40,11 +40,13 @@ impl Effect {
             Effect::Chdir { .. } => &[&["chdir"]],
             Effect::Umask { .. } | Effect::Unbind { .. } => &[],
             Effect::Daemonize => &[FORK, &["setsid", "dup2", "dup3", "kill", "close_range"]],
-            Effect::CreatePidFile { .. } => &[FILE, &["renameat2", "linkat"]],
+            Effect::CreatePidFile { .. } => &[FILE, &["renameat2", "linkat", "getdents64", "lseek"]],
             Effect::Bind { socket, .. } => match socket {
-                Socket::Unix(_) => {
-                    &[SOCKET, FILE, &["connect", "fchmodat", "fchownat", "renameat2", "ioctl"]]
-                }
+                Socket::Unix(_) => &[
+                    SOCKET,
+                    FILE,
+                    &["connect", "fchmodat", "fchownat", "renameat2", "ioctl", "getdents64", "lseek"],
+                ],
                 Socket::Inherited(_) => &[&["getsockname"]],
                 _ => &[SOCKET],
             },
@@ -69,7 +71,7 @@ impl Effect {
             Effect::Environment(environment) if environment.files.is_empty() => &[],
             Effect::Environment(_) => &[&["openat", "fstat", "statx"]],
             Effect::MakeDirectory { .. } => {
-                &[&["mkdirat", "openat", "openat2", "fchown", "fchownat", "statx"]]
+                &[FILE, &["mkdirat", "fchownat", "renameat2", "getdents64", "lseek"]]
             }
             Effect::RemoveDirectory { .. }
             | Effect::RemovePidFile { .. }
@@ -109,12 +111,33 @@ impl Effect {
                 &["flock", "fchown", "getdents64", "ftruncate", "lseek"],
             ],
             Effect::Fail(_) => &[],
+            Effect::Unshare { .. } => &[&["unshare", "mount", "socket", "ioctl", "statx", "readlink"]],
+            Effect::Mount { .. } | Effect::PivotRoot { .. } => &[MOUNT],
             Effect::End { .. } => &[&["pidfd_send_signal", "kill", "wait4"]],
         };
         EVERY.iter().copied().chain(more.iter().flat_map(|some| some.iter().copied()))
     }
 }
 
+const MOUNT: &[&str] = &[
+    "open_tree",
+    "move_mount",
+    "mount_setattr",
+    "fsopen",
+    "fsconfig",
+    "fsmount",
+    "umount2",
+    "pivot_root",
+    "chdir",
+    "fchdir",
+    "fstat",
+    "statx",
+    "openat",
+    "faccessat2",
+    "mkdir",
+    "mkdirat",
+    "symlinkat",
+];
 const LANDLOCK: &[&str] = &["landlock_create_ruleset", "landlock_add_rule", "landlock_restrict_self"];
 const SOCKET: &[&str] = &["socket", "setsockopt", "bind", "listen", "getsockname"];
 

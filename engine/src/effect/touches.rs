@@ -40,6 +40,10 @@ pub enum State<'a> {
     Address(&'a Socket),
     /// the system calls and files that are left to the process
     Confinement,
+    /// what is mounted where
+    Mounts,
+    /// network, IPC and the other namespaces
+    Namespaces,
     /// the PID files that are kept open, and locked
     Kept,
 }
@@ -61,6 +65,8 @@ impl fmt::Display for State<'_> {
             State::Path(path) => write!(f, "{}", path.display()),
             State::Address(socket) => write!(f, "{socket}"),
             State::Confinement => f.write_str("what is left to the process"),
+            State::Mounts => f.write_str("the mounts"),
+            State::Namespaces => f.write_str("the namespaces"),
             State::Kept => f.write_str("the PID files that are kept open"),
         }
     }
@@ -76,14 +82,14 @@ pub enum Touch {
 }
 
 use State::{
-    Application as App, Capabilities, Confinement, Credential, Cwd, Environment, Kept, Output, Process, Root,
-    Settings, Sockets, Umask,
+    Application as App, Capabilities, Confinement, Credential, Cwd, Environment, Kept, Mounts, Namespaces,
+    Output, Process, Root, Settings, Sockets, Umask,
 };
 use Touch::{Reads, Writes};
 
 /// What decides where a path leads and who may follow it.
 fn follows<'a>(path: &'a Path, touch: &mut dyn FnMut(State<'a>, Touch)) {
-    for state in [Credential, Capabilities, Root] {
+    for state in [Credential, Capabilities, Root, Mounts] {
         touch(state, Reads);
     }
     if path.is_relative() {
@@ -101,6 +107,8 @@ fn opaque<'a>(touch: &mut dyn FnMut(State<'a>, Touch)) {
     {
         touch(state, Reads);
     }
+    touch(Mounts, Reads);
+    touch(Namespaces, Reads);
 }
 
 impl Effect {
@@ -144,6 +152,7 @@ impl Effect {
             }
             Effect::Bind { socket, options } => {
                 touch(Capabilities, Reads);
+                touch(Namespaces, Reads);
                 touch(State::Address(socket), Writes);
                 touch(Sockets, Writes);
                 if options.reuse_port {
@@ -202,7 +211,7 @@ impl Effect {
             Effect::KeepGuard => {
                 // It is as the process is that it is forked from, and removes what that has made by then.
                 let all = [Credential, Capabilities, Root, Cwd, Umask, Process, Settings, Environment];
-                for state in all.into_iter().chain([Output, Sockets, Kept]) {
+                for state in all.into_iter().chain([Output, Sockets, Kept, Mounts, Namespaces]) {
                     touch(state, Reads);
                 }
             }
@@ -217,6 +226,37 @@ impl Effect {
                 touch(Sockets, Writes);
             }
             Effect::End { .. } | Effect::Fail(_) => {}
+            Effect::Unshare { namespaces } => {
+                touch(Capabilities, Reads);
+                // Who was forked before stays outside.
+                touch(Process, Reads);
+                touch(Namespaces, Writes);
+                if namespaces.has(super::Namespace::Mount) {
+                    touch(Root, Reads);
+                    touch(Mounts, Writes);
+                }
+            }
+            Effect::Mount { mounts } => {
+                for mounting in mounts {
+                    follows(&mounting.at, touch);
+                    touch(State::Path(&mounting.at), Reads);
+                    if let Some(source) = mounting.source() {
+                        follows(source, touch);
+                        touch(State::Path(source), Reads);
+                    }
+                }
+                touch(Mounts, Writes);
+                touch(Root, Writes);
+                // It is entered again by its name.
+                touch(Cwd, Writes);
+            }
+            Effect::PivotRoot { path } => {
+                follows(path, touch);
+                touch(State::Path(path), Reads);
+                touch(Mounts, Writes);
+                touch(Root, Writes);
+                touch(Cwd, Writes);
+            }
             Effect::RemoveSocket { path } => {
                 follows(path, touch);
                 touch(State::Path(path), Writes);
@@ -228,6 +268,7 @@ impl Effect {
 /// A program is looked up; an application is run as far as it is read.
 fn load<'a>(program: &'a Program, touch: &mut dyn FnMut(State<'a>, Touch)) {
     touch(App, Writes);
+    touch(Mounts, Reads);
     if let Some(word) = program.command.first() {
         // It is looked for in the root that it will run in.
         for path in program.root.as_deref().into_iter().chain([Path::new(word)]) {

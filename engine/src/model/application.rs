@@ -163,8 +163,9 @@ impl Model {
             let what = format!("read the environment file {}", path.display());
             let at = self.files.read_for_others(&self.identity, path).map_err(|e| e.of(&what))?;
             self.files.may(&self.identity, &at, Access::Read).map_err(|e| e.of(&what))?;
-            if let Some(node) = self.files.get(&at).filter(|node| !node.is_file()) {
-                return Err(super::irregular(&at, node, &what));
+            match self.files.get(&at) {
+                Some(node) if !node.is_file() => return Err(super::irregular(&at, node, &what)),
+                _ => self.files.may_hand_out(&self.identity, path, &at).map_err(|e| e.of(&what))?,
             }
         }
         Ok(Done::with(Undo::EndsWithProcess))
@@ -195,6 +196,8 @@ impl Model {
         if let Some(path) = loaded.path.as_ref().filter(|_| !starting.replace) {
             self.execute(path)?;
         }
+        // The keeper of a confined program lets nobody write into its memory.
+        self.settings.dumpable &= starting.replace || !self.confined.waits();
         self.application = Some(Loaded { started: true, replaces: starting.replace, ..loaded.clone() });
         let name = word.rsplit('/').next().unwrap_or(word).to_owned();
         Ok(self.start_program(&name))

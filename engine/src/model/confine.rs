@@ -21,7 +21,7 @@ pub(super) struct Confined {
 }
 
 impl Confined {
-    fn waits(&self) -> bool {
+    pub(super) fn waits(&self) -> bool {
         !(self.waiting.is_empty() && self.domains.is_empty())
     }
 }

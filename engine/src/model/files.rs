@@ -1,6 +1,7 @@
 //! Files with owners and modes, and who may do what with them: path_resolution(7), unlink(2).
 
 use super::mounts::Limits;
+use super::view::View;
 use crate::effect::landlock::Right;
 use crate::effect::{Capability, ErrorKind, Identity, Owner, SystemError};
 use crate::snapshot::{FileFact, FileKind, ReadOnly, Snapshot};
@@ -84,9 +85,10 @@ impl Refusal {
 }
 
 pub(super) const ENOENT: i32 = 2;
-const EACCES: i32 = 13;
+pub(super) const EACCES: i32 = 13;
 pub(super) const EEXIST: i32 = 17;
 const EPERM: i32 = 1;
+const EBUSY: i32 = 16;
 
 /// The files that a snapshot knows, and those that were made since.
 #[derive(Clone, Debug, Default)]
@@ -95,7 +97,11 @@ pub struct Files {
     /// those that were made since the snapshot, and which in a row each of them is
     births: BTreeMap<PathBuf, u64>,
     born: u64,
+    /// directories that are gone: whoever stands in one is still asked whether it may look into it
+    removed: BTreeMap<PathBuf, Node>,
     pub(super) limits: Limits,
+    /// what is mounted where for the process that goes on
+    pub(super) view: View,
 }
 
 impl Files {
@@ -107,10 +113,15 @@ impl Files {
 
     /// The file at a resolved path.
     pub fn get(&self, at: &Path) -> Option<&Node> {
-        self.nodes.get(at)
+        self.nodes.get(&*self.view.kept(at))
     }
 
-    /// Every file, by resolved path.
+    /// The file that is kept there, whatever is mounted over it.
+    pub(super) fn get_kept(&self, kept: &Path) -> Option<&Node> {
+        self.nodes.get(kept)
+    }
+
+    /// Every file, by where it is kept: for one that no private mount covers, its resolved path.
     pub fn iter(&self) -> impl Iterator<Item = (&PathBuf, &Node)> {
         self.nodes.iter()
     }
@@ -130,6 +141,19 @@ impl Files {
         let Some(node) = self.get(at) else {
             return Err(Refusal::new(ENOENT, format!("{} does not exist", at.display())));
         };
+        self.node_permits(who, at, node, access)
+    }
+
+    /// Whether somebody who stands in a directory that was removed may look names up in it: this is asked
+    /// before the answer that there are none.
+    pub(super) fn permits_in_removed(&self, who: &Identity, dir: &Path) -> Result<(), Refusal> {
+        match self.removed.get(&*self.view.kept(dir)) {
+            Some(node) if self.get(dir).is_none() => self.node_permits(who, dir, node, Access::Execute),
+            _ => Ok(()),
+        }
+    }
+
+    fn node_permits(&self, who: &Identity, at: &Path, node: &Node, access: Access) -> Result<(), Refusal> {
         let shift = if who.uid[1] == node.uid {
             6
         } else if self.in_group(who, node.gid) {
@@ -179,6 +203,16 @@ impl Files {
         })
     }
 
+    /// Whether others than root and this process may put another file in place of this one.
+    pub(super) fn is_open(&self, who: &Identity, at: &Path) -> bool {
+        let above = at.parent().unwrap_or(Path::new("/"));
+        self.get(above).is_some_and(|dir| {
+            ![0, who.uid[1]].contains(&dir.uid)
+                || dir.mode & 0o002 != 0
+                || (dir.mode & 0o020 != 0 && dir.gid != 0)
+        })
+    }
+
     /// Whether somebody is in a group.
     pub fn in_group(&self, who: &Identity, gid: u32) -> bool {
         who.gid[1] == gid || who.groups.contains(&gid)
@@ -186,7 +220,12 @@ impl Files {
 
     /// The number of a file that was made since the snapshot was taken; 0 for any other.
     pub(super) fn birth(&self, at: &Path) -> u64 {
-        self.births.get(at).copied().unwrap_or(0)
+        self.birth_kept(&self.view.kept(at))
+    }
+
+    /// The same of a file that is kept there.
+    pub(super) fn birth_kept(&self, kept: &Path) -> u64 {
+        self.births.get(kept).copied().unwrap_or(0)
     }
 
     /// Whether the last name of a path is one.
@@ -233,17 +272,22 @@ impl Files {
             _ => who.gid[1],
         };
         let node = Node { kind, uid: who.uid[1], gid, mode: mode & !who.umask };
-        self.nodes.insert(at.to_owned(), node);
-        self.born += 1;
-        self.births.insert(at.to_owned(), self.born);
+        self.keep(self.view.kept(at).into_owned(), node);
         Ok(())
+    }
+
+    /// Puts a new file where it is kept.
+    pub(super) fn keep(&mut self, kept: PathBuf, node: Node) {
+        self.nodes.insert(kept.clone(), node);
+        self.born += 1;
+        self.births.insert(kept, self.born);
     }
 
     /// Makes a directory that must not exist.
     pub fn make_directory(&mut self, who: &Identity, at: &Path, mode: u32) -> Result<(), Refusal> {
         self.create(who, at, mode & 0o1777)?;
         let hands_down = at.parent().and_then(|dir| self.get(dir)).map_or(0, |dir| dir.mode & 0o2000);
-        if let Some(node) = self.nodes.get_mut(at) {
+        if let Some(node) = self.nodes.get_mut(&*self.view.kept(at)) {
             node.kind = FileKind::Directory;
             node.mode |= hands_down;
         }
@@ -252,19 +296,23 @@ impl Files {
 
     /// Whether nothing is known to be in a directory.
     pub fn is_empty(&self, at: &Path) -> bool {
+        let at = &*self.view.kept(at);
         !self.nodes.keys().any(|path| path != at && path.starts_with(at))
     }
 
     /// Takes a file away that was not to be.
     pub(super) fn forget(&mut self, at: &Path) {
-        self.nodes.remove(at);
-        self.births.remove(at);
+        let kept = self.view.kept(at).into_owned();
+        self.births.remove(&kept);
+        if let Some(directory) = self.nodes.remove(&kept).filter(Node::is_dir) {
+            self.removed.insert(kept, directory);
+        }
     }
 
     /// The set-id bits that a file loses: to a write of somebody without CAP_FSETID, and to every change of
     /// its owner (chown(2)). A directory keeps them.
     pub(super) fn set_ids_lost(&self, who: &Identity, at: &Path) -> u32 {
-        let Some(node) = self.nodes.get(at).filter(|node| !node.is_dir()) else { return 0 };
+        let Some(node) = self.get(at).filter(|node| !node.is_dir()) else { return 0 };
         let keeps_group = self.in_group(who, node.gid) || who.caps.has(Capability::Fsetid);
         let group = if node.mode & 0o010 != 0 || !keeps_group { 0o2000 } else { 0 };
         node.mode & (0o4000 | group)
@@ -273,7 +321,8 @@ impl Files {
     /// Somebody has written to it.
     pub(super) fn written(&mut self, who: &Identity, at: &Path) {
         let lost = self.set_ids_lost(who, at);
-        if let Some(node) = self.nodes.get_mut(at).filter(|_| !who.caps.has(Capability::Fsetid)) {
+        let kept = self.view.kept(at).into_owned();
+        if let Some(node) = self.nodes.get_mut(&kept).filter(|_| !who.caps.has(Capability::Fsetid)) {
             node.mode &= !lost;
         }
     }
@@ -306,6 +355,10 @@ impl Files {
                 confined: false,
             });
         }
+        let name = self.view.name(at);
+        if self.view.is_covered(&name) || self.limits.is_mount(&name) && self.view.has(&name) {
+            return Err(Refusal::new(EBUSY, format!("something is mounted on {}", at.display())));
+        }
         Ok(())
     }
 
@@ -316,7 +369,8 @@ impl Files {
         if lost != 0 && !self.in_group(who, owner.gid) && !who.caps.has(Capability::Fsetid) {
             lost |= 0o2000;
         }
-        if let Some(node) = self.nodes.get_mut(at) {
+        let kept = self.view.kept(at).into_owned();
+        if let Some(node) = self.nodes.get_mut(&kept) {
             node.uid = owner.uid;
             node.gid = owner.gid;
             node.mode &= !lost;

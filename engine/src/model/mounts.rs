@@ -4,7 +4,7 @@
 use super::files::{Files, Node, Refusal};
 use crate::effect::{Identity, Owner};
 use crate::snapshot::{Mount, ReadOnly, Snapshot, UserNamespace};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 const EACCES: i32 = 13;
@@ -19,6 +19,8 @@ const LONGEST_NAME: usize = 255;
 pub(super) struct Limits {
     /// empty where no mount forbids anything
     mounts: BTreeMap<PathBuf, Mount>,
+    /// where something is mounted
+    places: BTreeSet<PathBuf>,
     namespace: Option<UserNamespace>,
     protected_symlinks: bool,
 }
@@ -28,6 +30,7 @@ impl Limits {
         let restricted = snapshot.mounts.values().any(Mount::restricts);
         Limits {
             mounts: if restricted { snapshot.mounts.clone() } else { BTreeMap::new() },
+            places: snapshot.mounts.keys().cloned().collect(),
             namespace: snapshot.restrictions.namespace.clone(),
             protected_symlinks: snapshot.protected_symlinks.unwrap_or(false),
         }
@@ -37,6 +40,10 @@ impl Limits {
     /// (capabilities(7), "Interaction with user namespaces"). Others are shown as 65534.
     pub(super) fn reach(&self, node: &Node) -> bool {
         self.namespace.as_ref().is_none_or(|ns| ns.has_uid(node.uid) && ns.has_gid(node.gid))
+    }
+
+    pub(super) fn is_mount(&self, at: &Path) -> bool {
+        self.places.contains(at)
     }
 
     pub(super) fn may_be_named(&self, name: &Path) -> Result<(), Refusal> {
@@ -49,6 +56,7 @@ impl Limits {
         }
     }
 
+    /// Of a file that is kept there.
     fn mount(&self, at: &Path) -> Option<(&Path, &Mount)> {
         if self.mounts.is_empty() {
             return None;
@@ -57,15 +65,29 @@ impl Limits {
     }
 }
 
+/// Nothing can be written below a place that was made read-only.
+pub(super) fn sealed(place: &Path) -> Refusal {
+    Refusal::new(EROFS, format!("{} was made read-only for this process", place.display()))
+}
+
 impl Files {
     /// Whether what is there can be written at all, as far as this sort of read-only goes: the kernel
     /// looks at the file system before permissions, at the mount behind them.
     pub(super) fn writable(&self, at: &Path, sort: ReadOnly) -> Result<(), Refusal> {
-        match self.limits.mount(at) {
+        match self.limits.mount(&self.view.kept(at)) {
             Some((place, Mount { read_only: Some(read_only), .. })) if *read_only == sort => {
                 Err(Refusal::new(EROFS, format!("{} is mounted read-only", place.display())))
             }
+            _ if sort == ReadOnly::Mount => self.may_be_written_here(at),
             _ => Ok(()),
+        }
+    }
+
+    /// Whether a mount of this process's own leaves it writable.
+    pub(super) fn may_be_written_here(&self, at: &Path) -> Result<(), Refusal> {
+        match self.view.read_only(at) {
+            Some(place) => Err(sealed(place)),
+            None => Ok(()),
         }
     }
 
@@ -77,7 +99,11 @@ impl Files {
 
     /// Whether a program there can be executed as far as the mount goes.
     pub fn executable(&self, at: &Path) -> Result<(), Refusal> {
-        match self.limits.mount(at) {
+        if let Some(place) = self.view.noexec(at) {
+            let why = format!("{} was made inaccessible for this process", place.display());
+            return Err(Refusal::new(EACCES, why));
+        }
+        match self.limits.mount(&self.view.kept(at)) {
             Some((place, mount)) if mount.noexec => {
                 let why = format!("{} is mounted noexec: no program on it can be executed", place.display());
                 Err(Refusal::new(EACCES, why))

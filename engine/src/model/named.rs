@@ -1,8 +1,8 @@
 //! The log and the PID file: opened, made, given away, removed, each step as the host takes it.
 
-use super::files::{Access, ENOENT, Refusal};
+use super::files::{Access, EEXIST, ENOENT, Refusal};
 use super::{Model, irregular};
-use crate::effect::{Capability, Done, Effect, ErrorKind, Handle, Owner, SystemError, Undo};
+use crate::effect::{Capability, Done, Effect, ErrorKind, Handle, Owner, SystemError, Undo, outside};
 use crate::snapshot::FileKind;
 use std::path::{Path, PathBuf};
 
@@ -13,10 +13,12 @@ const ENXIO: i32 = 6;
 /// A file that was made by this run, and what it is known by afterwards.
 #[derive(Clone, Debug)]
 pub(super) struct Made {
-    /// where it really is
+    /// where its name is kept
     at: PathBuf,
     /// another file of that name is not it
     birth: u64,
+    /// the place that was read-only when its directory was opened: it stays so for that handle
+    sealed: Option<PathBuf>,
 }
 
 /// A PID file of this run: it is locked as long as the daemon lives.
@@ -51,7 +53,7 @@ impl Model {
 
     /// Whether that very file is still there.
     pub(super) fn is_there(&self, made: &Made) -> bool {
-        self.files.birth(&made.at) == made.birth && self.files.get(&made.at).is_some()
+        self.files.birth_kept(&made.at) == made.birth && self.files.get_kept(&made.at).is_some()
     }
 
     pub(super) fn open_log(
@@ -76,13 +78,40 @@ impl Model {
                 true
             }
         };
-        if let Err(error) = self.give(&at, owner, &what) {
+        let given = match made {
+            true => Ok(()),
+            false => self.may_take(&at, owner, &what),
+        };
+        if let Err(error) = given.and_then(|()| self.give(&at, owner, &what)) {
             if made {
                 self.files.forget(&at);
             }
             return Err(error);
         }
         Ok(Done::with(if made { self.undo_of(&at, path, true) } else { Undo::Nothing }))
+    }
+
+    /// An old log of somebody else is given away only where nobody but root can have put it there.
+    fn may_take(&self, at: &Path, owner: Option<Owner>, what: &str) -> Result<(), SystemError> {
+        let (Some(owner), Some(node)) = (owner, self.files.get(at)) else { return Ok(()) };
+        let old = self.files.birth(at) == 0 && self.logs.contains_key(at);
+        let ours = [0, self.identity.uid[1]].contains(&node.uid) && !self.files.is_open(&self.identity, at);
+        if !old || ours || node.uid == owner.uid {
+            return Ok(());
+        }
+        Err(SystemError::errno(EEXIST, what)
+            .why(format!(
+                "{} is there, has something in it, and belongs to {}:{}",
+                at.display(),
+                node.uid,
+                node.gid
+            ))
+            .help(format!(
+                "give it away (chown {}:{} {}), or name another",
+                owner.uid,
+                owner.gid,
+                at.display()
+            )))
     }
 
     pub(super) fn give(&mut self, at: &Path, owner: Option<Owner>, what: &str) -> Result<(), SystemError> {
@@ -110,10 +139,12 @@ impl Model {
 
     /// What takes back that a file was made.
     pub(super) fn undo_of(&mut self, at: &Path, path: &Path, only_if_empty: bool) -> Undo {
-        self.made.push(Made { at: at.to_owned(), birth: self.files.birth(at) });
+        let made = self.known_file(at);
+        self.made.push(made);
         let handle = Handle(self.made.len() as u32 - 1);
         self.made_by_runner(handle);
-        Undo::Effect(Box::new(Effect::Remove { handle, path: path.to_owned(), only_if_empty }))
+        let path = outside(&self.identity.root, path);
+        Undo::Effect(Box::new(Effect::Remove { handle, path, only_if_empty }))
     }
 
     pub(super) fn check_pid_file(&mut self, path: &Path) -> Result<Done, SystemError> {
@@ -144,11 +175,13 @@ impl Model {
         }
         match &node.kind {
             FileKind::File => {}
-            FileKind::Other if self.network.is_socket(at) => return Err(refused(Some(ENXIO))),
+            FileKind::Other if self.network.is_socket(&self.files.view.kept(at)) => {
+                return Err(refused(Some(ENXIO)));
+            }
             _ => return Err(refused(None)),
         }
-        let birth = self.files.birth(at);
-        if self.pid_files.iter().any(|p| p.made.at == at && p.made.birth == birth) {
+        let (birth, kept) = (self.files.birth(at), self.files.view.kept(at));
+        if self.pid_files.iter().any(|p| p.made.at == *kept && p.made.birth == birth) {
             return Err(SystemError::new(format!(
                 "already running: this very start holds the lock of {}",
                 at.display()
@@ -164,7 +197,8 @@ impl Model {
             return Ok(());
         }
         self.believable(at, Access::ReadWrite, what)?;
-        if let Some(size) = self.long_files.get(at).filter(|_| self.files.birth(at) == 0) {
+        let kept = self.files.view.kept(at);
+        if let Some(size) = self.long_files.get(&*kept).filter(|_| self.files.birth(at) == 0) {
             return Err(SystemError::new(format!(
                 "{what}: {} has {size} bytes, so it is no PID file",
                 at.display()
@@ -194,7 +228,7 @@ impl Model {
             return Err(error);
         }
         let undo = self.undo_of(&at, path, false);
-        let made = Made { birth: self.files.birth(&at), at };
+        let made = self.known_file(&at);
         self.pid_files.push(PidFile { asked: path.to_owned(), made });
         self.known.pid_files = self.pid_files.len();
         Ok(Done::with(undo))
@@ -243,7 +277,12 @@ impl Model {
 
     /// What is known of a file at a resolved path.
     pub(super) fn known_file(&self, at: &Path) -> Made {
-        Made { at: at.to_owned(), birth: self.files.birth(at) }
+        let name = self.files.view.name(at);
+        Made {
+            birth: self.files.birth_kept(&name),
+            at: name,
+            sealed: self.files.view.read_only(at).map(Path::to_owned),
+        }
     }
 
     /// A directory that is not empty stays.
@@ -251,6 +290,9 @@ impl Model {
         let same = self.look_in(&made.at, what)? && self.files.birth(&made.at) == made.birth;
         if !same {
             return Ok(());
+        }
+        if let Some(place) = &made.sealed {
+            return Err(super::mounts::sealed(place).of(what));
         }
         self.files.may_unlink(&self.identity, &made.at).map_err(|e| e.of(what))?;
         if self.files.is_empty(&made.at) {

@@ -1,6 +1,6 @@
 //! Where a path leads: path_resolution(7).
 
-use super::files::{Access, ENOENT, Files, Node, Refusal};
+use super::files::{Access, EACCES, ENOENT, Files, Node, Refusal};
 use crate::effect::{Capability, Identity};
 use crate::snapshot::FileKind;
 use std::ffi::OsStr;
@@ -44,6 +44,11 @@ fn names(path: &Path) -> Vec<PathBuf> {
     names
 }
 
+/// Whether the modes of files do not bind it.
+fn is_privileged(who: &Identity) -> bool {
+    who.uid[1] == 0 || who.caps.has(Capability::DacOverride)
+}
+
 impl Files {
     /// `path` as seen inside `root`, from outside.
     pub fn join(&self, root: &Path, path: &Path) -> PathBuf {
@@ -57,7 +62,7 @@ impl Files {
     /// Where a process stands, from outside.
     pub fn standing(&self, who: &Identity) -> PathBuf {
         match who.cwd.as_os_str().as_bytes().strip_prefix(UNREACHABLE.as_bytes()) {
-            Some(outside) => PathBuf::from(OsStr::from_bytes(outside)),
+            Some(outside) => self.join(self.top(), Path::new(OsStr::from_bytes(outside))),
             None => self.join(&who.root, &who.cwd),
         }
     }
@@ -66,7 +71,11 @@ impl Files {
     pub fn seen(&self, root: &Path, standing: &Path) -> PathBuf {
         match standing.strip_prefix(root) {
             Ok(inside) => Path::new("/").join(inside),
-            Err(_) => PathBuf::from(format!("{UNREACHABLE}{}", standing.display())),
+            Err(_) => {
+                let inside = standing.strip_prefix(self.top()).map(|rest| Path::new("/").join(rest));
+                let shown = inside.unwrap_or_else(|_| standing.to_owned());
+                PathBuf::from(format!("{UNREACHABLE}{}", shown.display()))
+            }
         }
     }
 
@@ -110,6 +119,32 @@ impl Files {
         match self.get(&at) {
             Some(_) => Ok(at),
             None => Err(Refusal::new(ENOENT, format!("{} does not exist", at.display()))),
+        }
+    }
+
+    /// Whether a privileged process may hand out what a file says: not where somebody may have given that name
+    /// to a file which they may not read themselves.
+    pub(super) fn may_hand_out(&self, who: &Identity, path: &Path, at: &Path) -> Result<(), Refusal> {
+        let Some(file) = self.get(at).filter(|file| is_privileged(who) && file.mode & 0o004 == 0) else {
+            return Ok(());
+        };
+        let name = self.place(who, path)?;
+        let above = name.parent().unwrap_or(Path::new("/"));
+        let theirs = self.get(above).is_some_and(|dir| dir.uid != 0 && dir.uid == file.uid);
+        match self.is_open(who, &name) && !theirs {
+            false => Ok(()),
+            true => Err(Refusal::new(
+                EACCES,
+                format!(
+                    "{} is {}:{} {:04o}, and others may write {}: one of them may have moved it there, and may \
+                     not read it",
+                    at.display(),
+                    file.uid,
+                    file.gid,
+                    file.mode & 0o7777,
+                    above.display()
+                ),
+            )),
         }
     }
 
@@ -164,11 +199,17 @@ impl Files {
                 return Err(Refusal::new(ENAMETOOLONG, why));
             }
         }
-        let mut here = if path.is_absolute() { who.root.clone() } else { self.standing(who) };
+        let mut here = match path.is_absolute() {
+            true => who.root.clone(),
+            false => {
+                let standing = self.standing(who);
+                self.permits_in_removed(who, &standing)?;
+                standing
+            }
+        };
         let mut todo = names(path);
         let mut links = 0;
-        let guarded = matches!(follow, Follow::ToMake | Follow::ToRead)
-            && (who.uid[1] == 0 || who.caps.has(Capability::DacOverride));
+        let guarded = matches!(follow, Follow::ToMake | Follow::ToRead) && is_privileged(who);
         // Links of strangers that are being followed, each with the number of names left where it ends.
         let mut strangers: Vec<(usize, PathBuf)> = Vec::new();
         // Whatever else is in the way is met first.

@@ -9,7 +9,7 @@ use crate::effect::{
 use crate::snapshot::{FileKind, Handed, Listener, Snapshot, network, occupant, overlap};
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -30,6 +30,8 @@ pub(super) struct Bound {
     uid: u32,
     /// what takes it back
     handle: Handle,
+    /// the network namespace that it was made in
+    network: u32,
 }
 
 /// What the machine had when the snapshot was taken.
@@ -48,6 +50,8 @@ pub(super) struct Network {
     no_addresses: BTreeMap<String, i32>,
     /// capabilities of this user namespace count for the network
     ours: bool,
+    /// which namespace this is: 0 the starter's, then those of its own
+    number: u32,
 }
 
 impl Network {
@@ -62,7 +66,39 @@ impl Network {
             bound: 0,
             no_addresses: snapshot.no_addresses.clone(),
             ours: snapshot.restrictions.namespace.as_ref().is_none_or(|ns| ns.network),
+            number: 0,
         }
+    }
+
+    /// A network namespace of its own: nobody else is in it. Names of files and what was handed over stay.
+    pub(super) fn renew(&mut self) {
+        let mut no_addresses = std::mem::take(&mut self.no_addresses);
+        // A protocol that the kernel has not, it has nowhere; addresses are another matter.
+        no_addresses.retain(|_, errno| *errno != EADDRNOTAVAIL);
+        *self = Network {
+            unprivileged_port: 1024,
+            v6_only: Some(false),
+            sockets: std::mem::take(&mut self.sockets),
+            handed: std::mem::take(&mut self.handed),
+            bound: self.bound,
+            no_addresses,
+            ours: true,
+            number: self.number + 1,
+            ..Network::default()
+        };
+    }
+
+    /// Whether there is such an address: a new namespace has those of its loopback device.
+    fn has(&self, address: SocketAddr, options: &SocketOptions, what: &str) -> Result<(), SystemError> {
+        let ip = address.ip();
+        let broadcast = matches!(ip, IpAddr::V4(ip) if ip.is_broadcast() || ip.octets()[0] == 0);
+        let everywhere = ip.is_loopback() || ip.is_unspecified() || ip.is_multicast() || broadcast;
+        if self.number == 0 || everywhere || options.free_bind {
+            return Ok(());
+        }
+        Err(SystemError::errno(EADDRNOTAVAIL, what)
+            .why("the network namespace of its own has no addresses but those of its loopback device")
+            .help("bind it before the phase that leaves the network"))
     }
 }
 
@@ -74,6 +110,7 @@ fn bare(path: &Path) -> PathBuf {
 }
 
 impl Network {
+    /// Of a file that is kept there.
     pub(super) fn is_socket(&self, at: &Path) -> bool {
         self.sockets.contains_key(at)
     }
@@ -121,7 +158,7 @@ impl Model {
 
     fn have(&mut self, socket: &Socket, options: &SocketOptions, is_stream: bool, handle: Handle) {
         let (socket, options, uid) = (socket.clone(), options.clone(), self.identity.uid[1]);
-        self.listening.push(Bound { socket, options, is_stream, uid, handle });
+        self.listening.push(Bound { socket, options, is_stream, uid, handle, network: self.network.number });
     }
 
     /// A socket is closed with what takes it back; a name that only this start had is free again.
@@ -131,6 +168,7 @@ impl Model {
         self.listening = open;
         for bound in closed {
             if let Socket::Abstract(name) = &bound.socket
+                && bound.network == self.network.number
                 && let Some(sorts) = self.network.abstracts.get_mut(name)
             {
                 sorts.retain(|sort| *sort != bound.options.sort);
@@ -174,7 +212,8 @@ impl Model {
             sorts.push(options.sort);
             return Ok(());
         }
-        let own = self.listening.iter().any(|b| b.socket == *socket && b.options.sort == options.sort);
+        let mut here = self.listening.iter().filter(|b| b.network == self.network.number);
+        let own = here.any(|b| b.socket == *socket && b.options.sort == options.sort);
         let error = SystemError::errno(EADDRINUSE, format!("bind {socket}"));
         Err(match own {
             true => error.why("this very start has bound it already"),
@@ -218,15 +257,15 @@ impl Model {
         let uid = self.identity.uid[1];
         let only = |options: &SocketOptions| options.v6_only.or(self.network.v6_only).unwrap_or(false);
         let shares = |other: &&Bound| options.reuse_port && other.options.reuse_port && other.uid == uid;
-        let mut overlapping = self.listening.iter().rev().filter(|other| {
-            match (network::internet(&other.socket), network::internet(socket)) {
+        let here = self.listening.iter().rev().filter(|other| other.network == self.network.number);
+        let mut overlapping =
+            here.filter(|other| match (network::internet(&other.socket), network::internet(socket)) {
                 (Some((p, a)), Some((q, b))) => {
                     let (ours, theirs) = ((a.ip(), only(&other.options)), (b.ip(), only(options)));
                     p == q && a.port() == b.port() && overlap(ours, theirs)
                 }
                 _ => false,
-            }
-        });
+            });
         let own = match socket {
             // The kernel looks no further than the one that was bound last (udp_lib_lport_inuse).
             Socket::Udp(_) => overlapping.next().filter(|other| !shares(other)),
@@ -262,6 +301,9 @@ impl Model {
 
     /// Whether this machine has that address.
     fn is_address(&self, socket: &Socket, options: &SocketOptions, what: &str) -> Result<(), SystemError> {
+        if let Some((_, address)) = network::internet(socket) {
+            self.network.has(address, options, what)?;
+        }
         let Some(errno) = self.network.no_addresses.get(&socket.any_port().to_string()) else {
             return Ok(());
         };
@@ -294,11 +336,11 @@ impl Model {
         if !long
             && !slash
             && found.as_ref() == Ok(&place)
-            && self.network.sockets.get(&place) == Some(&false)
+            && self.network.sockets.get(&*self.files.view.kept(&place)) == Some(&false)
             && self.files.permits(&self.identity, &place, Access::Write).is_ok()
         {
             self.files.unlink(&self.identity, &place).map_err(refused)?;
-            self.network.sockets.remove(&place);
+            self.network.sockets.remove(&*self.files.view.kept(&place));
         }
         if long {
             return Err(SystemError::new(what)
@@ -324,7 +366,7 @@ impl Model {
             self.files.forget(&at);
             return Err(error);
         }
-        self.network.sockets.insert(at.clone(), true);
+        self.network.sockets.insert(self.files.view.kept(&at).into_owned(), true);
         Ok(at)
     }
 
@@ -348,7 +390,9 @@ impl Model {
             return error.why("this very start has bound it already");
         }
         let kind = match self.files.get(at).map(|node| &node.kind) {
-            _ if self.network.sockets.get(at) == Some(&true) => "a socket that somebody listens behind",
+            _ if self.network.sockets.get(&*self.files.view.kept(at)) == Some(&true) => {
+                "a socket that somebody listens behind"
+            }
             Some(FileKind::File) => "a file",
             Some(FileKind::Directory) => "a directory",
             Some(FileKind::Symlink(_)) => "a symbolic link",

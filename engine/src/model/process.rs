@@ -3,9 +3,11 @@
 use super::Model;
 use super::confine::Confined;
 use super::named::Known;
+use super::view::View;
 use crate::effect::{Capability, Done, Effect, Handle, Identity, SystemError, Undo};
 use crate::plan::{DropStep, Plan};
 use std::collections::BTreeSet;
+use std::path::Path;
 
 /// Process, parent, session: as `ps` would show them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,8 +47,12 @@ pub(super) struct Processes {
     runner: Ids,
     others: Vec<Other>,
     guard: Option<Guard>,
+    /// it needs the working directory
+    guard_stays: bool,
     /// as whom the start is undone: the launcher, or in the foreground the child that was forked for it
     undoer: (Identity, Confined),
+    /// what is mounted where for that one
+    undoer_view: View,
     next: u32,
     step: usize,
     drop: Option<DropStep>,
@@ -66,6 +72,8 @@ pub(super) struct Guard {
     pub(super) known: Known,
     /// what was taken away from it before
     pub(super) confined: Confined,
+    /// what is mounted where for it
+    pub(super) view: View,
 }
 
 /// A process besides the one that goes on.
@@ -88,9 +96,10 @@ pub(super) enum Whose {
     Processes,
 }
 
-/// kill(2). What was executed has its effective id saved.
-fn may_signal(who: &Identity, whom: &Identity) -> bool {
-    let theirs = [whom.uid[0], whom.uid[1]];
+/// kill(2): by the real and the saved id of the other. What was executed has its effective id saved.
+fn may_signal(who: &Identity, whom: &Other) -> bool {
+    let [real, effective, saved] = whom.identity.uid;
+    let theirs = [real, if whom.role == Role::Program { effective } else { saved }];
     who.uid[..2].iter().any(|id| theirs.contains(id)) || who.caps.has(Capability::Kill)
 }
 
@@ -100,7 +109,9 @@ impl Processes {
             runner: Ids { pid: FIRST, ppid: CALLER, sid: CALLERS_SESSION },
             others: Vec::new(),
             guard: None,
+            guard_stays: false,
             undoer: (start.clone(), Confined::default()),
+            undoer_view: View::default(),
             next: FIRST + 1,
             step: 0,
             drop: None,
@@ -118,6 +129,7 @@ impl Processes {
 
     pub(super) fn learned(&mut self, plan: &Plan) {
         self.drop = plan.drop_step();
+        self.guard_stays = plan.guard_stays();
     }
 
     pub(super) fn begin(&mut self, step: usize) {
@@ -155,7 +167,7 @@ impl Processes {
     pub(super) fn fail(&mut self, gone: &Identity) -> (Identity, Confined) {
         self.failed = true;
         for other in self.others.iter_mut().filter(|other| other.ids.ppid == self.runner.pid) {
-            other.told = may_signal(gone, &other.identity);
+            other.told = may_signal(gone, other);
         }
         if let Some(at) = self.position(Role::Launcher) {
             let launcher = self.others.remove(at).ids;
@@ -165,6 +177,10 @@ impl Processes {
             self.runner = launcher;
         }
         self.undoer.clone()
+    }
+
+    pub(super) fn view_of_the_undoer(&self) -> View {
+        self.undoer_view.clone()
     }
 
     /// From here on the guard is the one that goes on.
@@ -192,7 +208,7 @@ impl Model {
             let id = &other.identity;
             let gains = id.uid[..2].contains(&0) && (id.bounding.0 | id.inheritable.0) & !id.permitted.0 != 0;
             let below = other.ids.ppid == self.processes.runner.pid;
-            let told = other.told || below && may_signal(&self.identity, id);
+            let told = other.told || below && may_signal(&self.identity, other);
             other.role == Role::Program && (gains || apart(id.uid) || apart(id.gid) || !told)
         });
         left.map(|other| (other.role, Ids { ppid: CALLER, ..other.ids })).collect()
@@ -207,13 +223,21 @@ impl Model {
         self.processes.others.push(Other { role: Role::Launcher, ids: launcher, identity, told: false });
         self.processes.runner = Ids { pid, ppid: launcher.pid, sid: session };
         self.processes.undoer = (self.identity.clone(), self.confined.clone());
+        self.processes.undoer_view = self.files.view.clone();
         self.processes.held = true;
         Done::with(Undo::EndsWithProcess)
     }
 
     pub(super) fn keep_guard(&mut self) -> Done {
-        let confined = self.confined.clone();
-        self.processes.guard = Some(Guard { identity: self.identity.clone(), known: self.known, confined });
+        let (confined, view) = (self.confined.clone(), self.files.view.clone());
+        let cwd = self.identity.cwd.clone();
+        if !self.processes.guard_stays {
+            // Where it cannot be entered the guard stays where it is.
+            let _ = self.chdir(Path::new("/"));
+        }
+        self.processes.guard =
+            Some(Guard { identity: self.identity.clone(), known: self.known, confined, view });
+        self.identity.cwd = cwd;
         self.ends(Role::Guard, "the guard")
     }
 
@@ -280,7 +304,7 @@ impl Model {
         let Some(at) = self.processes.others.iter().position(|other| Some(other.ids.pid) == number) else {
             return Ok(Done::with(Undo::Nothing));
         };
-        if !may_signal(&self.identity, &self.processes.others[at].identity) {
+        if !may_signal(&self.identity, &self.processes.others[at]) {
             return Err(self.denied(Capability::Kill, format!("end {name}")));
         }
         self.processes.others.remove(at);

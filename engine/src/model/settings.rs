@@ -213,6 +213,9 @@ impl Model {
                 .lacks(Capability::DacOverride)
                 .help("set it before the drop"));
         }
+        self.files.may_be_written_here(path).map_err(|e| {
+            e.of(&what.to_string()).help("set it before its place below /proc is made read-only")
+        })?;
         let privileged = self.has(Capability::SysResource);
         if score < self.oom_floor && !privileged {
             let mut error = self.denied(Capability::SysResource, what);

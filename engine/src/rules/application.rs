@@ -67,7 +67,7 @@ impl Judge<'_> {
     /// A place that the code comes from, as far as it is known, and that the daemon's user may write: the
     /// application, the interpreter, what it imports from.
     fn code_of_the_server(&self, reader: &Identity, server: &Identity, program: &Program) -> Option<PathBuf> {
-        let files = self.simulation.model.files();
+        let files = self.files_served();
         let python =
             self.snapshot.python(program.twisted.interpreter.as_deref()).and_then(|p| p.as_ref().ok());
         let (interpreter, libraries) =
@@ -90,7 +90,7 @@ impl Judge<'_> {
             else {
                 continue;
             };
-            let files = self.simulation.model.files();
+            let files = self.files_served();
             let refused = python.libraries.iter().find_map(|lib| {
                 let at = files.directory(server, lib);
                 at.and_then(|at| files.may(server, &at, Access::Read)).err().map(|refusal| (lib, refusal))
@@ -132,7 +132,7 @@ impl Judge<'_> {
             lib.display(),
             step.phase
         ));
-        let chroot = self.steps().find(|(_, s)| s.effects.iter().any(|e| matches!(e, Effect::Chroot { .. })));
+        let chroot = self.steps().find(|(_, s)| s.effects.iter().any(|e| super::changes_root(e)));
         if let Some((_, chroot)) = chroot {
             finding = finding
                 .with(chroot.at, format!("from here on {} is out of reach", python.executable.display()))

@@ -53,13 +53,15 @@ impl Judge<'_> {
         for (i, step, effect) in self.effects() {
             let Some(actor) = self.before(i).filter(|actor| actor.uid[1] == 0) else { continue };
             let finding = match effect {
-                Effect::Chroot { path } => self.root_of_others(step, path, actor, server),
+                Effect::Chroot { path } | Effect::PivotRoot { path } => {
+                    self.root_of_others(i, step, path, actor, server)
+                }
                 Effect::OpenLog { path, .. }
                 | Effect::CreatePidFile { path, .. }
                 | Effect::Bind { socket: Socket::Unix(path), .. }
                     if !self.fails(step) =>
                 {
-                    self.name_of_others(step, path, actor, server)
+                    self.name_of_others(i, step, path, actor, server)
                 }
                 _ => None,
             };
@@ -70,15 +72,16 @@ impl Judge<'_> {
 
     fn root_of_others(
         &self,
+        i: usize,
         step: &Step,
         path: &Path,
         actor: &Identity,
         server: &Identity,
     ) -> Option<Diagnostic> {
-        let files = self.simulation.model.files();
+        let files = self.files_at(i);
         files.root(actor, path).ok()?;
         let (dir, name, node, who) = files.way(actor, path).into_iter().find_map(|(dir, name)| {
-            let node = files.get(&dir)?;
+            let node = files.get(&dir).filter(|_| !files.is_private(&dir))?;
             let who = controller(node, files.get(&dir.join(&name)), actor, server)?;
             Some((dir.clone(), name, node, who))
         })?;
@@ -104,17 +107,18 @@ impl Judge<'_> {
 
     fn name_of_others(
         &self,
+        i: usize,
         step: &Step,
         path: &Path,
         actor: &Identity,
         server: &Identity,
     ) -> Option<Diagnostic> {
-        let files = self.simulation.model.files();
+        let files = self.files_at(i);
         let at = files.parent(actor, path).ok()?;
         let last = (at.parent()?.to_owned(), PathBuf::from(at.file_name()?));
         let way = files.way(actor, path.parent()?).into_iter();
         let (dir, node, who) = way.chain([last.clone()]).find_map(|(dir, name)| {
-            let node = files.get(&dir)?;
+            let node = files.get(&dir).filter(|_| !files.is_private(&dir))?;
             // What was made is not there before the start.
             let entry = if (&dir, &name) == (&last.0, &last.1) { None } else { files.get(&dir.join(&name)) };
             match controller(node, entry, actor, server)? {
@@ -198,9 +202,10 @@ impl Judge<'_> {
             };
             let Some(maker) = self.before(i) else { continue };
             let pid_file = matches!(effect, Effect::CreatePidFile { .. });
-            let at = self.simulation.model.files().parent(maker, path).ok();
+            let files = self.files_at(i);
+            let at = files.parent(maker, path).ok();
             let there = at
-                .and_then(|at| self.snapshot.file(&at))
+                .and_then(|at| self.snapshot.file(&files.kept(&at)))
                 .filter(|f| !pid_file && f.kind == crate::snapshot::FileKind::File);
             let (mode, label) = match there {
                 Some(file) => (file.mode, "opened here, and kept as it is".to_owned()),

@@ -89,7 +89,8 @@ impl Judge<'_> {
                 Diagnostic::error("RSD0606", will)
             }
             _ if matches!(failure.errno, Some(EAFNOSUPPORT | EADDRNOTAVAIL)) => {
-                Diagnostic::error("RSD0607", will)
+                let finding = Diagnostic::error("RSD0607", will);
+                self.left_its_network(&finding, i, step, failure).unwrap_or(finding)
             }
             _ if failure.errno == Some(98) => self
                 .address_of_another(i, step, failure)
@@ -145,7 +146,7 @@ fn directory(effect: &Effect) -> Option<&Path> {
         Effect::OpenLog { path, .. }
         | Effect::CreatePidFile { path, .. }
         | Effect::Bind { socket: Socket::Unix(path), .. } => path.parent(),
-        Effect::Chdir { path } | Effect::Chroot { path } => Some(path),
+        Effect::Chdir { path } | Effect::Chroot { path } | Effect::PivotRoot { path } => Some(path),
         _ => None,
     }
 }

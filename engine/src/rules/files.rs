@@ -11,9 +11,10 @@ use std::path::Path;
 impl Judge<'_> {
     pub(super) fn log_rotation(&self) -> Vec<Diagnostic> {
         let Some(server) = self.serving() else { return Vec::new() };
-        let files = self.simulation.model.files();
         let mut found = Vec::new();
         for (i, step) in self.steps() {
+            // By the handle of its directory: what is mounted later does not matter.
+            let files = self.files_at(i);
             for effect in &step.effects {
                 let Effect::OpenLog { path, rotate_at, rotation, .. } = effect else { continue };
                 let when = match (rotate_at, rotation.every) {
@@ -66,8 +67,9 @@ impl Judge<'_> {
                 let Some(maker) = self.before(i) else { continue };
                 let then = maker.umask;
                 let is_log = matches!(effect, Effect::OpenLog { .. });
-                let at = self.simulation.model.files().parent(maker, path);
-                if is_log && at.is_ok_and(|at| self.snapshot.file(&at).is_some()) {
+                let files = self.files_at(i);
+                let at = files.parent(maker, path);
+                if is_log && at.is_ok_and(|at| self.snapshot.file(&files.kept(&at)).is_some()) {
                     // A log that is there already keeps its mode.
                     continue;
                 }

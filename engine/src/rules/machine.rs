@@ -21,6 +21,9 @@ impl Judge<'_> {
         step: &Step,
         failure: &Failure,
     ) -> Diagnostic {
+        if let Some(finding) = self.blame_own_mounts(&finding, i, step, failure) {
+            return finding;
+        }
         if failure.errno == Some(EROFS) {
             finding.code = "RSD0412";
             return finding.help(
@@ -29,7 +32,7 @@ impl Judge<'_> {
         }
         let program = self.program(i, step).filter(|_| failure.errno == Some(EACCES));
         if let Some((at, _)) = program
-            && self.simulation.model.files().executable(&at).is_err()
+            && self.files_at(i).executable(&at).is_err()
         {
             finding.code = "RSD0413";
             return finding
@@ -48,8 +51,9 @@ impl Judge<'_> {
             _ => None,
         })?;
         let path = self.snapshot.programs.get(word)?.as_ref()?;
-        let at = self.simulation.model.files().resolve(self.before(i)?, path).ok()?;
-        let fact = self.snapshot.file(&at)?;
+        let files = self.files_at(i);
+        let at = files.resolve(self.before(i)?, path).ok()?;
+        let fact = self.snapshot.file(&files.kept(&at))?;
         Some((at, fact))
     }
 
@@ -101,8 +105,9 @@ impl Judge<'_> {
                 self.snapshot.abstracts.get(name).is_some_and(|sorts| sorts.contains(&options.sort))
             }
             Socket::Unix(path) => {
-                let at = self.simulation.model.files().parent(self.before(i)?, path).ok()?;
-                self.snapshot.file(&at).is_some()
+                let files = self.files_at(i);
+                let at = files.parent(self.before(i)?, path).ok()?;
+                self.snapshot.file(&files.kept(&at)).is_some()
             }
             _ => occupant(&self.snapshot.ports, self.snapshot.v6_only, socket, options, uid).is_some(),
         };
@@ -140,8 +145,9 @@ impl Judge<'_> {
                 continue;
             };
             let Some(who) = self.before(i) else { continue };
-            let Ok(at) = self.simulation.model.files().parent(who, path) else { continue };
-            let holder = match self.snapshot.locks.get(&at) {
+            let files = self.files_at(i);
+            let Ok(at) = files.parent(who, path) else { continue };
+            let holder = match self.snapshot.locks.get(&*files.kept(&at)) {
                 Some(Lock::Process(pid)) => format!("process {pid}"),
                 Some(Lock::Somebody) => "another process".to_owned(),
                 _ => continue,

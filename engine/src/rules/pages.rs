@@ -5,6 +5,7 @@
 mod files;
 mod language;
 mod names;
+mod namespaces;
 mod network;
 mod privilege;
 mod process;
@@ -49,6 +50,7 @@ pub static PAGES: &[&[Page]] = &[
     privilege::PAGES,
     settings::PRIVILEGE,
     files::PAGES,
+    namespaces::PAGES,
     process::PAGES,
     settings::PROCESS,
     program::PAGES,

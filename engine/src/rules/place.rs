@@ -1,6 +1,6 @@
 //! Where the daemon stands: a directory it cannot enter, a path that the new root does not have.
 
-use super::Judge;
+use super::{Judge, changes_root};
 use crate::diagnostic::Diagnostic;
 use crate::effect::{Application, Effect, Identity, Socket};
 use crate::model::{Access, Node};
@@ -14,7 +14,7 @@ impl Judge<'_> {
     /// Whoever serves may not search its own working directory, which root has chosen.
     pub(super) fn closed_working_directory(&self) -> Vec<Diagnostic> {
         let Some(server) = self.serving() else { return Vec::new() };
-        let files = self.simulation.model.files();
+        let files = self.files_served();
         let at = files.join(&server.root, &server.cwd);
         if files.get(&at).is_none() {
             return Vec::new();
@@ -60,7 +60,7 @@ impl Judge<'_> {
             return None;
         }
         let who = self.before(i)?;
-        let files = self.simulation.model.files();
+        let files = self.files_at(i);
         let outer = Identity { root: PathBuf::from("/"), ..who.clone() };
         let wanted = step.effects.iter().flat_map(|effect| self.wanted(effect));
         let (path, root) =
@@ -80,7 +80,7 @@ impl Judge<'_> {
             ),
         );
         let inside = root.join(path.strip_prefix("/").unwrap_or(&path));
-        let chroot = self.effects().filter(|(_, _, e)| matches!(e, Effect::Chroot { .. })).last();
+        let chroot = self.effects().filter(|(_, _, e)| changes_root(e)).last();
         if let Some((c, chroot, _)) = chroot {
             let label = if c < i { "from here on" } else { "once this is done," };
             finding =
@@ -105,7 +105,7 @@ impl Judge<'_> {
 
     /// The paths that must be there for an effect to work, and the root in which they are looked for where that is
     /// not the present one.
-    fn wanted(&self, effect: &Effect) -> Vec<(PathBuf, Option<PathBuf>)> {
+    pub(super) fn wanted(&self, effect: &Effect) -> Vec<(PathBuf, Option<PathBuf>)> {
         let here = |path: &Path| vec![(path.to_owned(), None)];
         match effect {
             Effect::OpenLog { path, .. }

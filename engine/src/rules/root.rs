@@ -1,6 +1,6 @@
 //! What a change of the root does to paths: the same words lead elsewhere afterwards.
 
-use super::Judge;
+use super::{Judge, changes_root};
 use crate::diagnostic::Diagnostic;
 use crate::effect::{Effect, Identity};
 use crate::plan::Step;
@@ -10,15 +10,14 @@ impl Judge<'_> {
     /// The step that changed the root between two identities.
     fn chroot_to(&self, root: &Path) -> Option<&Step> {
         let enters = |(i, s): &(usize, &Step)| {
-            s.effects.iter().any(|e| matches!(e, Effect::Chroot { .. }))
-                && self.after(*i).is_some_and(|a| a.root == root)
+            s.effects.iter().any(|e| changes_root(e)) && self.after(*i).is_some_and(|a| a.root == root)
         };
         self.steps().find(enters).map(|(_, s)| s)
     }
 
     /// Where a path leads for that identity, in words.
-    fn leads(&self, who: &Identity, path: &Path) -> String {
-        match self.simulation.model.files().parent(who, path) {
+    fn leads(&self, step: usize, who: &Identity, path: &Path) -> String {
+        match self.files_at(step).parent(who, path) {
             Ok(at) => at.display().to_string(),
             Err(refusal) => {
                 let error = refusal.of("");
@@ -41,9 +40,9 @@ impl Judge<'_> {
                     "RSD0405",
                     format!("the log {} stays outside the new root", path.display()),
                 )
-                .at(step.at, format!("opened here, as {}", self.leads(opener, path)))
+                .at(step.at, format!("opened here, as {}", self.leads(i, opener, path)))
                 .phase(&step.phase)
-                .note(format!("inside {} the same path leads to {}", server.root.display(), self.leads(server, path)))
+                .note(format!("inside {} the same path leads to {}", server.root.display(), self.leads(self.serves.unwrap_or(i), server, path)))
                 .note("rsd rotates and reopens it by the handle of its directory; what names it by its path finds another file or none, as twistd's own rotation does")
                 .help(format!("look for the log outside; if that is meant, write `owner: dropped` on `{}`", step.phase));
                 if let Some(chroot) = self.chroot_to(&server.root) {
@@ -75,8 +74,8 @@ impl Judge<'_> {
                     "RSD0406",
                     format!("`{}` looks at another PID file than `{}` makes", check.phase, make.phase),
                 )
-                .at(check.at, format!("looks at {}", self.leads(then, path)))
-                .with(make.at, format!("makes {}", self.leads(later, path)))
+                .at(check.at, format!("looks at {}", self.leads(i, then, path)))
+                .with(make.at, format!("makes {}", self.leads(j, later, path)))
                 .phase(&check.phase)
                 .phase(&make.phase)
                 .note(format!("a daemon that runs already is noticed by `{}` only", make.phase));

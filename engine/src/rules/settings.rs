@@ -124,7 +124,7 @@ impl Judge<'_> {
             return Vec::new();
         };
         let path = self.command().and_then(|word| self.snapshot.programs.get(word)?.as_ref());
-        let files = self.simulation.model.files();
+        let files = self.files_served();
         let Some((path, node)) = path.and_then(|p| {
             let at = files.resolve(server, p).ok()?;
             Some((p, files.get(&at)?))

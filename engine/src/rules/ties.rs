@@ -54,7 +54,8 @@ impl Judge<'_> {
             .iter()
             .map(|s| if s.skipped.is_none() { s.effects.as_slice() } else { &[] })
             .collect();
-        let touched = Touched::new(&steps, &self.snapshot.identity, self.simulation.model.files());
+        let files = self.simulation.model.files().uncovered();
+        let touched = Touched::new(&steps, &self.snapshot.identity, &files);
         let order: Vec<usize> = (0..steps.len()).collect();
         let meetings = touched.meetings(&order);
         let loose = between.loose(meetings.into_iter());

@@ -4,7 +4,7 @@
 use super::{
     FileFact, FileKind, Handed, Interpreter, Listener, Lock, Mount, NoPython, Python, Snapshot, parts,
 };
-use crate::effect::{Application, Effect, Program, Setting, Socket, SocketOptions, Sort};
+use crate::effect::{Application, Cover, Effect, Program, Setting, Socket, SocketOptions, Sort};
 use crate::plan::Plan;
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -30,6 +30,8 @@ pub trait Machine {
     fn lock(&mut self, path: &Path) -> Option<Lock>;
     /// The bytes of a PID file that holds more than a number; `None` for any other.
     fn too_long(&mut self, path: &Path) -> Option<u64>;
+    /// The size of a file in bytes; `None` where it cannot be told.
+    fn size(&mut self, path: &Path) -> Option<u64>;
     /// Whether somebody listens behind a Unix socket; `None` where it is none.
     fn listens(&mut self, path: &Path) -> Option<bool>;
     /// Who has a port.
@@ -119,6 +121,8 @@ pub fn survey(
 struct Ways {
     roots: BTreeSet<PathBuf>,
     stands: BTreeSet<PathBuf>,
+    /// what will be mounted elsewhere: the place, and where it comes from
+    binds: Vec<(PathBuf, PathBuf)>,
 }
 
 struct Survey<'a, 'm> {
@@ -234,10 +238,14 @@ impl Survey<'_, '_> {
     fn places(&mut self, plan: &Plan) {
         let top = Path::new("/");
         let cwd = self.snapshot.cwd.clone();
-        let mut ways =
-            Ways { roots: BTreeSet::from([top.to_owned()]), stands: BTreeSet::from([cwd.clone()]) };
+        let mut ways = Ways {
+            roots: BTreeSet::from([top.to_owned()]),
+            stands: BTreeSet::from([cwd.clone()]),
+            binds: Vec::new(),
+        };
         let mut paths: BTreeSet<PathBuf> = BTreeSet::from([cwd]);
-        let (mut pid_files, mut sockets, mut emptied) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+        let (mut pid_files, mut sockets) = (BTreeSet::new(), BTreeSet::new());
+        let (mut emptied, mut logs) = (BTreeSet::new(), BTreeSet::new());
         let mut programs: BTreeSet<PathBuf> = BTreeSet::new();
         let mut confined = false;
         for (_, effect) in plan.effects() {
@@ -245,6 +253,11 @@ impl Survey<'_, '_> {
                 // As seen in every root and from every directory so far, where links lead to.
                 Effect::Chroot { path } => {
                     let seen = self.everywhere(&ways, path, true);
+                    ways.roots.extend(seen);
+                }
+                Effect::PivotRoot { path } => {
+                    let seen = self.everywhere(&ways, path, true);
+                    ways.stands.extend(seen.iter().cloned());
                     ways.roots.extend(seen);
                 }
                 Effect::Chdir { path } => {
@@ -267,10 +280,23 @@ impl Survey<'_, '_> {
                     }
                 }
                 Effect::Process(Setting::OomScore(_)) => drop(paths.insert(crate::model::OOM_SCORE.into())),
-                Effect::OpenLog { path, .. } | Effect::MakeDirectory { path, .. } => {
-                    paths.insert(path.clone());
-                }
+                Effect::OpenLog { path, .. } => drop(logs.insert(path)),
+                Effect::MakeDirectory { path, .. } => drop(paths.insert(path.clone())),
                 Effect::RemoveDirectory { path } => drop(emptied.insert(path)),
+                Effect::Mount { mounts } => {
+                    paths.extend(mounts.iter().map(|m| m.at.clone()));
+                    for mounting in mounts {
+                        let Cover::Bind { from, .. } = &mounting.cover else { continue };
+                        paths.insert(from.clone());
+                        let places = self.everywhere(&ways, from, true);
+                        let at = self.everywhere(&ways, &mounting.at, true);
+                        let named = std::iter::once(mounting.at.clone()).chain(at);
+                        let pairs: Vec<_> = named
+                            .flat_map(|at| places.iter().map(move |from| (at.clone(), from.clone())))
+                            .collect();
+                        ways.binds.extend(pairs);
+                    }
+                }
                 Effect::Environment(environment) => paths.extend(environment.files.iter().cloned()),
                 Effect::Application(Application::Load(wanted)) => {
                     paths.extend(wanted.tac.clone());
@@ -295,6 +321,11 @@ impl Survey<'_, '_> {
         }
         for path in &paths {
             self.everywhere(&ways, path, true);
+        }
+        for path in logs {
+            for at in self.everywhere(&ways, path, true) {
+                self.log(at);
+            }
         }
         for path in &programs {
             self.program(&ways, path);
@@ -342,6 +373,13 @@ impl Survey<'_, '_> {
                     found.extend(ways.stands.iter().filter_map(|dir| self.walk(root, dir, path, follow_last)))
                 }
             }
+            let whole = root.join(path.strip_prefix("/").unwrap_or(path));
+            for (at, from) in &ways.binds {
+                if let Ok(rest) = whole.strip_prefix(at) {
+                    let top = Path::new("/");
+                    found.extend(self.walk(top, from, rest, follow_last));
+                }
+            }
         }
         found
     }
@@ -368,6 +406,13 @@ impl Survey<'_, '_> {
         let Some(machine) = self.machine.as_mut().filter(|_| directory) else { return };
         for name in machine.names(at, MOST) {
             self.look(&at.join(name));
+        }
+    }
+
+    fn log(&mut self, at: PathBuf) {
+        let file = self.snapshot.file(&at).is_some_and(|f| f.kind == FileKind::File);
+        if file && let Some(size @ 1..) = self.machine.as_mut().and_then(|machine| machine.size(&at)) {
+            self.snapshot.logs.insert(at, size);
         }
     }
 
@@ -445,6 +490,10 @@ impl Survey<'_, '_> {
     fn look(&mut self, path: &Path) -> Option<FileFact> {
         if let Some(known) = self.snapshot.files.get(path) {
             return known.clone();
+        }
+        if self.machine.is_some() {
+            // A mount begins where the one above it is another.
+            path.parent().and_then(|above| self.look(above));
         }
         let Some(machine) = &mut self.machine else {
             self.unknown.insert(Unknown::Path(path.to_owned()));

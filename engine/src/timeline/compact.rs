@@ -1,7 +1,7 @@
 //! An identity in the journal: capability sets as the hexadecimal masks of /proc/PID/status, a tenth
 //! of the size of their names.
 
-use crate::effect::{CapabilitySet, Identity, SecureBits};
+use crate::effect::{CapabilitySet, Identity, NamespaceSet, SecureBits};
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::path::{Path, PathBuf};
@@ -22,6 +22,8 @@ struct Written<'a> {
     securebits: u32,
     #[serde(skip_serializing_if = "is_false")]
     seccomp: bool,
+    #[serde(skip_serializing_if = "NamespaceSet::is_empty")]
+    namespaces: NamespaceSet,
 }
 
 #[derive(Deserialize)]
@@ -39,6 +41,8 @@ struct Read {
     securebits: u32,
     #[serde(default)]
     seccomp: bool,
+    #[serde(default)]
+    namespaces: NamespaceSet,
 }
 
 fn is_false(bit: &bool) -> bool {
@@ -62,6 +66,7 @@ pub fn serialize<S: Serializer>(id: &Identity, s: S) -> Result<S::Ok, S::Error> 
         no_new_privs: id.no_new_privs,
         securebits: id.securebits.0,
         seccomp: id.seccomp,
+        namespaces: id.namespaces,
     }
     .serialize(s)
 }
@@ -74,7 +79,7 @@ pub fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Box<Identity>, D::
     }
     let [caps, permitted, inheritable, ambient, bounding] = sets;
     let umask = u32::from_str_radix(&read.umask, 8).map_err(D::Error::custom)?;
-    let Read { uid, gid, groups, root, cwd, no_new_privs, securebits, seccomp, .. } = read;
+    let Read { uid, gid, groups, root, cwd, no_new_privs, securebits, seccomp, namespaces, .. } = read;
     Ok(Box::new(Identity {
         uid,
         gid,
@@ -91,5 +96,6 @@ pub fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Box<Identity>, D::
         securebits: SecureBits(securebits),
         seccomp,
         landlock: Default::default(),
+        namespaces,
     }))
 }

@@ -60,6 +60,10 @@ impl Divergence {
                 "code that ran in this phase has put a filter of system calls on; what it denies fails later, in \
                  this process and in all that it starts"
             }
+            "namespaces" => {
+                "code that ran in this phase has called unshare(2) or setns(2); files, ports or names that later \
+                 phases use are others than was checked"
+            }
             "state" => {
                 "the machine has changed since the check, or the check is wrong here, and then it is worth a report"
             }

@@ -10,6 +10,8 @@ struct Head {
     ev: String,
     schema: u32,
     spec: String,
+    #[serde(default)]
+    name: String,
     run: String,
     version: String,
     wall_ns: u64,
@@ -36,6 +38,7 @@ pub fn glance(head: &[u8], tail: &[u8]) -> Option<Timeline> {
     }
     let mut timeline = Timeline {
         spec: head.spec,
+        name: head.name,
         run: head.run,
         version: head.version,
         pid: head.pid,

@@ -5,6 +5,7 @@ use super::store::Store;
 use super::{Event, PhaseHeader, SCHEMA, Timeline, What};
 use crate::effect::Identity;
 use crate::state;
+use crate::text::clean;
 use serde::Deserialize;
 use serde_json::Value;
 use std::borrow::Cow;
@@ -140,6 +141,7 @@ impl Reader {
                 &lossy
             }
         };
+        let foreign = self.foreign;
         match self.usual(text) {
             Some(()) => {}
             None => match serde_json::from_str(text) {
@@ -148,7 +150,8 @@ impl Reader {
                 Err(_) => self.odd(text),
             },
         }
-        if text.len() != line.len() || text.as_bytes() != line {
+        // Of a line that is left out nothing is shown; a long one of them is not even kept.
+        if self.foreign == foreign && text.as_bytes() != line {
             self.not_utf8 += 1;
         }
     }
@@ -184,7 +187,8 @@ impl Reader {
             _ => {
                 self.unknown += 1;
                 if self.unknown_kinds.len() < 5 {
-                    self.unknown_kinds.insert(kind.chars().take(30).collect());
+                    let short: String = kind.chars().take(30).collect();
+                    self.unknown_kinds.insert(clean(&short).into_owned());
                 }
             }
         }
@@ -201,7 +205,8 @@ impl Reader {
             && *schema > u64::from(SCHEMA)
         {
             say(format!(
-                "the journal is of format {schema} (rsd {version}); this rsd knows format {SCHEMA}, so something may be missing"
+                "the journal is of format {schema} (rsd {}); this rsd knows format {SCHEMA}, so something may be missing",
+                clean(version)
             ));
         }
         match self.store.runs.len() {
@@ -259,6 +264,7 @@ struct Usual<'a> {
     identity: Option<Who>,
     schema: Option<u32>,
     spec: Option<String>,
+    name: Option<String>,
     run: Option<String>,
     version: Option<String>,
     wall_ns: Option<u64>,
@@ -286,6 +292,7 @@ impl Reader {
                 let what = What::Run {
                     schema: u.schema?,
                     spec: u.spec?,
+                    name: u.name.unwrap_or_default(),
                     run: u.run?,
                     version: u.version?,
                     wall_ns: u.wall_ns?,
@@ -312,6 +319,7 @@ fn lenient_run(value: &Value) -> What {
     What::Run {
         schema: value["schema"].as_u64().and_then(|n| u32::try_from(n).ok()).unwrap_or_default(),
         spec: text("spec"),
+        name: text("name"),
         run: text("run"),
         version: text("version"),
         wall_ns: value["wall_ns"].as_u64().unwrap_or_default(),

@@ -146,11 +146,12 @@ impl Reducer {
                     span.error = error.map(Box::new);
                 }
             }
-            What::Run { spec, run, version, wall_ns, .. } => {
+            What::Run { spec, name, run, version, wall_ns, .. } => {
                 // a second record of a run is not this run's
                 if !std::mem::replace(&mut self.begun, true) {
                     let t = &mut self.timeline;
                     (t.spec, t.run, t.version, t.wall_ns) = (spec, run, version, wall_ns);
+                    t.name = name;
                 }
             }
             What::Identity { identity } => {

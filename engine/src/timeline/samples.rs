@@ -40,6 +40,7 @@ pub(crate) fn run(spec: &str, name: &str, phases: Vec<PhaseHeader>) -> What {
     What::Run {
         schema: SCHEMA,
         spec: spec.into(),
+        name: String::new(),
         run: name.into(),
         version: "0.1.0".into(),
         wall_ns: 1_795_325_210_000_000_000,

@@ -72,7 +72,7 @@ fn fate(span: &Span) -> String {
 fn graph(timeline: &Timeline, out: &mut String) -> std::fmt::Result {
     let spans = &timeline.spans;
     let ready = timeline.ready_ns.map_or_else(String::new, |ns| format!(" · ready in {}", duration(ns)));
-    let title = format!("{} run {} · {}{ready}", timeline.spec, timeline.run, timeline.outcome.name());
+    let title = format!("{} run {} · {}{ready}", timeline.title(), timeline.run, timeline.outcome.name());
     let problems: String = timeline.problems.iter().take(20).map(|p| format!("\\n! {}", quoted(p))).collect();
     writeln!(out, "digraph \"{}\" {{", quoted(&timeline.spec))?;
     writeln!(

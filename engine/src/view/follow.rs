@@ -205,8 +205,9 @@ fn done(line: &mut Line) -> String {
 
 fn head(t: &Timeline, against: &Against) -> String {
     let mut line = against.line();
-    let spec = if t.spec.is_empty() { "unknown spec" } else { &t.spec };
-    line.put_in(BOLD, spec, against.style.width / 3).put(PLAIN, "  ");
+    let title = t.title();
+    let title = if title.is_empty() { "unknown spec" } else { &title };
+    line.put_in(BOLD, title, against.style.width / 3).put(PLAIN, "  ");
     match against.history.ready() {
         Some(usual) => {
             let runs = if usual.runs == 1 { "1 run".to_owned() } else { format!("{} runs", usual.runs) };

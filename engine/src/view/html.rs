@@ -110,7 +110,7 @@ fn head(out: &mut String, timeline: &Timeline) {
          <title>{}: timeline of run {}</title>\n<style>{}</style>\n</head>\n<body>\n<main>\n",
         policy::STYLE,
         policy::SCRIPT,
-        escape(&timeline.spec),
+        escape(&timeline.title()),
         escape(&timeline.run),
         style_sheet(),
     );
@@ -130,7 +130,7 @@ fn title(out: &mut String, timeline: &Timeline, drawing: &Drawing) {
     let _ = write!(
         out,
         "<header>\n<h1>{}</h1>\n<p class=\"meta\">run {}{when}</p>\n<ul class=\"verdicts\">",
-        escape(&timeline.spec),
+        escape(&timeline.title()),
         escape(&timeline.run),
     );
     for v in drawing.verdicts() {

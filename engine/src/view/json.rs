@@ -20,6 +20,7 @@ impl Serialize for Document<'_> {
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("schema", &SCHEMA)?;
         map.serialize_entry("spec", &t.spec)?;
+        map.serialize_entry("name", t.instance())?;
         map.serialize_entry("run", &t.run)?;
         map.serialize_entry("version", &t.version)?;
         map.serialize_entry("pid", &t.pid)?;

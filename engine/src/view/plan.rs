@@ -124,6 +124,9 @@ fn who(identity: &Identity) -> String {
     if identity.securebits.0 != 0 {
         let _ = write!(caps, " · securebits {}", identity.securebits);
     }
+    if !identity.namespaces.is_empty() {
+        let _ = write!(caps, " · own {}", identity.namespaces);
+    }
     format!(
         "{name}{}:{} · {caps} · root {} · cwd {} · umask {:03o}",
         identity.uid[1],

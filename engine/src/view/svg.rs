@@ -48,7 +48,7 @@ pub fn render(timeline: &Timeline, style: &SvgStyle) -> String {
     let words = drawing.story();
     let told: String = words.iter().map(|(_, w)| w.as_str()).collect();
     let mut out = String::with_capacity(plot.len() + 8_192);
-    let name = escape(&timeline.spec);
+    let name = escape(&timeline.title());
     let _ = write!(
         out,
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" width=\"{WIDTH}\" height=\"{height}\" \
@@ -84,7 +84,7 @@ fn head(out: &mut String, timeline: &Timeline, drawing: &Drawing, words: &[(bool
         out,
         "<text x=\"{MARGIN}\" y=\"30\"><tspan class=\"name\">{}</tspan>\
          <tspan class=\"dim\" dx=\"12\">run {}{when}</tspan>",
-        escape(&shorten(&timeline.spec, 40)),
+        escape(&shorten(&timeline.title(), 40)),
         escape(&shorten(&timeline.run, 20)),
     );
     for v in drawing.verdicts() {

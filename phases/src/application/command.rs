@@ -142,7 +142,7 @@ impl Application for Command {
             ready::wait(&mut kept, &mut probe, around)
         });
         if let Err(error) = result {
-            keeper::end(&kept, &error, around);
+            keeper::end(&mut kept, &error, around);
             return Err(error);
         }
         let mut notes = vec![format!("{name} runs as process {pid}")];

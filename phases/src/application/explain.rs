@@ -32,7 +32,7 @@ pub fn exec(errno: Errno, path: &Path) -> SystemError {
             (true, None) => error.why("the file is there, but its interpreter or loader is not in this root"),
             (false, _) => error
                 .why("it was there when it was loaded and is not seen from here")
-                .help("if the root was changed in between, put it into the new root, or load after chroot"),
+                .help("if the root was changed in between, or something was mounted over it, put it there, or load after that"),
         },
         Errno::EACCES | Errno::EPERM => match denied(path) {
             Some((why, help)) => error.why(why).help(help),

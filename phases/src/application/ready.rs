@@ -282,6 +282,7 @@ pub(crate) fn in_words(ended: Ended) -> String {
             Ok(signal) => format!("was ended by {signal}"),
             Err(_) => format!("was ended by signal {number}"),
         },
+        Ended::Unknown => "ended, its parent took its status,".to_owned(),
     }
 }
 

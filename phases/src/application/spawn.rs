@@ -3,7 +3,7 @@
 use super::program::Found;
 use super::{Around, explain};
 use crate::host::confine::{self, Confining};
-use crate::sys::{child, lock};
+use crate::sys::{child, lock, settings};
 use engine::effect::{Program, SystemError};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
@@ -202,11 +202,25 @@ impl<'a> Child<'a> {
     pub(super) fn start(mut self) -> Result<(Pid, OwnedFd, Option<OwnedFd>), Errno> {
         let parent = getpid();
         let mut failed = None;
+        // The program has the ids of its keeper, which is not confined: it must not be able to write into its
+        // memory (/proc/PID/mem in proc(5), ptrace(2)). What is executed is a new image and as it was.
+        let open = settings::dumpable();
+        let keeps_out = open && !self.confining.is_empty();
+        if keeps_out {
+            settings::set_dumpable(false)?;
+            if settings::dumpable() {
+                return Err(Errno::EPERM);
+            }
+        }
         let pid = child::vfork(|| {
             let Err((stage, errno)) = self.run(parent);
             failed = Some((stage, errno));
             child::leave(127)
-        })?;
+        });
+        if keeps_out && (pid.is_err() || failed.is_some()) {
+            settings::set_dumpable(true)?;
+        }
+        let pid = pid?;
         // Told by the parent, which has it in its memory: a child that is confined may not be able to.
         if let Some((stage, errno)) = failed {
             let mut report = [0u8; 8];

@@ -1,6 +1,6 @@
 //! The effect `Bind`: sockets for the application to be handed.
 
-use super::{Host, pid_file};
+use super::{Host, draft, pid_file};
 use crate::application::Listening;
 use crate::host::protocol::Held;
 use crate::sys::bind::bind_in;
@@ -50,7 +50,7 @@ impl Host {
                 let Name { dir, name, stat } = at;
                 let handle = self.keep(Held::File { dir, name, dev: stat.st_dev, ino: stat.st_ino });
                 self.sockets.push((path.clone(), handle));
-                (fd, Effect::Remove { handle, path: path.clone(), only_if_empty: false })
+                (fd, Effect::Remove { handle, path: self.outside(path), only_if_empty: false })
             }
         };
         let handle = match &undo {
@@ -197,9 +197,11 @@ fn at_path(
 ) -> Result<(OwnedFd, Name, bool), SystemError> {
     let what = || format!("bind {socket}");
     let (before, name) = pid_file::open_parent(path)?;
+    clear_asides(&before, &name, path, options);
     let bytes = path.as_os_str().as_bytes();
     let stale = bytes.len() <= LONGEST
         && !bytes.ends_with(b"/")
+        && !bytes.ends_with(b"/.")
         && clear_stale(&before, &name, path).map_err(|e| failed(e, what()))?;
     if bytes.len() > LONGEST {
         return Err(SystemError::new(format!("{}: its path is longer than {LONGEST} bytes", what())));
@@ -289,6 +291,21 @@ fn give(
         let error = failed(e, format!("{what}: give it to {uid}:{gid}"));
         if e == Errno::EPERM { error.lacks(Capability::Chown) } else { error }
     })
+}
+
+/// Removes dead sockets that a start was killed over while it looked at them once more ([`pid_file::take_away`]).
+fn clear_asides(dir: &OwnedFd, name: &OsStr, path: &Path, options: &SocketOptions) {
+    let ours = |uid| uid == nix::unistd::geteuid().as_raw() || options.uid == Some(uid);
+    let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    draft::clear(dir, name, None, |aside| {
+        let Ok(file) = openat(dir, aside, flags, Mode::empty()) else { return false };
+        let Ok(stat) = fstat(&file) else { return false };
+        is_socket(&stat)
+            && ours(stat.st_uid)
+            && process::is_dead_socket(&file, &path.with_file_name(aside))
+            && look(dir, aside).is_ok_and(|named| same(named, stat))
+            && unlinkat(dir, aside, UnlinkatFlags::NoRemoveDir).is_ok()
+    });
 }
 
 fn is_socket(stat: &FileStat) -> bool {

@@ -1,14 +1,14 @@
 //! Directories that a start makes, and the environment that it leaves to the program.
 
 use super::protocol::Held;
-use super::{Host, pid_file};
-use crate::sys::{environment, failed, io_failed, walk};
+use super::{Host, draft, pid_file};
+use crate::sys::{environment, failed, identity, io_failed, walk};
 use engine::effect::{Capability, Done, Effect, Environment, Owner, SystemError, Undo, environment_matches};
 use nix::errno::Errno;
-use nix::fcntl::{AtFlags, OFlag, openat};
-use nix::sys::stat::{FileStat, Mode, fstatat, mkdirat};
+use nix::fcntl::{AtFlags, OFlag, RenameFlags, openat, renameat2};
+use nix::sys::stat::{FileStat, Mode, fstat, fstatat, mkdirat};
 use nix::unistd::{Gid, Uid, UnlinkatFlags, fchownat, unlinkat};
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::Read;
 use std::os::fd::OwnedFd;
@@ -27,23 +27,75 @@ impl Host {
             e.message = e.message.replacen("open the directory", &format!("{what}: open"), 1);
             e
         })?;
-        let (found, made) = match mkdirat(&dir, name.as_os_str(), Mode::from_bits_truncate(mode)) {
-            Ok(()) => (self.give_directory(&dir, &name, owner, &what)?, true),
-            Err(Errno::EEXIST) => {
-                (found_directory(&dir, &name, owner.filter(|_| !any_owner), path, &what)?, false)
-            }
-            Err(error) => return Err(failed(error, what)),
+        let cleared = clear_drafts(&dir, &name, owner, None);
+        let (found, made) = match self.new_directory(&dir, &name, owner, mode, &what)? {
+            Some(stat) => (stat, true),
+            None => (found_directory(&dir, &name, owner.filter(|_| !any_owner), path, &what)?, false),
         };
         let handle = self.keep(Held::File { dir, name, dev: found.st_dev, ino: found.st_ino });
         self.directories.push((path.to_owned(), handle));
-        if !made {
-            return Ok(Done::with(Undo::Nothing).note(format!("{} is there", path.display())));
+        let done = match made {
+            true => Done::with(Undo::Effect(Box::new(Effect::Remove {
+                handle,
+                path: self.outside(path),
+                only_if_empty: false,
+            }))),
+            false => Done::with(Undo::Nothing).note(format!("{} is there", path.display())),
+        };
+        Ok(cleared.into_iter().fold(done, Done::note))
+    }
+
+    /// Makes the directory, unless something has that name: `None`. What is to be another's is made under a
+    /// name of its own and gets this one when it has been given away: whoever is killed in between leaves
+    /// nothing that the next start would take for a stranger's.
+    fn new_directory(
+        &self,
+        dir: &OwnedFd,
+        name: &OsStr,
+        owner: Option<Owner>,
+        mode: u32,
+        what: &str,
+    ) -> Result<Option<FileStat>, SystemError> {
+        let mode = Mode::from_bits_truncate(mode);
+        if owner.is_some()
+            && look(dir, name) == Err(Errno::ENOENT)
+            && may_rename_anothers(dir)
+            && let Ok(((), draft)) = draft::make(name, |draft| mkdirat(dir, draft, mode))
+        {
+            let stat = self.give_directory(dir, &draft, owner, what)?;
+            match renameat2(dir, draft.as_os_str(), dir, name, RenameFlags::RENAME_NOREPLACE) {
+                Ok(()) => {
+                    let named = look(dir, name).map_err(|e| {
+                        // The effect did not come about, so nobody else takes it back.
+                        let _ = unlinkat(dir, name, UnlinkatFlags::RemoveDir);
+                        failed(e, what)
+                    })?;
+                    return match (named.st_dev, named.st_ino) == (stat.st_dev, stat.st_ino) {
+                        true => Ok(Some(stat)),
+                        false => Err(exchanged(what)),
+                    };
+                }
+                Err(error) => {
+                    let gone = unlinkat(dir, draft.as_os_str(), UnlinkatFlags::RemoveDir);
+                    if let Err(left) = gone.or_else(|e| if e == Errno::ENOENT { Ok(()) } else { Err(e) }) {
+                        return Err(failed(error, what)
+                            .why(format!("{} cannot be removed either: {left}", draft.display()))
+                            .help(format!("remove {} beside it by hand", draft.display())));
+                    }
+                    match error {
+                        Errno::EEXIST => return Ok(None),
+                        // A file system that only knows how to replace: there it is made in its place.
+                        Errno::EINVAL | Errno::ENOSYS => {}
+                        error => return Err(failed(error, what)),
+                    }
+                }
+            }
         }
-        Ok(Done::with(Undo::Effect(Box::new(Effect::Remove {
-            handle,
-            path: path.to_owned(),
-            only_if_empty: false,
-        }))))
+        match mkdirat(dir, name, mode) {
+            Ok(()) => self.give_directory(dir, name, owner, what).map(Some),
+            Err(Errno::EEXIST) => Ok(None),
+            Err(error) => Err(failed(error, what)),
+        }
     }
 
     /// Gives the directory that was just made away, by its descriptor: what has its name may be another's
@@ -51,24 +103,22 @@ impl Host {
     fn give_directory(
         &self,
         dir: &OwnedFd,
-        name: &OsString,
+        name: &OsStr,
         owner: Option<Owner>,
         what: &str,
     ) -> Result<FileStat, SystemError> {
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         let give = || -> Result<FileStat, SystemError> {
-            let new = openat(dir, name.as_os_str(), flags, Mode::empty()).map_err(|e| failed(e, what))?;
-            let stat = nix::sys::stat::fstat(&new).map_err(|e| failed(e, what))?;
+            let new = openat(dir, name, flags, Mode::empty()).map_err(|e| failed(e, what))?;
+            let stat = fstat(&new).map_err(|e| failed(e, what))?;
             if stat.st_uid != nix::unistd::geteuid().as_raw() {
-                return Err(SystemError::new(format!("{what}: somebody put another in its place"))
-                    .help("choose a parent directory that nobody else may write"));
+                return Err(exchanged(what));
             }
             if let Some(owner) = owner.filter(|o| (o.uid, o.gid) != (stat.st_uid, stat.st_gid)) {
                 // Another directory of ours with something in it would be given away with all that is below it.
                 // By the mode that it was made with it may be closed to whoever is bound by modes.
                 if is_empty(&new) == Ok(false) {
-                    return Err(SystemError::new(format!("{what}: somebody put another in its place"))
-                        .help("choose a parent directory that nobody else may write"));
+                    return Err(exchanged(what));
                 }
                 let (uid, gid) = (Uid::from_raw(owner.uid), Gid::from_raw(owner.gid));
                 fchownat(&new, "", Some(uid), Some(gid), AtFlags::AT_EMPTY_PATH).map_err(|e| {
@@ -79,7 +129,7 @@ impl Host {
             Ok(stat)
         };
         give().inspect_err(|_| {
-            let _ = unlinkat(dir, name.as_os_str(), UnlinkatFlags::RemoveDir);
+            let _ = unlinkat(dir, name, UnlinkatFlags::RemoveDir);
         })
     }
 
@@ -114,6 +164,42 @@ impl Host {
         let count = environment::replace(all);
         Ok(Done::with(Undo::EndsWithProcess).note(format!("the program gets {count} variables")))
     }
+}
+
+fn look(dir: &OwnedFd, name: &OsStr) -> Result<FileStat, Errno> {
+    fstatat(dir, name, AtFlags::AT_SYMLINK_NOFOLLOW)
+}
+
+fn exchanged(what: &str) -> SystemError {
+    SystemError::new(format!("{what}: somebody put another in its place"))
+        .help("choose a parent directory that nobody else may write")
+}
+
+/// Whether what was given away can still be renamed in this directory. In a sticky one that is another's
+/// only CAP_FOWNER lets that be done (rename(2), EPERM).
+fn may_rename_anothers(dir: &OwnedFd) -> bool {
+    let sticky = |stat: FileStat| {
+        stat.st_mode & nix::libc::S_ISVTX != 0 && stat.st_uid != nix::unistd::geteuid().as_raw()
+    };
+    fstat(dir).is_ok_and(|stat| !sticky(stat))
+        || identity::capabilities().is_ok_and(|caps| caps.has(Capability::Fowner))
+}
+
+/// Removes what starts that were killed have left of this directory; a line for each.
+pub(super) fn clear_drafts(
+    dir: &OwnedFd,
+    name: &OsStr,
+    owner: Option<Owner>,
+    dead: Option<i32>,
+) -> Vec<String> {
+    let ours = |uid| uid == nix::unistd::geteuid().as_raw() || owner.is_some_and(|o| o.uid == uid);
+    let cleared = draft::clear(dir, name, dead, |draft| {
+        let theirs =
+            |stat: FileStat| stat.st_mode & nix::libc::S_IFMT == nix::libc::S_IFDIR && ours(stat.st_uid);
+        // rmdir(2) takes an empty one only.
+        look(dir, draft).is_ok_and(theirs) && unlinkat(dir, draft, UnlinkatFlags::RemoveDir).is_ok()
+    });
+    cleared.iter().map(|draft| draft::note(draft)).collect()
 }
 
 /// Whether there is nothing in a directory.

@@ -4,9 +4,10 @@ use super::protocol::Held;
 use super::{Host, Role, say};
 use crate::notify::Manager;
 use crate::sys::gate::{Gate, Passed};
-use crate::sys::{failed, process};
+use crate::sys::{failed, lock, process};
 use engine::effect::{Done, Effect, Performed, System, SystemError, Undo};
 use engine::timeline::What;
+use nix::errno::Errno;
 use nix::sys::signal::Signal;
 use nix::unistd::{ForkResult, getpid};
 use std::os::fd::{AsFd, OwnedFd};
@@ -23,8 +24,8 @@ impl Host {
         // and the guard does nothing. The daemon itself has no way to speak to the guard.
         let (launcher, alive) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC)
             .map_err(|e| failed(e, "make the guard's pipe"))?;
-        // The daemon goes on only when the guard has let go: a daemon that ends a moment later would
-        // leave its lock in here, and the next start would be told that it still runs.
+        // The daemon goes on only when the guard has let go of what is the daemon's, and has told its number:
+        // when a daemon ends a moment later, the next start is to know whom it waits for.
         let gate = Gate::new().map_err(|e| failed(e, "make the guard's pipe"))?;
         // With the first process of a PID namespace the kernel ends all others, so this one must be over
         // before: it is told by a pipe. The worst that a daemon can do with it is to lose its PID file early.
@@ -40,8 +41,16 @@ impl Host {
                 drop(alive);
                 let last = last.map(|(reader, _)| reader);
                 self.let_go_of_the_daemons_things();
-                self.role = Role::Guard { daemon, launcher, last };
+                self.role = Role::Guard { daemon, launcher, last, over: false };
                 self.close_all_but_ours(&gate);
+                // Behind that: closing any descriptor of the file would take it back (fcntl(2)).
+                for lock in self.pid_files.iter().filter_map(|p| p.lock.as_ref()) {
+                    let _ = lock::name_guard(lock);
+                }
+                if !self.guard_stays {
+                    // A file system that the caller stood in may be unmounted while the daemon runs.
+                    let _ = nix::unistd::chdir("/");
+                }
                 if process::standard_descriptors_to(&self.null).is_err() || !gate.open() {
                     // An error from here would be taken for one of the daemon, which goes on.
                     process::exit_now(1);
@@ -51,7 +60,9 @@ impl Host {
             }
             ForkResult::Parent { child } => {
                 self.forked(false);
-                let pidfd = process::pidfd(child).map_err(|e| {
+                let both = process::pidfd(child)
+                    .and_then(|pidfd| Ok((pidfd.try_clone().map_err(|_| Errno::EMFILE)?, pidfd)));
+                let (guard, pidfd) = both.map_err(|e| {
                     // Our own child, not reaped yet: the number cannot mean another process.
                     let _ = nix::sys::signal::kill(child, Signal::SIGKILL);
                     let _ = nix::sys::wait::waitpid(child, None);
@@ -62,10 +73,8 @@ impl Host {
                     let _ = nix::sys::wait::waitpid(child, None);
                     return Err(error);
                 }
-                if let Some((_, writer)) = last {
-                    let guard = process::pidfd(child).map_err(|e| failed(e, "open a handle of the guard"))?;
-                    self.last_words = Some((writer, guard));
-                }
+                self.last_words = last.map(|(_, writer)| writer);
+                self.guard = Some((guard, self.pid_files.len()));
                 let handle = self.keep(Held::Process { pid: child.as_raw(), pidfd, alive: Some(alive) });
                 let undo = Effect::End { handle, name: "the guard".to_owned() };
                 Ok(Performed::Done(Done::with(Undo::Effect(Box::new(undo)))))
@@ -92,16 +101,14 @@ impl Host {
         }
     }
 
-    /// The locked PID file above all: the lock must go with the daemon.
+    /// All but its PID file: as long as the guard is there the lock is held, so that nobody makes anew what
+    /// the guard is about to remove.
     fn let_go_of_the_daemons_things(&mut self) {
         self.listening.clear();
         self.handed.clear();
         self.close_log();
         self.application = None;
         self.manager = Manager::default();
-        for pid_file in &mut self.pid_files {
-            pid_file.lock = None;
-        }
         self.held.retain(|_, held| matches!(held, Held::File { .. }));
     }
 
@@ -110,11 +117,12 @@ impl Host {
     fn close_all_but_ours(&self, gate: &Gate) {
         let mut ours = vec![self.signals.as_fd(), self.null.as_fd()];
         ours.extend(gate.descriptors());
-        if let Role::Guard { daemon, launcher, last } = &self.role {
+        if let Role::Guard { daemon, launcher, last, .. } = &self.role {
             ours.extend([daemon.as_fd(), launcher.as_fd()]);
             ours.extend(last.as_ref().map(|last| last.as_fd()));
         }
         ours.extend(self.journal.as_ref().map(|journal| journal.as_fd()));
+        ours.extend(self.pid_files.iter().filter_map(|p| p.lock.as_ref()).map(|lock| lock.as_fd()));
         for held in self.held.values() {
             match held {
                 Held::File { dir, .. } => ours.push(dir.as_fd()),
@@ -129,7 +137,7 @@ impl Host {
     }
 
     pub(super) fn wait_for_the_end(&mut self) -> bool {
-        let Role::Guard { daemon, launcher, last } = &self.role else { return false };
+        let Role::Guard { daemon, launcher, last, over } = &mut self.role else { return false };
         // As long as the start may fail, TERM from the one that holds the undo dismisses the guard.
         // Afterwards nothing but the daemon's end counts, not even TERM to everybody at shutdown.
         loop {
@@ -148,7 +156,10 @@ impl Host {
         loop {
             match process::wait_readable([daemon.as_fd(), last], -1) {
                 Ok([false, false]) => {}
-                Ok(_) => return true,
+                Ok(_) => {
+                    *over = true;
+                    return true;
+                }
                 // That it cannot be seen does not mean that it is over: its PID file is not ours to remove yet.
                 Err(_) => std::thread::sleep(LATER),
             }

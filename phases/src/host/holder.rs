@@ -21,6 +21,9 @@ use std::time::Duration;
 const PATIENCE_MS: i32 = 1_000;
 /// How many differences from the prediction the daemon can have shown.
 const MOST_SHOWN: u32 = 50;
+/// What the daemon names to be undone may have so many bytes in all: thousands of times what a start makes, and
+/// so little that this process can hold it.
+const MOST_HELD: usize = 16 << 20;
 
 /// Takes the status of the holder, which ends as soon as it hears of ready: an application that waits
 /// for any child of its own must not meet this one.
@@ -226,6 +229,7 @@ impl Host {
             called_off: None,
             replacing: None,
             shown: 0,
+            held: 0,
         };
         if !ours {
             watch.pidfd = process::pidfd(peer).ok();
@@ -233,7 +237,7 @@ impl Host {
         let mut held = Vec::new();
         let end = loop {
             let ms = watch.deadline.map_or(-1, |d| {
-                (d.saturating_sub(process::monotonic()) / 1_000_000).min(i32::MAX as u64) as i32 + 1
+                (d.saturating_sub(process::monotonic()) / 1_000_000 + 1).min(i32::MAX as u64) as i32
             });
             // A child of the daemon may have the channel open for longer than the daemon lives.
             let life = watch.pidfd.as_ref().map_or(channel.as_fd(), |pidfd| pidfd.as_fd());
@@ -300,6 +304,9 @@ impl Host {
             // It may live all the same, where this process could not hear it.
             watch.end(Signal::SIGKILL);
         }
+        if matches!(end, End::Gone { .. }) {
+            self.gone = Some(watch.peer.as_raw());
+        }
         if end != End::Ready {
             self.hear_the_rest(&channel, &mut watch, &mut held);
         }
@@ -349,7 +356,14 @@ impl Host {
             Ok(Message::Done { undo: Undo::Effect(effect), .. }) if !takes_back(&effect) => {
                 return Some(gone(watch.step, format!("the daemon asked for what is no undo: {effect}")));
             }
+            Ok(Message::Done { .. }) if watch.held.saturating_add(data.len()) > MOST_HELD => {
+                return Some(gone(
+                    watch.step,
+                    "the daemon named more to be undone than a start makes".to_owned(),
+                ));
+            }
             Ok(Message::Done { step, undo, handle }) => {
+                watch.held += data.len();
                 if let Some((number, held_as)) = handle
                     && !self.held.contains_key(&number)
                     && let Some(thing) = held_as.with(fds)
@@ -461,6 +475,8 @@ struct Watch {
     replacing: Option<u64>,
     /// how many differences were shown
     shown: u32,
+    /// how many bytes have named what is to be undone
+    held: usize,
 }
 
 impl Watch {
@@ -570,6 +586,7 @@ mod tests {
             called_off: None,
             replacing: None,
             shown: 0,
+            held: 0,
         };
         (host, watch)
     }
@@ -648,5 +665,36 @@ mod tests {
         says(&mut host, &mut watch, &made(8, 12));
         assert_eq!(host.distrusted.iter().copied().collect::<Vec<_>>(), [8]);
         assert!(matches!(host.held.get(&7), Some(Held::File { ino: 10, .. })));
+    }
+
+    /// Behind the drop, code of the application may be speaking.
+    #[test]
+    fn no_more_is_held_than_this_process_can_hold() {
+        let (mut host, mut watch) = holder();
+        let undo = || {
+            let message = Some("x".repeat(100_000));
+            Effect::Fail(engine::effect::Fault { message, ..Default::default() })
+        };
+        let mut ended = None;
+        let mut heard = 0;
+        while heard < 1_000 && ended.is_none() {
+            let message = Message::Done { step: 4, undo: Undo::Effect(Box::new(undo())), handle: None };
+            ended = says(&mut host, &mut watch, &message).0;
+            heard += 1;
+        }
+        assert!(matches!(ended, Some(End::Gone { .. })) && (100..200).contains(&heard), "{heard}: {ended:?}");
+    }
+
+    /// `EXTEND_TIMEOUT_USEC=18446744073709551615`: for ever, and the holder waits on.
+    #[test]
+    fn a_start_may_ask_for_all_the_time_there_is() {
+        let (mut host, _) = holder();
+        let (ours, theirs) = channel::pair().expect("a channel");
+        let peer = nix::unistd::getpid();
+        for message in [Message::Step(0, Some(u64::MAX)), Message::Ready(7)] {
+            theirs.send(&serde_json::to_vec(&message).expect("JSON"), &[]).expect("sent");
+        }
+        host.role = Role::Holder { peer, channel: ours, ours: false };
+        assert_eq!((host.wait_for_the_start().end, host.ready_at), (End::Ready, Some(7)));
     }
 }

@@ -1,28 +1,29 @@
 //! The PID file: exclusive, locked for life, complete when it appears, removed only if it is ours.
 
-use super::Host;
 use super::protocol::Held;
+use super::{Host, draft};
 use crate::sys::lock::{self, Holder};
+use crate::sys::process::monotonic;
 use crate::sys::{failed, io_failed, walk, writers};
-use engine::effect::{Done, Effect, ErrorKind, Handle, Owner, SystemError, Undo};
+use engine::effect::{Done, Effect, ErrorKind, Handle, Owner, System, SystemError, Undo};
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, RenameFlags, open, openat, renameat2};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat};
-use nix::unistd::{Gid, Uid, UnlinkatFlags, fchown, unlinkat};
+use nix::unistd::{Gid, Pid, Uid, UnlinkatFlags, fchown, unlinkat};
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::Write;
 use std::os::fd::OwnedFd;
-use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// A PID file this run has made.
 #[derive(Debug)]
 pub struct PidFile {
     path: PathBuf,
     handle: Handle,
-    /// the locked descriptor; the guard lets it go
+    /// the locked descriptor; the guard has it too, and lets it go last
     pub lock: Option<File>,
 }
 
@@ -33,6 +34,8 @@ pub struct Found {
     pub holder: Holder,
     /// the number in it, if it is one
     pub content: Option<i32>,
+    /// the guard of whoever holds the lock
+    pub guard: Option<i32>,
     /// who owns it
     pub uid: u32,
     mode: u32,
@@ -65,6 +68,20 @@ impl Found {
             Some(process) => Err(Doubt::Strangers { pid, uid: process.uid, owner: self.uid }),
             None => Err(Doubt::NotOpen(pid)),
         }
+    }
+}
+
+impl Found {
+    /// The guard that holds the lock for a daemon that has ended: it is clearing up.
+    pub fn clearing(&self, path: &Path) -> Option<i32> {
+        let (Holder::Unknown, Some(guard)) = (self.holder, self.guard) else { return None };
+        // A daemon that lives may have lost its name lock: its own application opened and closed the file.
+        let lives = |pid: i32| {
+            let gone = nix::sys::signal::kill(Pid::from_raw(pid), None) == Err(Errno::ESRCH);
+            let looked = || Path::new("/proc/self/fd").exists();
+            !gone && (pid == crate::sys::process::id() as i32 || !looked() || has_open(pid, path))
+        };
+        (!self.content.is_some_and(lives)).then_some(guard)
     }
 }
 
@@ -136,12 +153,14 @@ pub fn look(path: &Path) -> Result<Option<Found>, SystemError> {
             .why("others may write the directory, so one of them may have given this name to another's file")
             .help("remove this name, or let root own the directory"));
     }
+    // Asked first: a guard that ends in between leaves a lock that nobody holds, and not one without a guard.
+    let guard = lock::guard(&file).map_err(|e| failed(e, what()))?;
     let holder = lock::holder(&file).map_err(|e| failed(e, what()))?;
     let mut text = [0; 32];
     let read = file.read_at(&mut text, 0).map_err(|e| io_failed(&e, what()))?;
     let content = std::str::from_utf8(&text[..read]).ok().and_then(|t| t.trim().parse().ok());
     let (uid, mode) = (stat.st_uid, stat.st_mode);
-    Ok(Some(Found { holder, content, uid, mode }))
+    Ok(Some(Found { holder, content, guard, uid, mode }))
 }
 
 fn is_regular(stat: &FileStat) -> bool {
@@ -187,6 +206,21 @@ pub fn check(path: &Path) -> Result<Done, SystemError> {
     clear_stale(&dir, &name, path)?;
     Ok(Done::with(Undo::Nothing)
         .note(format!("removed a stale PID file (it said {content}; nobody held its lock)")))
+}
+
+/// A guard needs no longer to remove what it may, in nanoseconds.
+pub const CLEARED: u64 = 10_000_000_000;
+/// How often is looked whether it is done.
+const PAUSE: Duration = Duration::from_millis(5);
+
+fn not_cleared(path: &Path, guard: i32) -> SystemError {
+    SystemError::new(format!(
+        "a daemon has ended, and its guard, process {guard}, does not let go of the lock of {}",
+        path.display()
+    ))
+    .kind(ErrorKind::AlreadyRunning)
+    .why("the guard is still removing what the daemon has left, and would remove what this start makes")
+    .help(format!("look at process {guard}: it may be stopped, or a file system may not answer"))
 }
 
 fn running(path: &Path, holder: Holder) -> SystemError {
@@ -244,17 +278,10 @@ fn clear_stale(dir: &OwnedFd, name: &OsStr, path: &Path) -> Result<(), SystemErr
 /// What is longer than this holds more than a number.
 pub const LARGEST: i64 = 64;
 
-/// So much of a name as leaves room for more behind it: a name in a directory has at most 255 bytes.
-fn beginning(name: &OsStr) -> &OsStr {
-    OsStr::from_bytes(name.as_bytes().get(..200).unwrap_or(name.as_bytes()))
-}
-
 /// Removes a file without holding its lock: under a name of its own it is looked at again, and put
 /// back if it is another.
 pub(super) fn take_away(dir: &OwnedFd, name: &OsStr, expected: &FileStat) -> Result<(), Errno> {
-    let mut aside = OsString::from(".");
-    aside.push(beginning(name));
-    aside.push(format!(".{}.stale", crate::sys::process::id()));
+    let aside = draft::aside(name);
     match renameat2(dir, name, dir, aside.as_os_str(), RenameFlags::RENAME_NOREPLACE) {
         Err(Errno::ENOENT) => return Ok(()),
         // A file system without it.
@@ -286,10 +313,13 @@ impl Host {
     ) -> Result<Done, SystemError> {
         let what = || format!("create PID file {}", path.display());
         let (dir, name) = open_parent(path)?;
+        let cleared = clear_drafts(&dir, &name, owner, None);
         let (mut file, draft) =
-            draft(&dir, &name, Mode::from_bits_truncate(mode)).map_err(|e| failed(e, what()))?;
+            new_draft(&dir, &name, Mode::from_bits_truncate(mode)).map_err(|e| failed(e, what()))?;
         let filled = fill(&mut file).and_then(|()| fstat(&file)).map_err(|e| failed(e, what()));
-        let stat = match filled.and_then(|stat| name_it(&dir, &draft, &name, path).map(|()| stat)) {
+        let named = filled
+            .and_then(|stat| self.when_cleared(path, || name_it(&dir, &draft, &name, path)).map(|()| stat));
+        let stat = match named {
             Ok(stat) => stat,
             Err(error) => {
                 let _ = unlinkat(&dir, draft.as_os_str(), UnlinkatFlags::NoRemoveDir);
@@ -304,8 +334,39 @@ impl Host {
         let handle = self.keep(Held::File { dir, name, dev: stat.st_dev, ino: stat.st_ino });
         lock::go_with_this_process(&file);
         self.pid_files.push(PidFile { path: path.to_owned(), handle, lock: Some(file) });
-        let undo = Effect::Remove { handle, path: path.to_owned(), only_if_empty: false };
-        Ok(Done::with(Undo::Effect(Box::new(undo))))
+        let undo = Effect::Remove { handle, path: self.outside(path), only_if_empty: false };
+        Ok(cleared.into_iter().fold(Done::with(Undo::Effect(Box::new(undo))), Done::note))
+    }
+
+    /// Does what another start or an earlier daemon may keep from being done. The guard of one that has ended
+    /// removes what this start is about to make: it is waited for.
+    pub(super) fn when_cleared<T>(
+        &mut self,
+        path: &Path,
+        mut attempt: impl FnMut() -> Result<T, SystemError>,
+    ) -> Result<T, SystemError> {
+        let until = monotonic().saturating_add(CLEARED);
+        loop {
+            let refused = match attempt() {
+                Err(error) if error.kind == ErrorKind::AlreadyRunning => error,
+                done => return done,
+            };
+            let guard = match look(path)? {
+                // It has just let go.
+                Some(found) if found.holder != Holder::Nobody => match found.clearing(path) {
+                    Some(guard) => Some(guard),
+                    None => return Err(refused),
+                },
+                _ => None,
+            };
+            if let Some(stopped) = self.interrupted() {
+                return Err(stopped);
+            }
+            if monotonic() >= until {
+                return Err(guard.map_or(refused, |guard| not_cleared(path, guard)));
+            }
+            std::thread::sleep(PAUSE);
+        }
     }
 
     /// The effect `RemovePidFile`.
@@ -346,28 +407,43 @@ impl Host {
     }
 }
 
-/// A new file under a name that nobody uses: one with our number may be left of a process that was
-/// killed, and in a container the same numbers come again.
-fn draft(dir: &OwnedFd, name: &OsStr, mode: Mode) -> Result<(File, OsString), Errno> {
+/// A new file under a name that nobody uses.
+fn new_draft(dir: &OwnedFd, name: &OsStr, mode: Mode) -> Result<(File, OsString), Errno> {
     let flags = OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW;
-    let mut last = Errno::EEXIST;
-    for n in 0..16 {
-        let mut draft = OsString::from(".");
-        draft.push(beginning(name));
-        draft.push(format!(".{}", crate::sys::process::id()));
-        if n > 0 {
-            draft.push(format!(".{n}"));
-        }
-        match openat(dir, draft.as_os_str(), flags, mode) {
-            Ok(fd) => return Ok((File::from(fd), draft)),
-            Err(Errno::EEXIST) => {}
-            Err(error) => {
-                last = error;
-                break;
-            }
-        }
+    draft::make(name, |draft| openat(dir, draft, flags, mode).map(File::from))
+}
+
+/// Removes what starts that were killed have left of this PID file; a line for each.
+pub(super) fn clear_drafts(
+    dir: &OwnedFd,
+    name: &OsStr,
+    owner: Option<Owner>,
+    dead: Option<i32>,
+) -> Vec<String> {
+    let cleared = draft::clear(dir, name, dead, |draft| remove_draft(dir, draft, owner) == Ok(true));
+    cleared.iter().map(|draft| draft::note(draft)).collect()
+}
+
+/// Removes a draft that nobody holds the lock of, while holding it: one that is a PID file by all that can be
+/// seen, and of this user or of whom it was to be given to.
+fn remove_draft(dir: &OwnedFd, draft: &OsStr, owner: Option<Owner>) -> Result<bool, Errno> {
+    let ours = |uid| uid == nix::unistd::geteuid().as_raw() || owner.is_some_and(|o| o.uid == uid);
+    let fits = |stat: &FileStat| is_regular(stat) && stat.st_size <= LARGEST && ours(stat.st_uid);
+    let look = || fstatat(dir, draft, AtFlags::AT_SYMLINK_NOFOLLOW);
+    if !fits(&look()?) {
+        return Ok(false);
     }
-    Err(last)
+    let flags = OFlag::O_RDWR | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
+    let file = File::from(openat(dir, draft, flags, Mode::empty())?);
+    let stat = fstat(&file)?;
+    if !fits(&stat) || !lock::exclude(&file)? {
+        return Ok(false);
+    }
+    let named = look()?;
+    if (named.st_dev, named.st_ino) != (stat.st_dev, stat.st_ino) {
+        return Ok(false);
+    }
+    unlinkat(dir, draft, UnlinkatFlags::NoRemoveDir).map(|()| true)
 }
 
 fn fill(file: &mut File) -> Result<(), Errno> {

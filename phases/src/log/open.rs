@@ -5,10 +5,10 @@ use engine::effect::{Capability, Owner, SystemError};
 use nix::errno::Errno;
 use nix::fcntl::{self, AtFlags, FcntlArg, OFlag, openat};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat};
-use nix::unistd::{self, Gid, Uid, fchown};
+use nix::unistd::{self, Gid, Uid, UnlinkatFlags, fchown, unlinkat};
 use rustix::fs::{FlockOperation, flock};
 use std::ffi::OsStr;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 /// Why a name cannot be the log.
@@ -75,7 +75,7 @@ pub(super) fn append() -> OFlag {
 ///
 /// # Errors
 /// It cannot be opened (any more), so nobody can tell.
-pub fn alone(dir: &OwnedFd, name: &OsStr) -> Result<Option<OwnedFd>, Errno> {
+pub fn alone(dir: impl AsFd, name: &OsStr) -> Result<Option<OwnedFd>, Errno> {
     let file = openat(dir, name, append() | OFlag::O_NONBLOCK, Mode::empty())?;
     if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
         return Ok(None);
@@ -106,7 +106,18 @@ pub(super) fn open_at(
     for tries in (0..8).rev() {
         match openat(dir, name, append() | OFlag::O_CREAT | OFlag::O_EXCL, mode) {
             Ok(file) => {
-                let stat = fstat(&file)?;
+                let stat = match fstat(&file) {
+                    Ok(stat) => stat,
+                    Err(error) => {
+                        // Nobody has heard of it, so nobody else takes it back: what has its name, if that is empty
+                        // and nobody else's.
+                        drop(file);
+                        if let Ok(Some(_alone)) = alone(dir, name) {
+                            let _ = unlinkat(dir, name, UnlinkatFlags::NoRemoveDir);
+                        }
+                        return Err(error.into());
+                    }
+                };
                 let _ = flock(&file, FlockOperation::NonBlockingLockShared);
                 return Ok((file, stat, true));
             }
@@ -156,8 +167,41 @@ fn regular(stat: &FileStat) -> Result<(), Refused> {
     }
 }
 
+/// An old log of somebody else is given away only where nobody but root can have put it there: whoever may
+/// write the directory can move any file to that name (rename(2)), and would be given it.
+fn may_take(
+    dir: BorrowedFd,
+    stat: &FileStat,
+    owner: Owner,
+    created: bool,
+    path: &Path,
+) -> Result<(), SystemError> {
+    if created || stat.st_size == 0 || stat.st_uid == owner.uid {
+        return Ok(());
+    }
+    let what = format!("open log {}", path.display());
+    let dir = fstat(dir).map_err(|e| SystemError::errno(e as i32, &what))?;
+    if [0, unistd::geteuid().as_raw()].contains(&stat.st_uid) && !writers::changeable(&dir) {
+        return Ok(());
+    }
+    Err(SystemError::errno(Errno::EEXIST as i32, what)
+        .why(format!(
+            "{} is there, has something in it, and belongs to {}:{}",
+            path.display(),
+            stat.st_uid,
+            stat.st_gid
+        ))
+        .help(format!(
+            "give it away (chown {}:{} {}), or name another",
+            owner.uid,
+            owner.gid,
+            path.display()
+        )))
+}
+
 pub(super) fn give(
     file: &OwnedFd,
+    dir: BorrowedFd,
     stat: &FileStat,
     owner: Owner,
     created: bool,
@@ -166,6 +210,7 @@ pub(super) fn give(
     if (stat.st_uid, stat.st_gid) == (owner.uid, owner.gid) {
         return Ok(());
     }
+    may_take(dir, stat, owner, created, path)?;
     let what = format!("give log {} to {}:{}", path.display(), owner.uid, owner.gid);
     if !created && stat.st_nlink > 1 && unistd::geteuid().is_root() {
         return Err(SystemError::new(format!("{what}: it has {} names", stat.st_nlink))

@@ -37,9 +37,9 @@ impl Tree {
         Tree(None)
     }
 
-    /// Whether `pid` is `root` or descends from it. An orphan that has come to this process counts,
-    /// where orphans do: nothing but what the program left can be one.
-    pub fn descends(&self, pid: i32, root: i32) -> bool {
+    /// Whether `pid` is `root` or descends from it. An orphan that has come to this process counts: whatever is
+    /// not of its `own` children has been left by the program.
+    pub fn descends(&self, pid: i32, root: i32, own_children: &[i32]) -> bool {
         let own = getpid().as_raw();
         let mut at = pid;
         for _ in 0..DEEPEST {
@@ -51,7 +51,7 @@ impl Tree {
                 Err(_) => return false,
             };
             if parent == own {
-                return at != own && self.is_orphan(at);
+                return at != own && !own_children.contains(&at);
             }
             if parent <= 1 {
                 return false;
@@ -59,22 +59,6 @@ impl Tree {
             at = parent;
         }
         false
-    }
-
-    /// A child of ours that this process did not make for something else: the guard and the holder of
-    /// the undo are named as this process is, and run the same program.
-    pub fn is_orphan(&self, pid: i32) -> bool {
-        let image = |pid: i32| {
-            let dir = self.0.as_ref()?;
-            let path = format!("{pid}/exe");
-            nix::sys::stat::fstatat(dir, Path::new(&path), nix::fcntl::AtFlags::empty()).ok()
-        };
-        match (image(pid), image(getpid().as_raw())) {
-            (Some(its), Some(ours)) => (its.st_dev, its.st_ino) != (ours.st_dev, ours.st_ino),
-            // What may not be looked at runs something else than we do.
-            (None, Some(_)) => true,
-            _ => false,
-        }
     }
 
     /// The children of this process, those that are dead and not reaped as well. Empty where it cannot be told.
@@ -169,9 +153,26 @@ mod tests {
     fn the_family_of_this_process() {
         let tree = Tree::open();
         let own = getpid().as_raw();
-        assert!(tree.descends(own, own) && tree.descends(own, nix::unistd::getppid().as_raw()));
-        assert!(!tree.descends(1, own) && !tree.descends(nix::unistd::getppid().as_raw(), own));
+        let parent = nix::unistd::getppid().as_raw();
+        assert!(tree.descends(own, own, &[]) && tree.descends(own, parent, &[]));
+        assert!(!tree.descends(1, own, &[]) && !tree.descends(parent, own, &[]));
         assert!(!tree.is_ending(own));
-        assert!(!Tree(None).descends(nix::unistd::getppid().as_raw(), own));
+        assert!(!Tree(None).descends(parent, own, &[]));
+    }
+
+    /// Who runs the same program as this process does is not of its own for that.
+    #[test]
+    fn a_child_is_known_by_its_number() {
+        let line = ["--exact", "no such test"];
+        let mut child = std::process::Command::new("/proc/self/exe")
+            .args(line)
+            .stdout(std::process::Stdio::null())
+            .spawn()
+            .expect("a child that runs what we run");
+        let (pid, tree) = (child.id() as i32, Tree::open());
+        // Alive or dead, it is there until it is waited for.
+        let (left, own) = (tree.descends(pid, 1 << 29, &[]), tree.descends(pid, 1 << 29, &[pid]));
+        child.wait().expect("its end");
+        assert!(left && !own);
     }
 }

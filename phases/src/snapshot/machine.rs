@@ -186,7 +186,12 @@ impl Machine for This {
             }
             found => found.ok().flatten(),
         };
-        Some(match found?.holder {
+        let found = found?;
+        if found.clearing(path).is_some() {
+            // The start waits until its guard has let go.
+            return Some(Lock::Free);
+        }
+        Some(match found.holder {
             Holder::Nobody => Lock::Free,
             Holder::Process(pid) => Lock::Process(pid),
             Holder::Unknown => Lock::Somebody,
@@ -194,14 +199,11 @@ impl Machine for This {
     }
 
     fn too_long(&mut self, path: &Path) -> Option<u64> {
-        let size = || std::fs::symlink_metadata(path).map(|m| m.len());
-        let size = match size() {
-            Err(error) if error.kind() == ErrorKind::PermissionDenied => {
-                as_another(&nearest(path)?, || size().ok())?
-            }
-            size => size.ok()?,
-        };
-        (size > pid_file::LARGEST as u64).then_some(size)
+        size(path).filter(|size| *size > pid_file::LARGEST as u64)
+    }
+
+    fn size(&mut self, path: &Path) -> Option<u64> {
+        size(path)
     }
 
     fn listens(&mut self, path: &Path) -> Option<bool> {
@@ -255,6 +257,16 @@ impl Machine for This {
 
     fn landlock(&mut self) -> u32 {
         crate::sys::landlock::version()
+    }
+}
+
+fn size(path: &Path) -> Option<u64> {
+    let size = || std::fs::symlink_metadata(path).map(|m| m.len());
+    match size() {
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+            as_another(&nearest(path)?, || size().ok())
+        }
+        size => size.ok(),
     }
 }
 

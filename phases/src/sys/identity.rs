@@ -1,6 +1,6 @@
 //! Who this process is, by system calls: after a chroot there is no /proc.
 
-use engine::effect::{Capability, CapabilitySet, Identity, Standing};
+use engine::effect::{Capability, CapabilitySet, Identity, NamespaceSet, Standing};
 use nix::errno::Errno;
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::{getresgid, getresuid};
@@ -34,6 +34,8 @@ pub fn read(root: &Path, at: Inode, bounding: CapabilitySet) -> Result<Identity,
         umask: current_umask(),
         no_new_privs: super::settings::no_new_privs(),
         securebits: super::settings::securebits(),
+        // Who has left some for new ones knows it.
+        namespaces: NamespaceSet::EMPTY,
         seccomp: super::confine::is_filtered(),
         landlock: Default::default(),
     })

@@ -1,8 +1,10 @@
-//! The two locks of a PID file.
+//! The locks of a PID file.
 //!
 //! An open-file-description lock on byte 0 excludes: it lives as long as the descriptor, over forks,
 //! and no other open of the same file can lose it. A record lock on byte 1 tells the holder's number,
-//! by the kernel's word and not the file's (fcntl(2): F_GETLK).
+//! by the kernel's word and not the file's (fcntl(2): F_GETLK). A guard holds the first one together with the
+//! daemon, and tells its own number by a record lock on byte 2: what the daemon has left is not cleared up as
+//! long as the guard is there.
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
@@ -13,6 +15,7 @@ use std::sync::Mutex;
 
 const EXCLUDES: i64 = 0;
 const NAMES: i64 = 1;
+const GUARDS: i64 = 2;
 
 fn one_byte(at: i64) -> flock {
     flock {
@@ -42,6 +45,18 @@ pub fn let_go(file: impl AsFd) -> Result<(), Errno> {
 /// Puts this process's number on the naming lock. A fork does not hand it down.
 pub fn name_self(file: impl AsFd) -> Result<(), Errno> {
     fcntl(file, FcntlArg::F_SETLK(&one_byte(NAMES))).map(drop)
+}
+
+/// Puts the number of this process, the guard, beside that of the daemon.
+pub fn name_guard(file: impl AsFd) -> Result<(), Errno> {
+    fcntl(file, FcntlArg::F_SETLK(&one_byte(GUARDS))).map(drop)
+}
+
+/// The guard of whoever holds the lock, by the kernel's word.
+pub fn guard(file: impl AsFd) -> Result<Option<i32>, Errno> {
+    let mut guards = one_byte(GUARDS);
+    fcntl(&file, FcntlArg::F_GETLK(&mut guards))?;
+    Ok((guards.l_type == libc::F_WRLCK as libc::c_short && guards.l_pid > 0).then_some(guards.l_pid))
 }
 
 /// Locked descriptors that a fork is not to keep, and which file each of them is.

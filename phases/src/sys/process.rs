@@ -1,5 +1,6 @@
 //! Forks, signals, clocks, descriptors.
 
+use engine::effect::Ended;
 use nix::errno::Errno;
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
@@ -129,7 +130,7 @@ pub fn id() -> u32 {
 }
 
 fn threads() -> usize {
-    std::fs::read_dir("/proc/self/task").map_or(1, |dir| dir.count())
+    std::fs::read_dir("/proc/self/task").map_or(1, |dir| dir.map_while(Result::ok).count().max(1))
 }
 
 /// Ends this process at once: no destructors, no buffers flushed twice.
@@ -306,6 +307,44 @@ pub fn signal(pidfd: impl AsFd, signal: Signal) -> Result<bool, Errno> {
     }
 }
 
+/// How a process has ended that is another's child, by the kernel's word: `PIDFD_GET_INFO`, ioctl_pidfd(2).
+///
+/// `None` before Linux 6.15, and where its parent has not taken its status within that many nanoseconds.
+pub fn ended(pidfd: &OwnedFd, wait: u64) -> Option<Ended> {
+    /// `struct pidfd_info`, linux/pidfd.h, as it was first.
+    #[repr(C)]
+    #[derive(Default)]
+    struct Info {
+        mask: u64,
+        cgroup: u64,
+        /// pid, tgid, ppid, and eight ids
+        ids: [u32; 11],
+        exit_code: i32,
+    }
+    const EXIT: u64 = 1 << 3;
+    const GET_INFO: u64 = 3 << 30 | (size_of::<Info>() as u64) << 16 | 0xff << 8 | 11;
+    let until = monotonic().saturating_add(wait);
+    loop {
+        let mut info = Info { mask: EXIT, ..Info::default() };
+        // SAFETY: the kernel writes as many bytes as the number of the request says, which is the size of it.
+        let asked = unsafe { nix::libc::ioctl(pidfd.as_raw_fd(), GET_INFO as _, &raw mut info) };
+        if Errno::result(asked).is_err() {
+            return None;
+        }
+        if info.mask & EXIT != 0 {
+            let status = info.exit_code;
+            return Some(match status & 0x7f {
+                0 => Ended::Exit(status >> 8 & 0xff),
+                signal => Ended::Signal(signal),
+            });
+        }
+        if monotonic() >= until {
+            return None;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
 /// Whether somebody listens behind a unix socket; `None` where the path is none. Whoever does is not
 /// disturbed: a datagram socket is refused by a stream listener without a word to it (unix(7), EPROTOTYPE).
 ///
@@ -390,5 +429,27 @@ pub fn end_by_signal(number: i32) {
         let mut set = SigSet::empty();
         set.add(signal);
         let _ = sigprocmask(SigmaskHow::SIG_UNBLOCK, Some(&set), None);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn how_a_strangers_child_ended() {
+        for (script, expected) in [("exit 3", Ended::Exit(3)), ("kill -ABRT $$", Ended::Signal(6))] {
+            let mut child = std::process::Command::new("sh").args(["-c", script]).spawn().expect("a child");
+            let handle = pidfd(Pid::from_raw(child.id() as i32)).expect("its handle");
+            let over = wait_readable([handle.as_fd()], 60_000).expect("poll");
+            assert_eq!(over, [true]);
+            // Whose status nobody has taken yet.
+            assert_eq!(ended(&handle, 0), None);
+            child.wait().expect("its end");
+            let release = nix::sys::utsname::uname().expect("uname").release().to_string_lossy().into_owned();
+            let mut numbers = release.split(['.', '-']).map_while(|n| n.parse::<u32>().ok());
+            let new = (numbers.next(), numbers.next()) >= (Some(6), Some(15));
+            assert_eq!(ended(&handle, 0), new.then_some(expected), "{release}");
+        }
     }
 }

@@ -84,6 +84,11 @@ pub fn set_nice(value: i32) -> Result<(), Errno> {
 }
 
 /// Whether core files are made of this process, and who owns its files below /proc.
+pub fn dumpable() -> bool {
+    nix::sys::prctl::get_dumpable().unwrap_or(true)
+}
+
+/// The same, set.
 pub fn set_dumpable(on: bool) -> Result<(), Errno> {
     nix::sys::prctl::set_dumpable(on)
 }
@@ -252,7 +257,7 @@ pub fn read() -> Settings {
         scheduler: scheduler(),
         io: io_priority(),
         oom_score: oom_score.unwrap_or(0),
-        dumpable: nix::sys::prctl::get_dumpable().unwrap_or(true),
+        dumpable: dumpable(),
         limits: Resource::ALL.iter().filter_map(|r| Some((*r, limits(*r).ok()?))).collect(),
     }
 }

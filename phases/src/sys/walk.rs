@@ -40,6 +40,8 @@ pub enum Refused {
     Moving,
     /// the file has so many names, and others may give it one here
     Linked(u64),
+    /// not everybody may read the file, and others may have moved it here
+    Secret(FileStat),
 }
 
 impl From<Errno> for Refused {
@@ -56,6 +58,7 @@ impl Refused {
             Refused::Foreign(_) => Errno::ELOOP,
             Refused::Moving => Errno::EAGAIN,
             Refused::Linked(_) => Errno::EMLINK,
+            Refused::Secret(_) => Errno::EACCES,
         }
     }
 
@@ -83,6 +86,15 @@ impl Refused {
                      name to a file that is not theirs"
                 ))
                 .help("remove this name, or let root own the directory"),
+            Refused::Secret(stat) => error
+                .why(format!(
+                    "it is {}:{} {:04o}, and others may write the directory: one of them may have moved it there, \
+                     and may not read it",
+                    stat.st_uid,
+                    stat.st_gid,
+                    stat.st_mode & 0o7777
+                ))
+                .help("name a file in a directory that only root may write, or let its owner own the directory"),
         }
     }
 }
@@ -117,13 +129,19 @@ pub fn file(path: &Path) -> Result<OwnedFd, Refused> {
         }
     };
     let stat = fstat(&found)?;
-    if is(&stat, SFlag::S_IFREG) && stat.st_nlink > 1 && privileged()? {
+    let opened = reopen(&found, &stat, path)?;
+    let secret = stat.st_mode & 0o004 == 0;
+    if is(&stat, SFlag::S_IFREG) && (stat.st_nlink > 1 || secret) && privileged()? {
         let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        if writers::changeable(&fstat(directory(dir)?)?) {
-            return Err(Refused::Linked(stat.st_nlink));
+        let dir = fstat(directory(dir)?)?;
+        let theirs = dir.st_uid != 0 && dir.st_uid == stat.st_uid;
+        match writers::changeable(&dir) {
+            true if stat.st_nlink > 1 => return Err(Refused::Linked(stat.st_nlink)),
+            true if secret && !theirs => return Err(Refused::Secret(stat)),
+            _ => {}
         }
     }
-    reopen(&found, &stat, path)
+    Ok(opened)
 }
 
 /// Opens for reading what was found: opening a device may do something, and a FIFO waits for a writer.
@@ -132,14 +150,16 @@ fn reopen(found: &OwnedFd, stat: &FileStat, path: &Path) -> Result<OwnedFd, Refu
     if is(stat, SFlag::S_IFCHR) || is(stat, SFlag::S_IFBLK) {
         return Err(Errno::EINVAL.into());
     }
-    match open(format!("/proc/self/fd/{}", found.as_raw_fd()).as_str(), flags, Mode::empty()) {
-        Err(Errno::ENOENT | Errno::ENOTDIR) => {}
-        // What a socket answers.
-        Err(Errno::ENXIO) => return Err(Errno::EINVAL.into()),
+    // What a socket answers is ENXIO.
+    let opened = |name: &Path| {
+        open(name, flags, Mode::empty()).map_err(|e| if e == Errno::ENXIO { Errno::EINVAL } else { e })
+    };
+    match opened(Path::new(&format!("/proc/self/fd/{}", found.as_raw_fd()))) {
+        Err(Errno::ENOENT | Errno::ENOTDIR | Errno::EACCES) => {}
         opened => return Ok(opened?),
     }
-    // There is no /proc here.
-    let file = open(path, flags, Mode::empty())?;
+    // There is no /proc here, or the root is a directory that this process may not look into.
+    let file = opened(path)?;
     let now = fstat(&file)?;
     match (now.st_dev, now.st_ino) == (stat.st_dev, stat.st_ino) {
         true => Ok(file),
@@ -167,7 +187,18 @@ pub fn chroot(path: &Path) -> Result<(), Refused> {
     let root = directory(path)?;
     // There is no fchroot(2), and a path would be followed anew.
     let Ok(here) = open(".", DIRECTORY, Mode::empty()) else {
-        return Ok(nix::unistd::chroot(format!("/proc/self/fd/{}", root.as_raw_fd()).as_str())?);
+        // Who leaves a working directory that it may not enter does not come back to it.
+        return match nix::unistd::chroot(format!("/proc/self/fd/{}", root.as_raw_fd()).as_str()) {
+            Err(Errno::ENOENT | Errno::ENOTDIR | Errno::EACCES) => {
+                nix::unistd::chroot(path)?;
+                let (new, wanted) = (fstat(directory(Path::new("/"))?)?, fstat(&root)?);
+                match (new.st_dev, new.st_ino) == (wanted.st_dev, wanted.st_ino) {
+                    true => Ok(()),
+                    false => Err(Refused::Moving),
+                }
+            }
+            changed => Ok(changed?),
+        };
     };
     nix::unistd::fchdir(&root)?;
     let changed = nix::unistd::chroot(".");

@@ -57,7 +57,10 @@ impl Found {
     }
 
     fn states(&mut self, moment: &str, model: &State, host: &State) {
-        self.trees(moment, &model.tree, &host.tree);
+        self.trees("files", moment, &model.tree, &host.tree);
+        if moment != AFTER {
+            self.trees("files as it finds them", moment, &model.view, &host.view);
+        }
         let lists = [
             ("listening", &model.listening, &host.listening),
             ("processes", &model.processes, &host.processes),
@@ -70,14 +73,14 @@ impl Found {
         }
     }
 
-    fn trees(&mut self, moment: &str, model: &Tree, host: &Tree) {
+    fn trees(&mut self, what: &str, moment: &str, model: &Tree, host: &Tree) {
         let mut paths: Vec<_> = model.keys().chain(host.keys()).collect();
         paths.sort();
         paths.dedup();
         for path in paths {
             let text = |tree: &Tree| tree.get(path).cloned().unwrap_or_else(|| "nothing".to_owned());
-            let place = format!("{}, {moment}", path.display());
-            self.compare(&format!("files {moment}"), &place, &text(model), &text(host));
+            let place = format!("{}, {what} {moment}", path.display());
+            self.compare(&format!("{what} {moment}"), &place, &text(model), &text(host));
         }
     }
 }

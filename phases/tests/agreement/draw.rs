@@ -3,9 +3,9 @@
 
 use super::case::{Case, Entry, Start, What};
 use engine::effect::{
-    Application, Capability, CapabilitySet, Effect, Environment, Fault, IoPriority, Landlock, Limits, Manner,
-    Owner, Policy, Program, Resource, Rotation, SecureBits, Setting, Socket, SocketOptions, Sort, Starting,
-    SystemCalls, Whose,
+    Application, Capability, CapabilitySet, Cover, Effect, Environment, Fault, IoPriority, Landlock, Limits,
+    Manner, Mounting, Namespace, NamespaceSet, Owner, Policy, Program, Resource, Rotation, SecureBits,
+    Setting, Socket, SocketOptions, Sort, Starting, SystemCalls, Whose,
 };
 use engine::model::all_capabilities;
 use fastrand::Rng;
@@ -589,6 +589,41 @@ impl Draw<'_> {
         }
     }
 
+    /// As kinds have them: from the root, but for one in sixteen.
+    fn whole_path(&mut self) -> PathBuf {
+        let path = self.path(PLACES);
+        if self.rng.u32(..16) == 0 { path } else { PathBuf::from("/").join(path) }
+    }
+
+    fn mountings(&mut self) -> Vec<Mounting> {
+        let count = self.rng.usize(1..=3);
+        let mut all: Vec<Mounting> = Vec::new();
+        for _ in 0..count {
+            let at = match self.rng.u32(..8) {
+                0 => all.first().map_or("/d/at".into(), |m: &Mounting| m.at.join("at")),
+                1 => all.last().map_or("/d/at".into(), |m: &Mounting| m.at.join("at/in")),
+                _ => self.whole_path(),
+            };
+            let mode = pick(self.rng, &[(3, 0o755), (3, 0o1777), (1, 0o700), (1, 0o555), (1, 0)]);
+            let cover = match self.rng.u32(..10) {
+                0..3 => Cover::ReadOnly,
+                3 => Cover::ReadWrite,
+                4..6 => Cover::Inaccessible,
+                6..8 => Cover::Temporary { mode, size: pick(self.rng, &[(1, None), (1, Some(65_536))]) },
+                8 if self.rng.bool() => Cover::Link { to: TARGETS[self.rng.usize(..TARGETS.len())].into() },
+                _ => Cover::Bind { from: self.whole_path(), read_only: self.rng.bool() },
+            };
+            all.push(Mounting { at, cover, optional: self.rng.u32(..4) == 0 });
+        }
+        all
+    }
+
+    fn namespaces(&mut self) -> NamespaceSet {
+        use Namespace::{Ipc, Mount, Network, Uts};
+        let sets: &[Row<&[Namespace]>] = &[(4, &[Mount]), (1, &[Network]), (1, &[Mount, Ipc, Uts]), (1, &[])];
+        pick(self.rng, sets).iter().copied().collect()
+    }
+
     /// What stands in nobody's way but one, and the files and directories that lists are about.
     fn confinement(&mut self) -> Setting {
         let whose = if self.rng.bool() { Whose::Daemon } else { Whose::Program };
@@ -679,6 +714,9 @@ const EFFECTS: &[Row<DrawEffect>] = &[
         let manner = pick(d.rng, &[(1, Manner::Error), (1, Manner::Undo)]);
         Effect::Fail(Fault { manner, errno: pick(d.rng, &[(1, 28), (1, 4000)]), message: None })
     }),
+    (2, |d| Effect::Unshare { namespaces: d.namespaces() }),
+    (5, |d| Effect::Mount { mounts: d.mountings() }),
+    (2, |d| Effect::PivotRoot { path: d.whole_path() }),
     (2, |d| Effect::RemoveSocket { path: d.path(SOCKETS) }),
 ];
 
@@ -692,6 +730,12 @@ fn effects(rng: &mut Rng, world: &[Entry]) -> Vec<Effect> {
         let once = matches!(effect, Effect::Daemonize | Effect::KeepGuard);
         if once && all.contains(&effect) {
             continue;
+        }
+        // As every kind does it that mounts; without it nothing can be mounted.
+        let own: NamespaceSet = [Namespace::Mount].into_iter().collect();
+        let mounts = matches!(effect, Effect::Mount { .. } | Effect::PivotRoot { .. });
+        if mounts && draw.rng.u32(..8) > 0 {
+            all.push(Effect::Unshare { namespaces: own });
         }
         // What was made is what later effects are about.
         let again = match &effect {

@@ -1,7 +1,7 @@
 //! What can be seen of a world, by means that are not rsd's: lstat(2), /proc, and what was counted.
 
 use super::seen::Settings;
-use engine::effect::{CapabilitySet, Identity, SecureBits};
+use engine::effect::{CapabilitySet, Identity, Namespace, NamespaceSet, SecureBits};
 use engine::snapshot::{FileFact, FileKind};
 use std::collections::BTreeMap;
 use std::fs;
@@ -14,20 +14,28 @@ pub type Tree = BTreeMap<PathBuf, String>;
 
 /// Everything below the root but /proc and /dev.
 pub fn tree() -> Tree {
-    let mut found = Tree::new();
+    let system = |path: &Path| path == Path::new("/proc") || path == Path::new("/dev");
+    below(Path::new("/"), system).into_iter().map(|(path, (text, _))| (path, text)).collect()
+}
+
+/// Everything below a directory, by its path there, with what it is and its path here.
+fn below(root: &Path, closed: impl Fn(&Path) -> bool) -> BTreeMap<PathBuf, (String, PathBuf)> {
+    let mut found = BTreeMap::new();
     let mut todo = vec![PathBuf::from("/")];
     while let Some(path) = todo.pop() {
-        let Ok(meta) = fs::symlink_metadata(&path) else { continue };
-        if meta.is_dir() && path != Path::new("/proc") && path != Path::new("/dev") {
-            todo.extend(fs::read_dir(&path).into_iter().flatten().filter_map(|e| Some(e.ok()?.path())));
+        let real = root.join(path.strip_prefix("/").expect("absolute"));
+        let Ok(meta) = fs::symlink_metadata(&real) else { continue };
+        if meta.is_dir() && !closed(&path) {
+            let names = fs::read_dir(&real).into_iter().flatten();
+            todo.extend(names.filter_map(|e| Some(path.join(e.ok()?.file_name()))));
         }
         let kind = match meta.mode() & 0o170000 {
             0o100000 => "file".to_owned(),
             0o040000 => "directory".to_owned(),
-            0o120000 => format!("link to {}", fs::read_link(&path).unwrap_or_default().display()),
+            0o120000 => format!("link to {}", fs::read_link(&real).unwrap_or_default().display()),
             _ => "other".to_owned(),
         };
-        found.insert(path, describe(&kind, meta.uid(), meta.gid(), meta.mode() & 0o7777));
+        found.insert(path, (describe(&kind, meta.uid(), meta.gid(), meta.mode() & 0o7777), real));
     }
     found
 }
@@ -81,10 +89,39 @@ pub fn identity(pid: u32) -> Option<Identity> {
         umask: u32::from_str_radix(field("Umask")?.trim(), 8).ok()?,
         no_new_privs: field("NoNewPrivs")?.trim() == "1",
         securebits: SecureBits::default(),
+        namespaces: namespaces(pid),
         seccomp: field("Seccomp")?.trim() != "0",
         landlock: Default::default(),
     })
 }
+
+/// Those in which it is and this process is not.
+fn namespaces(pid: u32) -> NamespaceSet {
+    let of = |pid: &str, n: Namespace| fs::read_link(format!("/proc/{pid}/ns/{}", n.file())).ok();
+    Namespace::ALL.iter().copied().filter(|n| of(&pid.to_string(), *n) != of("self", *n)).collect()
+}
+
+/// Whether it is below /proc or /dev, or is one of them, wherever they are mounted, too.
+pub fn is_system(path: &Path) -> bool {
+    path.components().any(|c| ["proc", "dev"].iter().any(|name| c.as_os_str() == *name))
+}
+
+/// Everything that a process finds below its root but /proc and /dev, and where it finds it read-only.
+pub fn view(pid: u32) -> Tree {
+    let root = PathBuf::from(format!("/proc/{pid}/root"));
+    below(&root.join(""), is_system)
+        .into_iter()
+        .map(|(path, (text, real))| {
+            let read_only = nix::sys::statvfs::statvfs(&real)
+                .is_ok_and(|s| s.flags().contains(nix::sys::statvfs::FsFlags::ST_RDONLY));
+            let sealed = if read_only && !text.starts_with("link") { SEALED } else { "" };
+            (path, format!("{text}{sealed}"))
+        })
+        .collect()
+}
+
+/// What stands behind a file that cannot be written for its mount.
+pub const SEALED: &str = ", read-only";
 
 /// Its settings that no identity shows, from /proc/PID and ioprio_get(2).
 pub fn settings(pid: u32) -> Settings {
@@ -181,14 +218,24 @@ pub fn processes() -> Vec<Seen> {
     found
 }
 
-/// Every address of this network namespace that is bound, `tcp:127.0.0.1:80`; the port is 0 where the
+/// Every address that is bound in the network namespace of this process, or of another one.
+pub fn listening_for(pid: Option<u32>) -> Vec<String> {
+    let mut all = listening("self");
+    if let Some(pid) = pid.filter(|pid| namespaces(*pid).has(Namespace::Network)) {
+        all.extend(listening(&pid.to_string()));
+        all.sort();
+    }
+    all
+}
+
+/// Every address of the network namespace of a process that is bound, `tcp:127.0.0.1:80`; the port is 0 where the
 /// kernel has chosen it.
-pub fn listening() -> Vec<String> {
+fn listening(process: &str) -> Vec<String> {
     let mut found = Vec::new();
     for (file, scheme, state) in
         [("tcp", "tcp", "0A"), ("tcp6", "tcp", "0A"), ("udp", "udp", "07"), ("udp6", "udp", "07")]
     {
-        let text = fs::read_to_string(format!("/proc/net/{file}")).unwrap_or_default();
+        let text = fs::read_to_string(format!("/proc/{process}/net/{file}")).unwrap_or_default();
         for line in text.lines().skip(1) {
             let fields: Vec<&str> = line.split_whitespace().collect();
             if let [_, local, _, is, ..] = fields[..]
@@ -199,7 +246,7 @@ pub fn listening() -> Vec<String> {
             }
         }
     }
-    let text = fs::read("/proc/net/unix").unwrap_or_default();
+    let text = fs::read(format!("/proc/{process}/net/unix")).unwrap_or_default();
     for line in text.split(|b| *b == b'\n').skip(1) {
         // Seven words, then the name, which may hold anything: flags of a listening socket are in the fourth,
         // in the fifth that it takes datagrams.

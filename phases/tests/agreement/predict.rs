@@ -1,7 +1,8 @@
 //! The same list on the `Model`, put into the same form.
 
 use super::case::Case;
-use super::observe::{EPHEMERAL, Tree, describe, undescribe};
+use super::observe::{EPHEMERAL, SEALED, Tree, describe, undescribe};
+use super::sandbox::mounts;
 use super::seen::{Outcome, Seen, Settings, State, Step};
 use engine::effect::{Effect, Identity, News, Performed, SecureBits, Socket, System, Undo};
 use engine::model::{Ids, Model, Role};
@@ -27,14 +28,15 @@ pub fn list(case: &Case, plan: &Plan, snapshot: &Snapshot, before: &Tree) -> See
             undo.push(done.undo.clone());
         }
         let told = if effect.changes_identity() { model.identity().ok() } else { None };
-        let identity = model.identity().ok().map(really);
+        let identity = model.identity().ok().map(|id| really(&model, id));
         let settings = settings(&model, &snapshot.settings);
         seen.steps.push(Step { outcome: Outcome::of(&performed), identity, told, settings });
     }
-    let state = |model: &Model| State {
-        tree: tree(model, whole, before),
-        listening: listening(model),
-        processes: processes(&model.processes()),
+    let state = |model: &Model| {
+        let kept = tree(model, whole, before);
+        let view = if mounts(case) { view(model, &kept) } else { Tree::new() };
+        let tree = kept.into_iter().filter(|(path, _)| path.is_absolute()).collect();
+        State { tree, view, listening: listening(model), processes: processes(&model.processes()) }
     };
     seen.end = state(&model);
     if case.undo {
@@ -49,23 +51,30 @@ pub fn list(case: &Case, plan: &Plan, snapshot: &Snapshot, before: &Tree) -> See
         }
         // Whoever took it back ends, and nothing of the run is left but files, or what has its sockets.
         let processes = processes(&model.left_behind());
-        seen.after = Some(State { listening: Vec::new(), processes, ..state(&model) });
+        let view = Tree::new();
+        seen.after = Some(State { view, listening: Vec::new(), processes, ..state(&model) });
     }
     seen
 }
 
 /// With root and working directory where they really are.
-fn really(identity: Identity) -> Identity {
+fn really(model: &Model, identity: Identity) -> Identity {
     let text = identity.cwd.to_string_lossy().into_owned();
+    // The root of another mount namespace has no name here.
+    let here = |path: PathBuf| match path.strip_prefix(model.files().top()) {
+        Ok(inside) => Path::new("/").join(inside),
+        Err(_) => path,
+    };
     let cwd = match text.strip_prefix("(unreachable)") {
         Some(outside) => PathBuf::from(outside),
         None => {
             let inside = identity.cwd.strip_prefix("/").unwrap_or(&identity.cwd);
-            identity.root.join(inside).components().collect()
+            here(identity.root.join(inside).components().collect())
         }
     };
+    let root = here(identity.root.clone());
     // Its securebits the kernel tells nobody but the process itself.
-    Identity { cwd, securebits: SecureBits::default(), ..identity }
+    Identity { root, cwd, securebits: SecureBits::default(), ..identity }
 }
 
 /// What is in a directory that nobody who this process can be may list is told to the model, where it matters
@@ -120,6 +129,23 @@ fn tree(model: &Model, snapshot: &Snapshot, before: &Tree) -> Tree {
         }
     }
     tree
+}
+
+/// What the process that goes on finds below its root, in the words of [`super::observe::view`].
+fn view(model: &Model, kept: &Tree) -> Tree {
+    let identity = model.clone().identity().expect("an identity");
+    let files = model.files();
+    let inside = |path: &Path| path.parent().is_some_and(super::observe::is_system);
+    files
+        .seen_of(kept)
+        .into_iter()
+        .filter_map(|(path, text)| {
+            let own = Path::new("/").join(path.strip_prefix(&identity.root).ok()?);
+            let sealed =
+                if files.made_read_only(&path).is_some() && !text.starts_with("link") { SEALED } else { "" };
+            (!inside(&own)).then(|| (own, format!("{text}{sealed}")))
+        })
+        .collect()
 }
 
 fn listening(model: &Model) -> Vec<String> {

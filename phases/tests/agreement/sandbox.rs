@@ -48,6 +48,11 @@ fn binds(case: &Case) -> bool {
     case.effects.iter().any(|e| matches!(e, Effect::Bind { .. }))
 }
 
+/// Whether the process may find other files than the observer.
+pub fn mounts(case: &Case) -> bool {
+    case.effects.iter().any(|e| matches!(e, Effect::Mount { .. } | Effect::PivotRoot { .. }))
+}
+
 fn observed(case: &Case) -> Result<Vec<Difference>, String> {
     if binds(case) {
         kernel::loopback_up().map_err(|e| format!("bring the loopback device up: {e}"))?;
@@ -170,7 +175,10 @@ impl Watch<'_> {
             })
             .collect();
         processes.sort();
-        State { tree: observe::tree(), listening: observe::listening(), processes }
+        let runner = self.roles.iter().find(|(_, role)| *role == "runner").map(|(pid, _)| *pid);
+        let own = runner.filter(|_| mounts(self.case));
+        let view = own.map(observe::view).unwrap_or_default();
+        State { tree: observe::tree(), view, listening: observe::listening_for(runner), processes }
     }
 
     fn go_on(&self) -> Result<(), String> {

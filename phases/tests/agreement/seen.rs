@@ -74,6 +74,8 @@ pub type Settings = BTreeMap<String, String>;
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct State {
     pub tree: Tree,
+    /// what the process that goes on finds, where it has mounts of its own
+    pub view: Tree,
     pub listening: Vec<String>,
     pub processes: Vec<String>,
 }

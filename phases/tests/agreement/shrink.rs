@@ -127,6 +127,21 @@ fn simpler(effect: &Effect) -> Vec<Effect> {
             all.push(simpler(*uid, *gid, groups.clone(), false, *keep));
             all.push(simpler(*uid, *gid, groups.clone(), *effective, CapabilitySet::EMPTY));
         }
+        Effect::Mount { mounts } => {
+            for n in 0..mounts.len() {
+                let mut fewer = mounts.clone();
+                fewer.remove(n);
+                all.push(Effect::Mount { mounts: fewer });
+                let mut simpler = mounts.clone();
+                simpler[n].optional = false;
+                all.push(Effect::Mount { mounts: simpler });
+                for place in ["/d", "/jail", "/d/f"] {
+                    let mut simpler = mounts.clone();
+                    simpler[n].at = place.into();
+                    all.push(Effect::Mount { mounts: simpler });
+                }
+            }
+        }
         Effect::Bind { socket, options } => {
             for plainer in [
                 SocketOptions::default(),
@@ -172,6 +187,7 @@ fn path(effect: &Effect) -> Option<&Path> {
         | Effect::RemovePidFile { path }
         | Effect::Chroot { path }
         | Effect::Chdir { path }
+        | Effect::PivotRoot { path }
         | Effect::RemoveSocket { path }
         | Effect::Bind { socket: Socket::Unix(path), .. } => Some(path),
         _ => None,
@@ -185,6 +201,7 @@ fn set_path(effect: &mut Effect, new: PathBuf) {
     | Effect::RemovePidFile { path }
     | Effect::Chroot { path }
     | Effect::Chdir { path }
+    | Effect::PivotRoot { path }
     | Effect::RemoveSocket { path }
     | Effect::Bind { socket: Socket::Unix(path), .. } = effect
     {

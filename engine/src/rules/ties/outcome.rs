@@ -19,6 +19,7 @@ pub struct Outcome {
     pub said: Vec<String>,
     failures: Vec<(String, Option<i32>)>,
     server: Option<Identity>,
+    /// wherever they are kept
     files: Files,
     listening: Vec<Socket>,
     settings: Settings,
@@ -54,6 +55,10 @@ impl Outcome {
                     Effect::Bind { .. } => sockets += 1,
                     Effect::Process(setting) => {
                         settings.push(setting.to_string());
+                        settings.sort_unstable();
+                    }
+                    Effect::Unshare { .. } | Effect::Mount { .. } | Effect::PivotRoot { .. } => {
+                        settings.push(effect.to_string());
                         settings.sort_unstable();
                     }
                     Effect::CreatePidFile { .. } | Effect::KeepGuard => {
@@ -99,7 +104,7 @@ impl Outcome {
                 .map(|(phase, failure)| (phase.clone(), failure.errno))
                 .collect(),
             server: judge.serving().cloned(),
-            files: model.files().clone(),
+            files: model.files().uncovered().into_owned(),
             listening: model.listening().cloned().collect(),
             settings: model.settings().clone(),
             runs,

@@ -27,7 +27,7 @@ struct Drawn {
 
 pub fn add(trace: &mut Trace) {
     let timeline = trace.timeline;
-    trace.name_process(LOGICAL_PID, format!("{} run {} (logical)", timeline.spec, timeline.run));
+    trace.name_process(LOGICAL_PID, format!("{} run {} (logical)", timeline.title(), timeline.run));
     flag(trace, 0, format!("run {}", timeline.run), Arguments::Run);
     if let Some(ready) = timeline.ready_ns.filter(|t| *t <= trace.limit) {
         flag(trace, trace.at(ready), "ready", Arguments::None);

@@ -32,6 +32,7 @@ pub fn render(diff: &Diff, gates: &[Gate]) -> Value {
 fn run(t: &Timeline) -> Value {
     json!({
         "spec": t.spec,
+        "name": t.instance(),
         "run": t.run,
         "version": t.version,
         "wall_ns": t.wall_ns,

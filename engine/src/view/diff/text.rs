@@ -64,15 +64,15 @@ impl<'a> Page<'a> {
         Line::new(self.style)
     }
 
-    fn spec(&self) -> &'a str {
-        let spec = &self.diff.new.spec;
-        if spec.is_empty() { "unknown spec" } else { spec }
+    fn title(&self) -> String {
+        let title = self.diff.new.title();
+        if title.is_empty() { "unknown spec".to_owned() } else { title }
     }
 
     /// One line where nothing changed.
     fn same(&self, out: &mut String) {
         let (d, mut line) = (self.diff, self.line());
-        line.put_in(BOLD, self.spec(), self.style.width / 3).put(PLAIN, "  ");
+        line.put_in(BOLD, &self.title(), self.style.width / 3).put(PLAIN, "  ");
         let (old, new) = (name(d.old), name(d.new));
         let text = match (old == new, d.ready) {
             (true, _) => format!("{old} compared with itself: no difference"),
@@ -88,7 +88,7 @@ impl<'a> Page<'a> {
 
     fn header(&self, out: &mut String) {
         let (d, mut line) = (self.diff, self.line());
-        line.put_in(BOLD, self.spec(), self.style.width / 3).put(PLAIN, "  ");
+        line.put_in(BOLD, &self.title(), self.style.width / 3).put(PLAIN, "  ");
         match d.ready {
             Some(ready) => {
                 let (_, bold) = paints(&ready);

@@ -16,13 +16,14 @@ impl Page<'_> {
     pub(super) fn header(&self, out: &mut String) {
         let t = self.timeline;
         let said = self.outcome();
-        let spec = if t.spec.is_empty() { "unknown spec" } else { &t.spec };
+        let title = t.title();
+    let title = if title.is_empty() { "unknown spec" } else { &title };
         let date = if t.wall_ns == 0 { String::new() } else { utc(t.wall_ns) };
         let run = if t.run.is_empty() { String::new() } else { format!("run {}", t.run) };
         let right = [format!("{run}  {date}"), run];
 
         let mut line = self.line();
-        line.put_in(BOLD, spec, self.style.width / 3).put(PLAIN, "  ");
+        line.put_in(BOLD, title, self.style.width / 3).put(PLAIN, "  ");
         for (i, (paint, text)) in said.iter().enumerate() {
             line.put(DIM, if i > 0 { " · " } else { "" }).put(*paint, text);
         }

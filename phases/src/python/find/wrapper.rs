@@ -1,17 +1,21 @@
 //! An interpreter that is a script: pyenv's are read, any other is asked.
 
 use super::{Version, executable, places, what};
-use crate::sys::io_failed;
+use crate::sys::process::wait_readable;
+use crate::sys::{io_failed, writers};
 use engine::effect::SystemError;
 use std::env;
 use std::fs;
 use std::io::Read;
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// How long a script may take to say which interpreter it runs.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// More of its answer is not read, in bytes.
+const LONGEST: usize = 4096;
 
 /// The program that a script runs.
 pub(super) fn behind(script: &Path) -> Result<PathBuf, SystemError> {
@@ -75,7 +79,18 @@ fn not_python(program: &Path, answer: &str) -> SystemError {
         .help("name a Python interpreter with --interpreter")
 }
 
+/// Runs it. Root does so only with what nobody else can have written: `rsd check` looks and changes nothing.
 fn ask(program: &Path, script: &str) -> Result<String, SystemError> {
+    if nix::unistd::geteuid().is_root()
+        && let Some(open) = writers::of(program).map_err(|e| io_failed(&e, what(program)))?
+    {
+        return Err(SystemError::new(format!(
+            "{}: root does not ask it which interpreter it runs",
+            what(program)
+        ))
+        .why(format!("{open}, so others may have written what would be run as root"))
+        .help("name the interpreter itself with --interpreter, or let root own it and the way there"));
+    }
     let mut child = Command::new(program)
         .args(["-c", script])
         .stdin(Stdio::null())
@@ -83,9 +98,22 @@ fn ask(program: &Path, script: &str) -> Result<String, SystemError> {
         .stderr(Stdio::null())
         .spawn()
         .map_err(|e| io_failed(&e, what(program)))?;
+    let mut out = child.stdout.take();
+    let mut answer = Vec::new();
     let begin = Instant::now();
     let status = loop {
-        match child.try_wait().map_err(|e| io_failed(&e, what(program)))? {
+        let status = child.try_wait().map_err(|e| io_failed(&e, what(program)))?;
+        // What is there and no more: another process may keep the pipe open.
+        while let Some(pipe) = out.as_mut().filter(|_| answer.len() < LONGEST) {
+            let [ready] =
+                wait_readable([pipe.as_fd()], 0).map_err(|e| io_failed(&e.into(), what(program)))?;
+            let mut some = [0u8; LONGEST];
+            match if ready { pipe.read(&mut some) } else { break } {
+                Ok(n @ 1..) => answer.extend_from_slice(some.get(..n).unwrap_or_default()),
+                _ => out = None,
+            }
+        }
+        match status {
             Some(status) => break status,
             None if begin.elapsed() > PATIENCE => {
                 let _ = child.kill();
@@ -96,10 +124,7 @@ fn ask(program: &Path, script: &str) -> Result<String, SystemError> {
             None => std::thread::sleep(Duration::from_millis(2)),
         }
     };
-    let mut answer = String::new();
-    if let Some(out) = child.stdout.take() {
-        let _ = out.take(4096).read_to_string(&mut answer);
-    }
+    let answer = String::from_utf8_lossy(&answer).into_owned();
     match status.success() {
         true => Ok(answer),
         false => Err(SystemError::new(format!("{}: it cannot be run", what(program)))
