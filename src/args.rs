@@ -3,7 +3,9 @@
 use crate::exit;
 use crate::output;
 use crate::trace::forms::FORMS;
+use crate::twistd::quoted;
 use clap::builder::{PossibleValuesParser, Str};
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgAction, ArgGroup, ArgMatches, Command};
 use engine::diagnostic::{At, Place, Sources};
 use engine::kind::Type;
@@ -187,7 +189,10 @@ fn trace() -> Command {
         .subcommands(crate::trace::subcommands())
         .args([
             Arg::new("run").value_name("RUN|FILE").help("Name of a run, or a journal"),
-            Arg::new("spec").long("spec").value_name("S").help("Only runs of this spec, or of the instance of this name"),
+            Arg::new("spec")
+                .long("spec")
+                .value_name("S")
+                .help("Only runs of this spec, or of the instance of this name"),
             Arg::new("format")
                 .long("format")
                 .value_name("FORMAT")
@@ -316,8 +321,30 @@ pub fn of_spec(argv: &[String], spec: &Spec) -> Result<ArgMatches, i32> {
     // The others are not made: their flags would cost every start a tenth of a millisecond.
     let make = SUBCOMMANDS.iter().find(|(name, _)| *name == named).map(|(_, make)| make);
     let command = make.map_or_else(|| command(Some(spec)), |make| top().subcommand(make(Some(spec))));
-    let matches = finish(command.try_get_matches_from(argv))?;
+    let rest = spec.options.iter().any(|option| option.rest);
+    let parsed =
+        command.try_get_matches_from(argv).map_err(|error| if rest { behind(error, argv) } else { error });
+    let matches = finish(parsed)?;
     matches.subcommand().map(|(_, m)| m.clone()).ok_or(exit::USAGE)
+}
+
+/// A word too many is most likely the program to run: where that goes is told.
+fn behind(mut error: clap::Error, argv: &[String]) -> clap::Error {
+    let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidArg) else { return error };
+    let is = |at: &usize| argv.get(*at) == Some(word);
+    // The value of an option may be the same word.
+    let value = |at: &usize| argv.get(at - 1).is_some_and(|before| before.starts_with('-'));
+    let at = (2..argv.len()).find(|at| is(at) && !value(at)).or_else(|| (2..argv.len()).find(is));
+    if error.kind() == ErrorKind::UnknownArgument
+        && !word.starts_with('-')
+        && let Some((before, program)) = at.and_then(|at| argv.split_at_checked(at))
+    {
+        let quoted = |words: &[String]| words.iter().map(|w| quoted(w)).collect::<Vec<_>>().join(" ");
+        let line = format!("rsd {} -- {}", quoted(before.get(1..).unwrap_or_default()), quoted(program));
+        let tip = format!("the program and its arguments go behind `--`: {}", engine::text::clean(&line));
+        error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip.into()]));
+    }
+    error
 }
 
 fn finish(result: Result<ArgMatches, clap::Error>) -> Result<ArgMatches, i32> {

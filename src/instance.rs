@@ -1,7 +1,9 @@
 //! A daemon that may be running: its PID file, its journals.
 
 use crate::prepare::Prepared;
+use crate::{exit, output};
 use engine::effect::Effect;
+use engine::text::clean;
 use engine::timeline::{Outcome, Timeline};
 use phases::host::pid_file::{self, Doubt};
 use phases::sys::lock::Holder;
@@ -69,6 +71,66 @@ pub fn timeline_of(name: &str, pid: i32) -> Option<Timeline> {
         .rev()
         .filter_map(|path| crate::trace::runs::read(path).ok())
         .find(|t| t.stayed() as i32 == pid && matches!(t.outcome, Outcome::Running | Outcome::Completed))
+}
+
+/// The same, whatever name the run had: by the directory of this name first, then by any journal that is held.
+pub fn running_as(name: &str, pid: i32) -> Option<Timeline> {
+    timeline_of(name, pid).or_else(|| {
+        let all = crate::trace::runs::journals(None).into_iter().rev();
+        all.filter(|path| phases::journal::is_held(path))
+            .filter_map(|path| crate::trace::runs::read(&path).ok())
+            .find(|t| t.stayed() as i32 == pid && t.outcome == Outcome::Running)
+    })
+}
+
+/// The addresses that were bound, as the host noted them: the port is there where 0 was asked for.
+pub fn listening(timeline: &Timeline) -> impl Iterator<Item = String> {
+    let notes = timeline.spans.iter().flat_map(|span| &span.notes);
+    let bound = notes.filter_map(|note| note.strip_prefix("listening on "));
+    bound.map(|rest| {
+        let ends = [", in place of", ", which was handed to us"].iter().filter_map(|end| rest.find(end));
+        rest.get(..ends.min().unwrap_or(rest.len())).unwrap_or(rest).to_owned()
+    })
+}
+
+/// The process that is to be told something, and the PID file that leads to it. `Err` is an exit code: there is
+/// none, or it cannot be told which, and that was said.
+pub fn running(prepared: &Prepared) -> Result<(PathBuf, i32), i32> {
+    let name = clean(&prepared.name).into_owned();
+    let (code, text) = match look(prepared) {
+        State::Running(path, pid) => return Ok((path, pid)),
+        State::NoPidFile => (
+            exit::USAGE,
+            format!("{name}: this plan makes no PID file, so it cannot be told which process is meant"),
+        ),
+        State::Gone(path) => (
+            exit::NOT_RUNNING,
+            format!("{name} is not running: there is no PID file {}", clean(&path.display().to_string())),
+        ),
+        State::Stale(path) => (
+            exit::NOT_RUNNING,
+            format!(
+                "{name} is not running: nobody holds the lock of {}, which is stale",
+                clean(&path.display().to_string())
+            ),
+        ),
+        State::Clearing(_, guard) => (
+            exit::NOT_RUNNING,
+            format!(
+                "{name} is not running: it has ended, and its guard, process {guard}, removes what it left"
+            ),
+        ),
+        State::Unnamed(path, doubt) => (
+            exit::PRIVILEGE,
+            format!(
+                "{name}: somebody holds the lock of {}, and it cannot be proved who; nothing was signalled\n  why: {doubt}",
+                clean(&path.display().to_string())
+            ),
+        ),
+        State::Unknown(why) => (exit::PRIVILEGE, format!("{name}: {}", clean(&why))),
+    };
+    output::complain(&format!("{text}\n"));
+    Err(code)
 }
 
 /// What can be told of it.

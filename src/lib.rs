@@ -1,5 +1,6 @@
 //! The command `rsd`: arguments in, engine called, text and exit code out. One file a subcommand.
 
+mod again;
 mod args;
 mod check;
 mod complete;

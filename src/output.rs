@@ -18,9 +18,14 @@ pub fn printed(text: &str) -> bool {
 /// Something that was to be printed could not be.
 static LOST: AtomicBool = AtomicBool::new(false);
 
+/// True where something that was to be printed could not be.
+pub fn lost() -> bool {
+    LOST.load(Ordering::Relaxed)
+}
+
 /// The exit code of a command whose whole work is what it prints.
 pub fn exit_code(code: i32) -> i32 {
-    if code == crate::exit::FINE && LOST.load(Ordering::Relaxed) { crate::exit::FAILED } else { code }
+    if code == crate::exit::FINE && lost() { crate::exit::FAILED } else { code }
 }
 
 fn written(done: std::io::Result<()>) -> bool {

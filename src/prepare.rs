@@ -1,5 +1,6 @@
 //! From the arguments to a judged plan: the first half of every command that takes a spec.
 
+use crate::again::Again;
 use crate::args::{self, Line};
 use crate::profile::stage;
 use crate::snapshot_file::{self, Facts};
@@ -39,6 +40,8 @@ pub struct Prepared {
     pub simulation: Option<Simulation>,
     /// who we are
     pub snapshot: Snapshot,
+    /// how the same daemon is meant again
+    pub again: Again,
     /// what the plan was made from, so that it can be made again
     basis: Basis,
 }
@@ -117,7 +120,7 @@ pub fn prepare_typed(argv: &[String], typed: &[String]) -> Result<Prepared, i32>
     drop(looking);
     let (order, skip) = (line.names(&matches, "order"), line.names(&matches, "skip"));
     let unchecked = matches!(matches.try_get_one::<bool>("unchecked"), Ok(Some(true)));
-    let judged = argv.get(1).is_some_and(|c| matches!(c.as_str(), "run" | "check" | "plan"));
+    let judged = argv.get(1).is_some_and(|c| matches!(c.as_str(), "run" | "restart" | "check" | "plan"));
     let basis = Basis { spec, settings, launch, order, skip, unchecked, judged };
     let mut prepared = Prepared {
         matches,
@@ -127,6 +130,7 @@ pub fn prepare_typed(argv: &[String], typed: &[String]) -> Result<Prepared, i32>
         plan: None,
         simulation: None,
         snapshot,
+        again: Again::default(),
         basis,
     };
     if !prepared.refused() {
@@ -137,6 +141,16 @@ pub fn prepare_typed(argv: &[String], typed: &[String]) -> Result<Prepared, i32>
     {
         prepared.findings.insert(0, finding);
         (prepared.plan, prepared.simulation) = (None, None);
+    }
+    let cwd = &prepared.basis.launch.cwd;
+    prepared.again = Again::new(&prepared.matches, &given, prepared.plan.as_ref(), cwd);
+    let again = &prepared.again;
+    for finding in &mut prepared.findings {
+        // Other notes name the command as such.
+        let notes = finding.notes.iter_mut().filter(|_| finding.code == "RSD0604");
+        for hint in finding.help.iter_mut().chain(notes) {
+            *hint = again.whole(hint);
+        }
     }
     Ok(prepared)
 }
@@ -268,6 +282,14 @@ impl Prepared {
         self.findings.sort_by_key(|f| std::cmp::Reverse(f.severity));
     }
 
+    /// What is found on this machine with something taken away.
+    pub fn judged_without(&self, take: impl FnOnce(&mut Snapshot)) -> Vec<Diagnostic> {
+        let Some(plan) = &self.plan else { return Vec::new() };
+        let mut snapshot = self.snapshot.clone();
+        take(&mut snapshot);
+        rules::judge(plan, &snapshot).1
+    }
+
     /// True where something refuses.
     pub fn refused(&self) -> bool {
         self.findings.iter().any(Diagnostic::is_error)
@@ -300,10 +322,17 @@ fn written_by_others(sources: &Sources) -> Vec<Diagnostic> {
         sources.names().filter(|name| !name.starts_with(['<', '\0']) && !name.starts_with("builtin:"));
     let refused = |name: &str| {
         let finding = |what: &str| {
-            Diagnostic::error("RSD0116", format!("the spec {name} {what}")).in_file(name).help(
+            let finding = Diagnostic::error("RSD0116", format!("the spec {name} {what}")).in_file(name).help(
                 "let root own it and every directory on the way to it, and nobody else write there; \
                  or say --trust-spec, if whoever may write it may be root",
-            )
+            );
+            let file = Path::new(name).file_name().and_then(|n| n.to_str());
+            match file.and_then(source::builtin) {
+                Some((stem, _)) => {
+                    finding.help(format!("for the built-in spec of that name say `--spec {stem}`"))
+                }
+                None => finding,
+            }
         };
         match writers::of(Path::new(name)) {
             Ok(None) => None,

@@ -1,7 +1,7 @@
 //! `rsd reload`: the running daemon gets HUP, or the signal that its program takes for that. The keeper opens the log
 //! anew at HUP, and passes the signal on.
 
-use crate::instance::{self, State, look};
+use crate::instance;
 use crate::prepare::planned;
 use crate::{exit, output};
 use engine::text::clean;
@@ -24,9 +24,9 @@ pub fn command(argv: &[String]) -> i32 {
         ));
         return exit::USAGE;
     };
-    let State::Running(path, pid) = look(&prepared) else {
-        output::complain(&format!("{name}: nothing was told: `rsd status` says what can be known\n"));
-        return exit::NOT_RUNNING;
+    let (path, pid) = match instance::running(&prepared) {
+        Ok(running) => running,
+        Err(code) => return code,
     };
     let told = instance::handle(pid, &path).map(|pidfd| process::signal(&pidfd, signal));
     match told {

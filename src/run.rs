@@ -1,5 +1,6 @@
 //! `rsd run`: simulate, approve, run, and say how it went.
 
+use crate::again::Again;
 use crate::prepare::{Prepared, prepare_typed};
 use crate::{args, exit, instance, output};
 use engine::diagnostic::{Diagnostic, Severity};
@@ -21,34 +22,46 @@ pub struct Manner<'a> {
     pub typed: &'a [String],
     /// a start that goes well says nothing, and a warning is a line; this command says the whole
     pub quiet: Option<String>,
+    /// the daemon that was stopped for this start
+    pub stopped: Option<String>,
+}
+
+impl Manner<'_> {
+    /// Nothing runs any more: said last, by the process that was started.
+    fn gone(&self) {
+        if let Some(name) = &self.stopped {
+            let name = engine::text::clean(name);
+            output::complain(&format!(
+                "{name} is stopped now: it was ended for this start, which did not come up\n"
+            ));
+        }
+    }
 }
 
 /// Runs the subcommand.
 pub fn command(argv: &[String]) -> i32 {
-    start(argv, &Manner { typed: argv, quiet: None })
+    start(argv, &Manner { typed: argv, quiet: None, stopped: None })
 }
 
 /// Starts what `argv` says.
 pub fn start(argv: &[String], manner: &Manner) -> i32 {
+    begin(argv, manner).unwrap_or_else(|code| {
+        manner.gone();
+        code
+    })
+}
+
+/// The same; `Err` where it did not come to a start, with what is to be said about that said.
+fn begin(argv: &[String], manner: &Manner) -> Result<i32, i32> {
     // Before anything of ours is open: what the caller leaked does not reach the daemon.
     let handed = process::handed_sockets();
-    let ready_fd = match ready_fd(argv) {
-        Ok(fd) => fd,
-        Err(code) => return code,
-    };
-    let ready_fd = match process::close_inherited(handed, ready_fd) {
-        Ok(fd) => fd,
-        Err(error) => {
-            output::complain(&format!("error: inherited descriptors cannot be closed: {error}\n"));
-            return exit::FAILED;
-        }
-    };
-    let mut prepared = match prepare_typed(argv, manner.typed) {
-        Ok(prepared) => prepared,
-        Err(code) => return code,
-    };
+    let ready_fd = process::close_inherited(handed, ready_fd(argv)?).map_err(|error| {
+        output::complain(&format!("error: inherited descriptors cannot be closed: {error}\n"));
+        exit::FAILED
+    })?;
+    let mut prepared = prepare_typed(argv, manner.typed)?;
     let unchecked = prepared.matches.get_flag("unchecked");
-    let Some(plan) = prepared.plan.take() else { return refuse(&prepared) };
+    let Some(plan) = prepared.plan.take() else { return Err(refuse(&prepared, manner)) };
     // What is only worth knowing is `rsd check`'s to say.
     prepared.findings.retain(|f| f.severity > Severity::Note);
     say(&prepared.findings, &prepared, manner);
@@ -58,19 +71,16 @@ pub fn start(argv: &[String], manner: &Manner) -> i32 {
             output::complain("warning: --unchecked: the check refuses this, and it is run all the same\n");
             Approved::unchecked(plan)
         }
-        Err(_) => return say_refused(&prepared),
+        Err(_) => return Err(say_refused(&prepared, manner)),
     };
     let taken = match approved.plan().effects().any(|(_, e)| inherits(e)) {
         true => socket::take_handed(),
         false => Ok(Vec::new()),
     };
-    let taken = match taken {
-        Ok(taken) => taken,
-        Err(error) => {
-            output::complain(&format!("error: the sockets that were handed over cannot be kept: {error}\n"));
-            return exit::FAILED;
-        }
-    };
+    let taken = taken.map_err(|error| {
+        output::complain(&format!("error: the sockets that were handed over cannot be kept: {error}\n"));
+        exit::FAILED
+    })?;
     if !approved.plan().effects().any(|(_, e)| hosts_twisted(e)) {
         process::close_handed(handed);
     }
@@ -130,17 +140,18 @@ fn say(findings: &[Diagnostic], prepared: &Prepared, manner: &Manner) {
     output::complain(&text);
 }
 
-fn refuse(prepared: &Prepared) -> i32 {
+fn refuse(prepared: &Prepared, manner: &Manner) -> i32 {
     output::findings(&prepared.findings, &prepared.sources);
-    say_refused(prepared)
+    say_refused(prepared, manner)
 }
 
-fn say_refused(prepared: &Prepared) -> i32 {
-    output::complain(&format!("nothing was touched: refused with {}\n", output::count(&prepared.findings)));
+fn say_refused(prepared: &Prepared, manner: &Manner) -> i32 {
+    let done = if manner.stopped.is_some() { "nothing was started" } else { "nothing was touched" };
+    output::complain(&format!("{done}: refused with {}\n", output::count(&prepared.findings)));
     if prepared.unprivileged() { exit::PRIVILEGE } else { exit::REFUSED }
 }
 
-fn go(prepared: &Prepared, approved: &Approved, manner: &Manner, given: Descriptors) -> i32 {
+fn go(prepared: &Prepared, approved: &Approved, manner: &Manner, given: Descriptors) -> Result<i32, i32> {
     let (begin, wall_ns) = (process::monotonic(), process::wall_clock());
     let run = format!("{:06x}", ((wall_ns / 1_000) ^ (u64::from(std::process::id()) << 12)) & 0xff_ffff);
     let journal = journal(prepared, &run, wall_ns);
@@ -159,20 +170,15 @@ fn go(prepared: &Prepared, approved: &Approved, manner: &Manner, given: Descript
             output::complain("warning: no journal is written: a subscriber is set already\n");
         }
     }
-    let signals = match process::take_signals().and_then(|s| process::survive_file_size_limit().map(|()| s)) {
-        Ok(signals) => signals,
-        Err(error) => {
-            output::complain(&format!("error: signals cannot be taken: {error}\n"));
-            return exit::FAILED;
-        }
-    };
-    let mut host = match Host::new(signals, kept, timeline, &prepared.snapshot.identity) {
-        Ok(host) => host,
-        Err(error) => {
-            output::complain(&format!("error: {error}\n"));
-            return exit::FAILED;
-        }
-    };
+    let signals = process::take_signals().and_then(|s| process::survive_file_size_limit().map(|()| s));
+    let signals = signals.map_err(|error| {
+        output::complain(&format!("error: signals cannot be taken: {error}\n"));
+        exit::FAILED
+    })?;
+    let mut host = Host::new(signals, kept, timeline, &prepared.snapshot.identity).map_err(|error| {
+        output::complain(&format!("error: {error}\n"));
+        exit::FAILED
+    })?;
     let (manager, unreachable) = Manager::find(given.ready);
     if let Some(why) = unreachable {
         output::complain(&format!("warning: nobody is told when it is ready: {why}\n"));
@@ -203,6 +209,7 @@ fn go(prepared: &Prepared, approved: &Approved, manner: &Manner, given: Descript
     }
     let code = conclude(&Said {
         name: &prepared.name,
+        again: &prepared.again,
         run: shown.as_deref(),
         report: &report,
         host: &host,
@@ -210,12 +217,16 @@ fn go(prepared: &Prepared, approved: &Approved, manner: &Manner, given: Descript
         quiet: manner.quiet.is_some(),
         twisted: approved.plan().effects().any(|(_, e)| hosts_twisted(e)),
     });
+    let up = matches!(report.ending, Ending::Ready | Ending::Completed | Ending::Failed | Ending::Guarded);
+    if !up && process::id() == started {
+        manner.gone();
+    }
     if phases::python::is_loaded() && !matches!(report.ending, Ending::Completed | Ending::Failed) {
         // What libraries of the application do at the end of a process is the daemon's: the launcher and
         // the guard have no threads of theirs, and may be root.
         process::exit_now(code);
     }
-    code
+    Ok(code)
 }
 
 fn hosts_twisted(effect: &Effect) -> bool {
@@ -246,6 +257,8 @@ fn journal(prepared: &Prepared, run: &str, wall_ns: u64) -> Option<Journal> {
 
 struct Said<'a> {
     name: &'a str,
+    /// how the same daemon is meant again
+    again: &'a Again,
     /// how `rsd trace` finds it, if there is a journal
     run: Option<&'a str>,
     report: &'a Report,
@@ -304,7 +317,7 @@ fn failures(said: &Said) -> String {
     let report = said.report;
     let mut text = String::new();
     for (phase, failure) in &report.failures {
-        text.push_str(&failure_text(said.name, phase, failure));
+        text.push_str(&failure_text(said, phase, failure));
     }
     if report.failures.is_empty() {
         return text;
@@ -348,14 +361,14 @@ fn failure_line(phase: &str, failure: &Failure) -> String {
     engine::text::clean(&format!("{place}{}", failure.message)).into_owned()
 }
 
-fn failure_text(name: &str, phase: &str, failure: &Failure) -> String {
+fn failure_text(said: &Said, phase: &str, failure: &Failure) -> String {
     let clean = |s: &str| engine::text::clean(s).into_owned();
-    let mut text = format!("{}: {}\n", clean(name), failure_line(phase, failure));
+    let mut text = format!("{}: {}\n", clean(said.name), failure_line(phase, failure));
     if let Some(why) = &failure.why {
         text.push_str(&format!("  why: {}\n", clean(why)));
     }
     if let Some(help) = &failure.help {
-        text.push_str(&format!("  do: {}\n", clean(help)));
+        text.push_str(&format!("  do: {}\n", clean(&said.again.whole(help))));
     }
     text
 }

@@ -35,8 +35,11 @@ pub fn fetch(name: &str, from: Option<&str>) -> Result<(String, String), String>
             return Ok((format!("builtin:{stem}"), (*text).to_owned()));
         }
         if let Some(owner) = phases::snapshot::others_may_write(&path) {
+            // With root the path alone would be refused, too: RSD0116.
+            let trust = if nix::unistd::geteuid().is_root() { " --trust-spec" } else { "" };
             return Err(format!(
-                "{owner}; to run it all the same write `./{name}`, for the built-in `{stem}`"
+                "{owner}; for the built-in spec say `--spec {stem}`, \
+                 to take the file all the same `--spec ./{name}{trust}`"
             ));
         }
     }

@@ -4,8 +4,11 @@ use crate::instance::{self, State, look};
 use crate::prepare::planned;
 use crate::{exit, output};
 use engine::text::clean;
-use engine::timeline::Timeline;
+use engine::timeline::Outcome;
 use serde_json::json;
+
+/// The code of LSB for what cannot be told.
+const UNKNOWN: i32 = 4;
 
 /// Runs the subcommand.
 pub fn command(argv: &[String]) -> i32 {
@@ -19,7 +22,7 @@ pub fn command(argv: &[String]) -> i32 {
             let who = phases::snapshot::process(pid).map_or_else(String::new, |p| {
                 format!(", uid {} gid {}, up {}", p.uid, p.gid, engine::text::duration(p.up_ns))
             });
-            ("running", 0, Some(path), Some(pid), format!("is running: process {pid}{who}"))
+            ("running", exit::FINE, Some(path), Some(pid), format!("is running: process {pid}{who}"))
         }
         State::Stale(path) => {
             let text = format!("is not running, and its PID file {} is still there", path.display());
@@ -38,12 +41,19 @@ pub fn command(argv: &[String]) -> i32 {
                 "is running (the lock of {} is held), and it cannot be proved as which process: {doubt}",
                 path.display()
             );
-            ("running", 0, Some(path), None, text)
+            ("running", exit::FINE, Some(path), None, text)
         }
-        State::NoPidFile => ("unknown", 4, None, None, "makes no PID file, so it cannot be told".to_owned()),
-        State::Unknown(why) => ("unknown", 4, None, None, format!("cannot be told: {why}")),
+        State::NoPidFile => {
+            ("unknown", UNKNOWN, None, None, "makes no PID file, so it cannot be told".to_owned())
+        }
+        State::Unknown(why) => ("unknown", UNKNOWN, None, None, format!("cannot be told: {why}")),
     };
     let timeline = pid.and_then(|pid| instance::timeline_of(&prepared.name, pid));
+    let starting = |t: &engine::timeline::Timeline| t.ready_ns.is_none() && t.outcome == Outcome::Running;
+    let text = match timeline.as_ref().is_some_and(starting) {
+        true => text.replacen("is running", "is starting", 1),
+        false => text,
+    };
     let says = timeline.as_ref().and_then(|t| t.status.as_ref()).map(|(_, text)| text.clone());
     if prepared.matches.get_flag("json") {
         let who = pid.and_then(phases::snapshot::process);
@@ -66,7 +76,7 @@ pub fn command(argv: &[String]) -> i32 {
                 "memory_bytes": phases::snapshot::process(pid).map(|p| p.memory),
             })),
             "says": says,
-            "listening": timeline.as_ref().map(listening),
+            "listening": timeline.as_ref().map(|t| instance::listening(t).collect::<Vec<_>>()),
             "log": instance::log(&prepared),
             "run": timeline.as_ref().map(|t| t.run.clone()),
             "ready_wall_ns": timeline.as_ref().and_then(|t| t.ready_ns).and_then(wall),
@@ -79,12 +89,6 @@ pub fn command(argv: &[String]) -> i32 {
             output::print(&format!("  it says: {}\n", clean(&says)));
         }
     }
-    if code == 0 { exit::FINE } else { code }
-}
-
-/// The addresses that were bound, as the host noted them: the port is there where 0 was asked for.
-fn listening(timeline: &Timeline) -> Vec<String> {
-    let notes = timeline.spans.iter().flat_map(|span| &span.notes);
-    let bound = notes.filter_map(|note| note.strip_prefix("listening on "));
-    bound.map(|rest| rest.split(", in place of").next().unwrap_or(rest).to_owned()).collect()
+    // To LSB a failure to say it is not the failure of the daemon.
+    if code == exit::FINE && output::lost() { UNKNOWN } else { code }
 }

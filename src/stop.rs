@@ -32,42 +32,23 @@ pub fn stop(prepared: &Prepared) -> i32 {
         return exit::USAGE;
     };
     let name = clean(&prepared.name).into_owned();
-    match look(prepared) {
-        State::Running(path, pid) => {
-            let steps = prepared.plan.iter().flat_map(|p| p.steps());
-            let guarded = steps.filter(|s| s.skipped.is_none()).any(|s| s.process == Process::Guard);
-            // The options that led to a guard need not be given again.
-            end(&name, &path, pid, patience, guarded || phases::snapshot::has_guard(pid))
-        }
-        State::NoPidFile => {
-            output::complain(&format!(
-                "{name}: this plan makes no PID file, so it cannot be told which process to stop\n"
-            ));
-            exit::USAGE
-        }
-        State::Gone(path) => not_running(&name, &format!("there is no PID file {}", path.display())),
-        State::Stale(path) => {
-            not_running(&name, &format!("nobody holds the lock of {}, which is stale", path.display()))
-        }
-        State::Clearing(path, guard) => {
-            let what = format!("it has ended, and its guard, process {guard}, removes what it left");
-            match wait_for_guard(&name, &path, guard_of(&path)) {
-                true => not_running(&name, &what),
-                false => exit::FAILED,
-            }
-        }
-        State::Unnamed(path, doubt) => {
-            output::complain(&format!(
-                "{name}: somebody holds the lock of {}, and it cannot be proved who; nothing was signalled\n  why: {doubt}\n",
-                clean(&path.display().to_string())
-            ));
-            exit::PRIVILEGE
-        }
-        State::Unknown(why) => {
-            output::complain(&format!("{name}: {}\n", clean(&why)));
-            exit::PRIVILEGE
-        }
+    if let State::Clearing(path, guard) = look(prepared) {
+        return match wait_for_guard(&name, &path, guard_of(&path)) {
+            true => not_running(
+                &name,
+                &format!("it has ended, and its guard, process {guard}, removes what it left"),
+            ),
+            false => exit::FAILED,
+        };
     }
+    let (path, pid) = match instance::running(prepared) {
+        Ok(running) => running,
+        Err(code) => return code,
+    };
+    let steps = prepared.plan.iter().flat_map(|p| p.steps());
+    let guarded = steps.filter(|s| s.skipped.is_none()).any(|s| s.process == Process::Guard);
+    // The options that led to a guard need not be given again.
+    end(&name, &path, pid, patience, guarded || phases::snapshot::has_guard(pid))
 }
 
 /// A keeper that is asked again kills its program, and what that has left: it has so long, in nanoseconds.
@@ -149,7 +130,7 @@ fn end(name: &str, path: &Path, pid: i32, patience: u64, guarded: bool) -> i32 {
     }
     // A guard whose number somebody else's lock hides may be removing the PID file at this moment.
     let mut left = path.exists();
-    for _ in 0..if guarded && !named { 600 } else { 0 } {
+    for _ in 0..if guarded && !named { 1_000 } else { 0 } {
         if !left {
             break;
         }

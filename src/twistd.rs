@@ -17,7 +17,8 @@ use crate::{check, exit, output, run};
 use engine::text::clean;
 use parse::{Parsed, Refusal};
 use std::path::{Path, PathBuf};
-use translate::{Asked, Start, quoted};
+pub use translate::quoted;
+use translate::{Asked, Start};
 
 /// The names under which the program is twistd.
 const NAMES: [&str; 2] = ["twistd", "twistd3"];
@@ -110,7 +111,7 @@ fn go(typed: &[String], parsed: &Parsed, start: &Start) -> i32 {
     if parsed.has("check") {
         return check::typed(&judged(), typed);
     }
-    let manner = run::Manner { typed, quiet: Some(shown(&judged())) };
+    let manner = run::Manner { typed, quiet: Some(shown(&judged())), stopped: None };
     run::start(&line("run", &mut start.words.iter()), &manner)
 }
 

@@ -264,6 +264,8 @@ impl Outcome {
 pub struct Span {
     /// the phase as planned
     pub phase: PhaseHeader,
+    /// what the application brought made it so: it was planned otherwise
+    pub replanned: bool,
     /// where it got to
     pub state: state::Phase,
     /// when it began

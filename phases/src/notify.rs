@@ -98,6 +98,19 @@ impl Notify {
         });
     }
 
+    /// Whether that process is a child that closes what was sent.
+    pub fn is_closing(&self, pid: Pid) -> bool {
+        self.closing.iter().any(|(child, _)| *child == pid)
+    }
+
+    /// Nobody listens any more: what is not closed by now goes with the children that were to do it.
+    pub fn end(&mut self) {
+        for (child, pidfd) in self.closing.drain(..) {
+            let _ = process::signal(&pidfd, Signal::SIGKILL);
+            let _ = waitpid(child, Some(WaitPidFlag::WNOHANG));
+        }
+    }
+
     /// Has a child take the next message out of the queue, and close what came with it. Anybody may send
     /// something whose close(2) waits: it is never this process that does it.
     fn unload(&mut self) -> Result<(), Errno> {

@@ -6,6 +6,7 @@ mod machine;
 mod network;
 
 pub use machine::This;
+pub use network::{Held, held};
 
 use crate::sys::{failed, identity, namespace, settings};
 use engine::effect::SystemError;
@@ -159,14 +160,18 @@ pub fn process(pid: i32) -> Option<Process> {
     })
 }
 
-/// Whether a daemon has a guard: a child that runs the very same program.
+/// Whether a daemon has a guard: a child that runs the very same program. Of a guard that is root's an ordinary user
+/// cannot see what it runs, so what cannot be seen may be one.
 pub fn has_guard(pid: i32) -> bool {
-    let exe = |pid: &str| std::fs::read_link(format!("/proc/{pid}/exe")).ok();
+    let exe = |pid: &str| std::fs::read_link(format!("/proc/{pid}/exe"));
     let Ok(children) = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")) else {
         return false;
     };
-    let Some(own) = exe(&pid.to_string()) else { return false };
-    children.split_whitespace().any(|child| exe(child).is_some_and(|e| e == own))
+    let own = exe(&pid.to_string()).or_else(|_| exe("self")).ok();
+    children.split_whitespace().any(|child| match exe(child) {
+        Ok(exe) => own.as_ref() == Some(&exe),
+        Err(error) => error.kind() == std::io::ErrorKind::PermissionDenied,
+    })
 }
 
 /// Why a file in the working directory may be another's than ours: its owner, its mode, or those of

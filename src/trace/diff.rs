@@ -16,7 +16,10 @@ pub fn arguments() -> Command {
         .args([
             Arg::new("old").value_name("OLD").required(true).help("Name of a run, or a journal"),
             Arg::new("new").value_name("NEW").help("The same; without it the newest run of that daemon"),
-            Arg::new("spec").long("spec").value_name("S").help("Only runs of this spec, or of the instance of this name"),
+            Arg::new("spec")
+                .long("spec")
+                .value_name("S")
+                .help("Only runs of this spec, or of the instance of this name"),
             Arg::new("fail-on")
                 .long("fail-on")
                 .value_name("WHAT")

@@ -7,9 +7,12 @@ use engine::view::list::{self, ListRow};
 
 /// Its arguments.
 pub fn arguments() -> Command {
-    Command::new("list")
-        .about("List the runs that are kept, the newest first")
-        .arg(Arg::new("spec").long("spec").value_name("S").help("Only runs of this spec, or of the instance of this name"))
+    Command::new("list").about("List the runs that are kept, the newest first").arg(
+        Arg::new("spec")
+            .long("spec")
+            .value_name("S")
+            .help("Only runs of this spec, or of the instance of this name"),
+    )
 }
 
 /// Lists them.

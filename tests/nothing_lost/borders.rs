@@ -116,6 +116,7 @@ fn every_border(scene: &Scene, number: usize, wrong: &mut Vec<String>) -> Vec<Ro
             what: format!("{}, {}", scene.spec, described(scene.way)),
             way: (*how).to_owned(),
             tried: ended.values().sum(),
+            of: ended.values().sum(),
             ended: ended.into_iter().collect(),
         });
     }
@@ -195,6 +196,7 @@ fn every_border_down(scene: &Scene, number: usize, wrong: &mut Vec<String>) -> V
             what: format!("{}, {}", scene.spec, described(scene.way)),
             way: (*how).to_owned(),
             tried: ended.values().sum(),
+            of: ended.values().sum(),
             ended: ended.into_iter().collect(),
         });
     }

@@ -197,7 +197,13 @@ fn every_call(scene: &Scene, number: usize, deeds: &str, wrong: &mut Vec<String>
         None => sampled(*n, number),
     });
     let begin = Instant::now();
+    let seconds =
+        std::env::var("RSD_NOTHING_LOST_UNTIL").ok().map(|s| s.parse().expect("seconds since 1970"));
+    let until = seconds.map(|s| std::time::UNIX_EPOCH + Duration::from_secs(s));
     for (n, point) in chosen {
+        if until.is_some_and(|until| std::time::SystemTime::now() > until) {
+            break;
+        }
         let deed = match deeds {
             "kill" => Deed::Kill,
             _ => Deed::Fail(errno_of(point.call)),
@@ -209,12 +215,15 @@ fn every_call(scene: &Scene, number: usize, deeds: &str, wrong: &mut Vec<String>
     }
     wrong.append(&mut tally.wrong);
     // Those were none of this start.
-    tally.ended.remove(NOT_MADE);
+    let chance = tally.ended.remove(NOT_MADE).unwrap_or(0);
+    let tried = tally.ended.values().sum();
+    note(&format!("{}: {deeds}: {tried} of {}, {chance} not made", scene.name(), all.len()));
     Row {
         matrix: deeds.to_owned(),
         what: format!("{}, {}", scene.spec, described(scene.way)),
         way: "how it ended".to_owned(),
-        tried: tally.ended.values().sum(),
+        tried,
+        of: all.len() - chance,
         ended: tally.ended.into_iter().collect(),
     }
 }
@@ -280,11 +289,14 @@ fn matrix(name: &'static str, spec: &'static str, [root, jail]: [bool; 2], deeds
         let (mut wrong, mut rows) = (Vec::new(), Vec::new());
         // A usual run has no time for all of them.
         let most = if crate::one_of(0) == 0 { 1 } else { usize::MAX };
-        let scenes = |way: &Way| way.root == root && way.jail == jail && !(way.foreground && way.jail);
+        let only = std::env::var("RSD_NOTHING_LOST_WAY").ok();
+        let asked = |way: &Way| only.as_ref().is_none_or(|only| (only == "foreground") == way.foreground);
+        let scenes =
+            |way: &Way| way.root == root && way.jail == jail && !(way.foreground && way.jail) && asked(way);
         for (number, way) in ways(world).into_iter().filter(scenes).enumerate().take(most) {
             rows.push(every_call(&Scene::brief(world, spec, way), number, deeds, &mut wrong));
         }
-        keep(name, &rows);
+        keep(&only.map_or_else(|| name.to_owned(), |only| format!("{name}_{only}")), &rows);
         assert!(wrong.is_empty(), "{} are wrong:\n{}", wrong.len(), wrong.join("\n"));
     });
 }

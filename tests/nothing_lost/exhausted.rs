@@ -54,6 +54,7 @@ impl Tried {
             what: self.what.to_owned(),
             way: "how it ended".to_owned(),
             tried: self.ended.values().sum(),
+            of: self.ended.values().sum(),
             ended: self.ended.into_iter().collect(),
         };
         keep(name, &[row]);

@@ -8,8 +8,10 @@
 //!
 //! As root each test runs in namespaces of its own (`tests/system/sandbox.rs`), and the ordinary user is one
 //! of them; without root only what an ordinary user can start is there. `RSD_NOTHING_LOST=all` tries all there
-//! is, `RSD_NOTHING_LOST=3` a third of it; otherwise what is expensive is sampled. What was counted is written below `target/nothing-lost`;
-//! `tests/nothing-lost` runs all of it and writes the table in the docs.
+//! is, `RSD_NOTHING_LOST=3` a third of it; otherwise what is expensive is sampled. Of the system calls no more is begun
+//! behind `RSD_NOTHING_LOST_UNTIL` (seconds since 1970), and `RSD_NOTHING_LOST_WAY` is `daemon` or `foreground`, for
+//! one of the two. What was counted is written below `target/nothing-lost`; `tests/nothing-lost` runs all of it and
+//! writes the table in the docs.
 
 mod borders;
 mod calls;

@@ -64,7 +64,10 @@ fn table(rows: &[&Row]) -> String {
     }
     let mut lines: BTreeMap<&str, BTreeMap<&str, String>> = BTreeMap::new();
     for row in rows {
-        let ended: Vec<String> = row.ended.iter().map(|(how, n)| format!("{n} {how}")).collect();
+        let mut ended: Vec<String> = row.ended.iter().map(|(how, n)| format!("{n} {how}")).collect();
+        if row.tried < row.of {
+            ended.push(format!("{} not tried", row.of - row.tried));
+        }
         lines.entry(&row.what).or_default().insert(&row.way, ended.join(", "));
     }
     let mut text = format!("| | {} |\n|---|{}\n", ways.join(" | "), "---|".repeat(ways.len()));
@@ -98,6 +101,8 @@ fn the_tables_are_written() {
     for (name, heading, about) in MATRICES {
         let of: Vec<&Row> = rows.iter().filter(|r| r.matrix == name).collect();
         let tried: usize = of.iter().map(|r| r.tried).sum();
+        let all: usize = of.iter().map(|r| r.of).sum();
+        let tried = if tried < all { format!("{tried} of {all}") } else { tried.to_string() };
         let _ = write!(made, "\n## {heading}\n\n{about}\n\nTried: {tried}.\n\n{}", table(&of));
     }
     made.push('\n');

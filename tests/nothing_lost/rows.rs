@@ -14,6 +14,8 @@ pub struct Row {
     pub way: String,
     /// how many were tried
     pub tried: usize,
+    /// and how many there are
+    pub of: usize,
     /// how they ended, in words, with how many did
     pub ended: Vec<(String, usize)>,
 }
@@ -23,13 +25,15 @@ impl Row {
     pub fn read(line: &str) -> Option<Row> {
         let mut fields = line.split('\t').map(str::to_owned);
         let (matrix, what, way) = (fields.next()?, fields.next()?, fields.next()?);
-        let tried = fields.next()?.parse().ok()?;
+        let tried = fields.next()?;
+        let (tried, of) = tried.split_once('/').unwrap_or((&tried, &tried));
+        let (tried, of) = (tried.parse().ok()?, of.parse().ok()?);
         let one = |text: &str| {
             let (n, how) = text.split_once(' ')?;
             Some((how.to_owned(), n.parse().ok()?))
         };
         let ended = fields.next()?.split("; ").map(one).collect::<Option<_>>()?;
-        Some(Row { matrix, what, way, tried, ended })
+        Some(Row { matrix, what, way, tried, of, ended })
     }
 }
 
@@ -48,7 +52,15 @@ pub fn keep(test: &str, rows: &[Row]) {
         .iter()
         .map(|row| {
             let ended: Vec<String> = row.ended.iter().map(|(how, n)| format!("{n} {how}")).collect();
-            format!("{}\t{}\t{}\t{}\t{}\n", row.matrix, row.what, row.way, row.tried, ended.join("; "))
+            format!(
+                "{}\t{}\t{}\t{}/{}\t{}\n",
+                row.matrix,
+                row.what,
+                row.way,
+                row.tried,
+                row.of,
+                ended.join("; ")
+            )
         })
         .collect();
     fs::write(dir.join(test), text).expect("the rows");

@@ -250,10 +250,10 @@ fn a_file_with_another_name_is_not_written_shown_or_handed_out() {
         let spec = ["--spec", "daemon", "--user", "svc", "--pidfile", "app/d.pid"];
         let run = |more: &[&str]| world.rsd(&[&["run"], &spec[..], more, &["--", "sleep", "1403"]].concat());
 
-        let out = run(&["--logfile", "app/d.log"]);
+        let out = run(&["--unchecked", "--logfile", "app/d.log"]);
         assert!(out.code == 1 && out.err.contains("it has 2 names"), "{out:#?}");
         same(&out);
-        let out = run(&["--logfile=", "--env-file", "app/env"]);
+        let out = run(&["--unchecked", "--logfile=", "--env-file", "app/env"]);
         assert!(out.code == 1 && out.err.contains("2 names"), "{out:#?}");
         same(&out);
         let out = world.rsd(&[&["logs"], &spec[..], &["--logfile", "app/d.log", "--", "x"]].concat());

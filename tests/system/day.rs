@@ -92,6 +92,34 @@ fn instances_by_name() {
         let (one, two) = (world.pid("one.pid"), world.pid("two.pid"));
         assert!(one != two && kernel::running("sleep 1090").len() == 2);
         assert_eq!(status(world, &["--spec", "many.yaml", "--name", "two"])["pid"], two);
+        // A run is found by its id, and a spec's runs under every name; the name is shown.
+        let run = |name: &str| {
+            let told = status(world, &["--spec", "many.yaml", "--name", name]);
+            told["run"].as_str().expect("a run").to_owned()
+        };
+        let (first, second) = (run("one"), run("two"));
+        assert!(world.fine(&["trace", "diff", &first, &second]).out.contains(&first));
+        assert_eq!(world.rsd(&["trace", "diff", &first, &second, "--spec", "one"]).code, 3);
+        assert!(world.fine(&["trace", "--spec", "many"]).out.starts_with("two (many)  "));
+        assert!(world.fine(&["trace", "--spec", "one"]).out.starts_with("one (many)  "));
+        let json = |arguments: &[&str]| -> Value {
+            let out = world.fine(&[&["trace"], arguments, &["--format", "json"]].concat()).out;
+            serde_json::from_str(&out).expect("JSON")
+        };
+        assert_eq!(json(&["--spec", "many"])["run"], second.as_str());
+        let told = json(&["--spec", "one"]);
+        assert_eq!((&told["spec"], &told["name"]), (&"many".into(), &"one".into()));
+        let html = world.fine(&["trace", &first, "--format", "html"]).out;
+        assert!(html.contains("<title>one (many): timeline of run "), "{}", &html[..2_000.min(html.len())]);
+        for arguments in [&["--spec", "many"][..], &[]] {
+            let listed = world.fine(&[&["trace", "list"], arguments].concat()).out;
+            let words: Vec<Vec<&str>> = listed.lines().map(|l| l.split_whitespace().collect()).collect();
+            assert_eq!(words[0][..3], ["RUN", "SPEC", "NAME"], "{listed}");
+            assert_eq!(words[1][..3], [second.as_str(), "many", "two"], "{listed}");
+        }
+        let out = world.rsd(&["trace", "--spec", "nothing"]);
+        assert!(out.code == 3 && out.err.contains("called `nothing`"), "{out:?}");
+
         world.fine(&["stop", "--spec", "many.yaml", "--name", "one"]);
         assert_eq!(status(world, &["--spec", "many.yaml", "--name", "two"])["pid"], two);
         world.fine(&["stop", "--spec", "many.yaml", "--name", "two"]);

@@ -22,6 +22,7 @@ mod leftover;
 mod managers;
 mod mounts;
 mod replace;
+mod restart;
 mod safe;
 mod sandbox;
 mod settings;

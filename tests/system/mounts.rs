@@ -22,7 +22,7 @@ fn own() -> i32 {
 /// Of the last mount at that place: its options, and the type of its file system.
 fn mounted(pid: i32, at: &str) -> Option<(String, String)> {
     let text = fs::read_to_string(format!("/proc/{pid}/mountinfo")).expect("its mounts");
-    let line = text.lines().filter(|l| l.split(' ').nth(4) == Some(at)).last()?;
+    let line = text.lines().rfind(|l| l.split(' ').nth(4) == Some(at))?;
     let (front, back) = line.split_once(" - ")?;
     Some((front.split(' ').nth(5)?.to_owned(), back.split(' ').next()?.to_owned()))
 }
@@ -297,5 +297,111 @@ fn a_start_that_fails_among_its_mounts_leaves_nothing() {
             assert_eq!(mounts(), before);
             assert_eq!(kernel::running("sleep 1064"), Vec::<i32>::new());
         }
+    });
+}
+
+#[test]
+fn a_start_that_fails_behind_its_mounts_leaves_nothing() {
+    let name = "mounts::a_start_that_fails_behind_its_mounts_leaves_nothing";
+    test(name, Needs::Root, |world| {
+        let broken = "rsd: 1\nname: broken\nextends: daemon\nphases:\n  broken: { kind: fail, with: { how: HOW } }\n\
+                      order: [leaveNetwork, broken]\n";
+        let pid_file = format!("--pidfile={}", world.text("d.pid"));
+        let (state, spec) = (world.text("state"), world.text("broken.yaml"));
+        for how in ["error", "kill"] {
+            world.file("broken.yaml", &broken.replace("HOW", how), 0o644);
+            for foreground in [None, Some("--nodaemon")] {
+                let (before, listing) = (mounts(), world.listing());
+                let mut line = vec!["run", "--spec", &spec, &pid_file, "--logfile=", "--private-tmp"];
+                line.extend(["--read-only=/", "--private-network", "--state-directory", &state]);
+                line.extend(foreground);
+                line.extend(["--", "sleep", "1067"]);
+                let out = world.rsd(&line);
+                assert!(out.code != 0, "{out:?}");
+                // The state directory is on what was made read-only meanwhile.
+                eventually("all is taken back", || (world.listing() == listing).then_some(()));
+                assert_eq!(mounts(), before);
+                assert_eq!(kernel::running("sleep 1067"), Vec::<i32>::new());
+            }
+        }
+    });
+}
+
+/// What a private /dev may have.
+const DEVICES: [&str; 16] = [
+    "null",
+    "zero",
+    "full",
+    "random",
+    "urandom",
+    "tty",
+    "ptmx",
+    "pts",
+    "mqueue",
+    "hugepages",
+    "log",
+    "shm",
+    "fd",
+    "stdin",
+    "stdout",
+    "stderr",
+];
+
+#[test]
+fn devices_of_its_own() {
+    test("mounts::devices_of_its_own", Needs::Root, |world| {
+        let (pid_file, log) = (format!("--pidfile={}", world.text("d.pid")), world.text("d.log"));
+        let logfile = format!("--logfile={log}");
+        let before = (mounts(), entries(Path::new("/dev")));
+        let script =
+            "echo lost >/dev/null && echo kept >/dev/stdout && head -c 3 /dev/zero | wc -c; exec sleep 1065";
+        let line = ["--spec=daemon", &pid_file, &logfile, "--private-devices", "--", "sh", "-c", script];
+        let checked = world.rsd(&[&["check"], &line[..]].concat());
+        assert!(checked.code == 0 && !checked.out.contains("error"), "{checked:?}");
+        world.fine(&[&["run"], &line[..]].concat());
+        let pid = program(1065);
+        let said = eventually("it spoke", || fs::read_to_string(&log).ok().filter(|t| t.lines().count() > 1));
+        assert_eq!(said, "kept\n3\n");
+        assert_eq!(mounted(pid, "/dev").expect("a /dev of its own").1, "tmpfs");
+        let mut found: Vec<String> = entries(&seen(pid, "/dev"))
+            .iter()
+            .filter_map(|p| p.file_name()?.to_str().map(str::to_owned))
+            .collect();
+        found.sort();
+        for device in ["fd", "null", "stdin", "urandom", "zero"] {
+            assert!(found.iter().any(|f| f == device), "{device}: {found:?}");
+        }
+        found.retain(|f| !DEVICES.contains(&f.as_str()));
+        assert_eq!(found, Vec::<String>::new(), "a disk is none of them");
+        use std::os::unix::fs::MetadataExt;
+        assert_eq!(fs::metadata(seen(pid, "/dev/null")).expect("it").rdev(), nix::sys::stat::makedev(1, 3));
+        world.fine(&["stop", "--spec=daemon", &pid_file]);
+        assert_eq!((mounts(), entries(Path::new("/dev"))), before);
+    });
+}
+
+#[test]
+fn every_namespace_is_a_new_one() {
+    test("mounts::every_namespace_is_a_new_one", Needs::Root, |world| {
+        let alone = "rsd: 1\nname: alone\nextends: daemon\nphases:\n  alone:\n    kind: namespaces\n    with: \
+                     { mount: true, network: true, ipc: true, uts: true, cgroup: true }\n    needs: [detach]\n\
+                     order: [openLog, alone]\n";
+        world.file("alone.yaml", alone, 0o644);
+        let (spec, pid_file) = (world.text("alone.yaml"), format!("--pidfile={}", world.text("d.pid")));
+        world.fine(&["run", "--spec", &spec, &pid_file, "--logfile=", "--", "sleep", "1066"]);
+        let (program, keeper) = (program(1066), world.pid("d.pid"));
+        for other in ["mnt", "net", "ipc", "uts", "cgroup"] {
+            assert_ne!(namespace(program, other), namespace(own(), other), "{other}");
+            assert_eq!(namespace(program, other), namespace(keeper, other), "{other}");
+        }
+        for same in ["pid", "user"] {
+            assert_eq!(namespace(program, same), namespace(own(), same), "{same}");
+        }
+        let timeline = world.timeline(None);
+        let spans = timeline["spans"].as_array().expect("spans");
+        let span = spans.iter().find(|s| s["phase"] == "alone").expect("the phase");
+        let all = serde_json::json!(["mount", "network", "ipc", "uts", "cgroup"]);
+        assert_eq!(span["identity_after"]["namespaces"], all);
+        world.fine(&["stop", "--spec", &spec, &pid_file]);
     });
 }

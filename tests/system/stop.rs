@@ -1,10 +1,12 @@
 //! `rsd stop`, PID files that lie, and the guard.
 
 use crate::kernel;
-use crate::sandbox::{Needs, SVC, World, done, eventually, test};
+use crate::sandbox::{Needs, OTHER, SVC, World, done, eventually, test};
+use nix::fcntl::{FcntlArg, fcntl};
+use nix::libc;
 use nix::sys::signal::Signal;
-use std::fs;
-use std::os::unix::fs::{MetadataExt, symlink};
+use std::fs::{self, File};
+use std::os::unix::fs::{MetadataExt, chown, symlink};
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
@@ -133,14 +135,42 @@ fn a_start_after_kill_nine_works() {
 
 #[test]
 fn a_draft_of_a_killed_start_is_in_nobodys_way() {
-    test("stop::a_draft_of_a_killed_start_is_in_nobodys_way", Needs::Anyone, |world| {
+    test("stop::a_draft_of_a_killed_start_is_in_nobodys_way", Needs::Root, |world| {
+        let draft = |n: u32| world.path(&format!(".twistd.pid.rsd-{n}"));
         // As in a container, where the next start has the same numbers again.
-        let taken: Vec<_> = (1..3000).map(|n| world.path(&format!(".twistd.pid.{n}"))).collect();
-        if world.root {
-            taken.iter().for_each(|p| fs::write(p, "x").expect("a draft"));
-        }
+        (1..3000).for_each(|n| fs::write(draft(n), "x").expect("a draft"));
+        chown(draft(2999), Some(OTHER), Some(OTHER)).expect("give it away");
+        let locked = File::options().write(true).open(draft(2998)).expect("open it");
+        let whole = libc::flock { l_type: libc::F_WRLCK as i16, l_whence: 0, l_start: 0, l_len: 1, l_pid: 0 };
+        fcntl(&locked, FcntlArg::F_OFD_SETLK(&whole)).expect("lock it");
+        fs::write(draft(2997), "x".repeat(100)).expect("more than a number");
+        let other = world.file(".other.pid.rsd-2996", "x", 0o644);
         world.fine(&["run", "--", "sleep", "1023"]);
         world.fine(&["stop"]);
+        let there: Vec<u32> = (1..3000).filter(|n| draft(*n).exists()).collect();
+        // Those whose process is there, and those that are no draft of a start by root that was killed.
+        assert!([1, 2997, 2998, 2999].iter().all(|n| there.contains(n)) && other.exists(), "{there:?}");
+        assert!(there.len() < 40, "{there:?}");
+        // A directory is taken away if it is empty.
+        let names = ["app.rsd-2996", "app.rsd-2995", "app.rsd-1", "other.rsd-2996"]
+            .map(|n| world.path(&format!(".{n}")));
+        names.iter().for_each(|path| fs::create_dir(path).expect("a draft"));
+        fs::write(names[1].join("file"), "").expect("something in it");
+        let words = [
+            "--spec",
+            "daemon",
+            "--user",
+            "svc",
+            "--pidfile",
+            "d.pid",
+            "--logfile=",
+            "--runtime-directory",
+            "app",
+        ];
+        world.fine(&[&["run"], &words[..], &["--", "sleep", "1023"]].concat());
+        let owner = fs::metadata(world.path("app")).expect("it is made").uid();
+        world.fine(&[&["stop"], &words[..]].concat());
+        assert_eq!((owner, names.map(|path| path.exists())), (SVC, [false, true, true, true]));
     });
 }
 

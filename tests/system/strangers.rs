@@ -46,31 +46,37 @@ time.sleep(1412)
 
 #[test]
 fn descriptors_of_a_stranger_neither_stay_in_the_keeper_nor_hold_it_up() {
-    test("strangers::descriptors_of_a_stranger_neither_stay_in_the_keeper_nor_hold_it_up", Needs::Root, |world| {
-        let app = world.directory("app", SVC, 0o755);
-        world.file("says.py", SAYS_READY, 0o644);
-        let options = ["--spec", "daemon", "--user", "svc", "--pidfile", "d.pid", "--logfile", "d.log"];
-        let program = ["--ready", "notify", "--", "/usr/bin/python3", "/mnt/work/says.py"];
-        world.fine(&[&["run"], &options[..], &program].concat());
-        let keeper = world.pid("d.pid");
-        let before = process(keeper).descriptors().len();
-        let name = fs::read_to_string(app.join("name")).expect("the name of the socket");
+    test(
+        "strangers::descriptors_of_a_stranger_neither_stay_in_the_keeper_nor_hold_it_up",
+        Needs::Root,
+        |world| {
+            let app = world.directory("app", SVC, 0o755);
+            world.file("says.py", SAYS_READY, 0o644);
+            let options = ["--spec", "daemon", "--user", "svc", "--pidfile", "d.pid", "--logfile", "d.log"];
+            let program = ["--ready", "notify", "--", "/usr/bin/python3", "/mnt/work/says.py"];
+            world.fine(&[&["run"], &options[..], &program].concat());
+            let keeper = world.pid("d.pid");
+            let before = process(keeper).descriptors().len();
+            let name = fs::read_to_string(app.join("name")).expect("the name of the socket");
 
-        let mut stranger = world.command("/usr/bin/python3");
-        stranger.args(["-c", SENDS_DESCRIPTORS, &name]).uid(OTHER).gid(OTHER);
-        let mut stranger = stranger.stdout(Stdio::piped()).spawn().expect("a stranger");
-        let mut sent = [0; 1];
-        stranger.stdout.as_mut().expect("a pipe").read_exact(&mut sent).expect("all is sent");
+            let mut stranger = world.command("/usr/bin/python3");
+            stranger.args(["-c", SENDS_DESCRIPTORS, &name]).uid(OTHER).gid(OTHER);
+            let mut stranger = stranger.stdout(Stdio::piped()).spawn().expect("a stranger");
+            let mut sent = [0; 1];
+            stranger.stdout.as_mut().expect("a pipe").read_exact(&mut sent).expect("all is sent");
 
-        eventually("they are all closed", || (process(keeper).descriptors().len() <= before).then_some(()));
-        let out = world.fine(&[&["reload"], &options[..], &["--", "x"]].concat());
-        assert!(world.text("d.log").contains("such messages are not heeded"), "{out:#?}");
-        let out = world.fine(&[&["stop"], &options[..], &["--", "x"]].concat());
-        assert!(!out.err.contains("KILL") && !out.out.contains("KILL"), "it was not held up: {out:#?}");
-        assert!(kernel::running("/usr/bin/python3 /mnt/work/says.py").is_empty());
-        let _ = stranger.kill();
-        let _ = stranger.wait();
-    });
+            eventually("they are all closed", || {
+                (process(keeper).descriptors().len() <= before).then_some(())
+            });
+            let out = world.fine(&[&["reload"], &options[..], &["--", "x"]].concat());
+            assert!(world.text("d.log").contains("such messages are not heeded"), "{out:#?}");
+            let out = world.fine(&[&["stop"], &options[..], &["--", "x"]].concat());
+            assert!(!out.err.contains("KILL") && !out.out.contains("KILL"), "it was not held up: {out:#?}");
+            assert!(kernel::running("/usr/bin/python3 /mnt/work/says.py").is_empty());
+            let _ = stranger.kill();
+            let _ = stranger.wait();
+        },
+    );
 }
 
 #[test]
@@ -103,7 +109,8 @@ fn root_does_not_run_what_others_may_have_written_to_learn_which_interpreter_it_
         let script = world.file("app/venv/bin/python3", script, 0o755);
         chown(&script, Some(SVC), Some(SVC)).expect("the user's");
         world.file("app.tac", "application = None\n", 0o644);
-        let options = ["--spec", "twistd-safe", "--python", "app.tac", "--interpreter", "app/venv", "--uid", "svc"];
+        let options =
+            ["--spec", "twistd-safe", "--python", "app.tac", "--interpreter", "app/venv", "--uid", "svc"];
         for command in ["check", "plan", "run"] {
             let out = world.rsd(&[&[command], &options[..]].concat());
             assert!(!app.join("ran").exists(), "{command}: {out:#?}");
@@ -114,33 +121,37 @@ fn root_does_not_run_what_others_may_have_written_to_learn_which_interpreter_it_
 
 #[test]
 fn a_file_that_was_moved_is_neither_given_away_nor_handed_out() {
-    diverging("strangers::a_file_that_was_moved_is_neither_given_away_nor_handed_out", Needs::Root, |world| {
-        world.directory("app", SVC, 0o755);
-        for name in ["app/d.log", "app/env"] {
-            world.file(name, "TOKEN=secret\n", 0o600);
-        }
-        let run = |more: &[&str]| {
-            let own = ["run", "--spec", "daemon", "--user", "svc", "--pidfile", "d.pid"];
-            world.rsd(&[&own[..], more, &["--", "sleep", "1414"]].concat())
-        };
-        let same = |name: &str| {
-            let there = fs::metadata(world.path(name)).expect("it is there");
-            assert_eq!((there.uid(), there.mode() & 0o777), (0, 0o600), "{name}");
-        };
-        let out = run(&["--logfile", "app/d.log"]);
-        assert!(out.code == 6 && out.err.contains("has something in it"), "{out:#?}");
-        let out = run(&["--unchecked", "--logfile", "app/d.log"]);
-        assert!(out.code == 1 && out.err.contains("has something in it"), "{out:#?}");
-        same("app/d.log");
-        let out = run(&["--unchecked", "--logfile=", "--env-file", "app/env"]);
-        assert!(out.code == 1 && out.err.contains("moved it there"), "{out:#?}");
-        assert!(kernel::running("sleep 1414").is_empty());
+    diverging(
+        "strangers::a_file_that_was_moved_is_neither_given_away_nor_handed_out",
+        Needs::Root,
+        |world| {
+            world.directory("app", SVC, 0o755);
+            for name in ["app/d.log", "app/env"] {
+                world.file(name, "TOKEN=secret\n", 0o600);
+            }
+            let run = |more: &[&str]| {
+                let own = ["run", "--spec", "daemon", "--user", "svc", "--pidfile", "d.pid"];
+                world.rsd(&[&own[..], more, &["--", "sleep", "1414"]].concat())
+            };
+            let same = |name: &str| {
+                let there = fs::metadata(world.path(name)).expect("it is there");
+                assert_eq!((there.uid(), there.mode() & 0o777), (0, 0o600), "{name}");
+            };
+            let out = run(&["--logfile", "app/d.log"]);
+            assert!(out.code == 6 && out.err.contains("has something in it"), "{out:#?}");
+            let out = run(&["--unchecked", "--logfile", "app/d.log"]);
+            assert!(out.code == 1 && out.err.contains("has something in it"), "{out:#?}");
+            same("app/d.log");
+            let out = run(&["--unchecked", "--logfile=", "--env-file", "app/env"]);
+            assert!(out.code == 1 && out.err.contains("moved it there"), "{out:#?}");
+            assert!(kernel::running("sleep 1414").is_empty());
 
-        // What everybody may read is nothing new to whoever moved it, and an empty log tells nobody anything.
-        fs::set_permissions(world.path("app/env"), fs::Permissions::from_mode(0o644)).expect("its mode");
-        fs::write(world.path("app/d.log"), "").expect("an empty log");
-        let out = run(&["--logfile", "app/d.log", "--env-file", "app/env"]);
-        assert_eq!(out.code, 0, "{out:#?}");
-        world.fine(&["stop", "--spec", "daemon", "--pidfile", "d.pid", "--", "x"]);
-    });
+            // What everybody may read is nothing new to whoever moved it, and an empty log tells nobody anything.
+            fs::set_permissions(world.path("app/env"), fs::Permissions::from_mode(0o644)).expect("its mode");
+            fs::write(world.path("app/d.log"), "").expect("an empty log");
+            let out = run(&["--logfile", "app/d.log", "--env-file", "app/env"]);
+            assert_eq!(out.code, 0, "{out:#?}");
+            world.fine(&["stop", "--spec", "daemon", "--pidfile", "d.pid", "--", "x"]);
+        },
+    );
 }

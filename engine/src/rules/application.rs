@@ -132,7 +132,7 @@ impl Judge<'_> {
             lib.display(),
             step.phase
         ));
-        let chroot = self.steps().find(|(_, s)| s.effects.iter().any(|e| super::changes_root(e)));
+        let chroot = self.steps().find(|(_, s)| s.effects.iter().any(super::changes_root));
         if let Some((_, chroot)) = chroot {
             finding = finding
                 .with(chroot.at, format!("from here on {} is out of reach", python.executable.display()))

@@ -10,7 +10,7 @@ impl Judge<'_> {
     /// The step that changed the root between two identities.
     fn chroot_to(&self, root: &Path) -> Option<&Step> {
         let enters = |(i, s): &(usize, &Step)| {
-            s.effects.iter().any(|e| changes_root(e)) && self.after(*i).is_some_and(|a| a.root == root)
+            s.effects.iter().any(changes_root) && self.after(*i).is_some_and(|a| a.root == root)
         };
         self.steps().find(enters).map(|(_, s)| s)
     }

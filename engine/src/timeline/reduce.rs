@@ -169,6 +169,7 @@ impl Reducer {
                         span.skipped.clone_from(&header.skipped);
                     }
                     span.phase = header;
+                    span.replanned = true;
                 }
             }
             What::Note { phase, note } => self.span(&phase).notes.push(note),

@@ -56,6 +56,9 @@ pub(super) fn end(kept: &mut Kept, patience: u64, around: &mut Around, mut asked
         }
     }
     drain(kept, around.log);
+    if let Some(voice) = &mut kept.voice {
+        voice.socket.end();
+    }
     if let (false, Some(log)) = (met.is_empty(), around.log) {
         let who: Vec<String> = met.iter().map(ToString::to_string).collect();
         let text = match who.as_slice() {
@@ -110,7 +113,8 @@ fn again(kept: &Kept, around: &mut Around, asked: &mut bool, told: Signal) -> bo
     killed
 }
 
-/// The children of this process that live and are neither its own nor what compresses its log.
+/// The children of this process that live and were not made by it: the guard, what compresses its log, what closes
+/// descriptors that were sent to it.
 fn left(kept: &Kept, around: &Around) -> Vec<i32> {
     let compressing = around.log.and_then(|log| log.with(|log| log.compressing())).flatten();
     let mut all = kept.tree.children();
@@ -119,6 +123,7 @@ fn left(kept: &Kept, around: &Around) -> Vec<i32> {
         pid != kept.pid
             && !kept.before.contains(&pid.as_raw())
             && Some(pid) != compressing
+            && !kept.voice.as_ref().is_some_and(|voice| voice.socket.is_closing(pid))
             && matches!(waitpid(pid, Some(WaitPidFlag::WNOHANG)), Ok(WaitStatus::StillAlive))
     });
     all

@@ -58,8 +58,7 @@ fn receive(socket: impl AsFd, data: &mut [u8], how: i32) -> Result<Datagram, Err
             Err(Errno::EINTR) => continue,
             Err(error) => return Err(error),
         };
-        let is_sender = header.msg_controllen as usize
-            >= size_of::<libc::cmsghdr>() + size_of::<libc::ucred>()
+        let is_sender = header.msg_controllen >= size_of::<libc::cmsghdr>() + size_of::<libc::ucred>()
             && (control.header.cmsg_level, control.header.cmsg_type)
                 == (libc::SOL_SOCKET, libc::SCM_CREDENTIALS);
         return Ok(Datagram {

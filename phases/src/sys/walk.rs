@@ -41,7 +41,7 @@ pub enum Refused {
     /// the file has so many names, and others may give it one here
     Linked(u64),
     /// not everybody may read the file, and others may have moved it here
-    Secret(FileStat),
+    Secret(Box<FileStat>),
 }
 
 impl From<Errno> for Refused {
@@ -137,7 +137,7 @@ pub fn file(path: &Path) -> Result<OwnedFd, Refused> {
         let theirs = dir.st_uid != 0 && dir.st_uid == stat.st_uid;
         match writers::changeable(&dir) {
             true if stat.st_nlink > 1 => return Err(Refused::Linked(stat.st_nlink)),
-            true if secret && !theirs => return Err(Refused::Secret(stat)),
+            true if secret && !theirs => return Err(Refused::Secret(Box::new(stat))),
             _ => {}
         }
     }

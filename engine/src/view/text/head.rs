@@ -17,7 +17,7 @@ impl Page<'_> {
         let t = self.timeline;
         let said = self.outcome();
         let title = t.title();
-    let title = if title.is_empty() { "unknown spec" } else { &title };
+        let title = if title.is_empty() { "unknown spec" } else { &title };
         let date = if t.wall_ns == 0 { String::new() } else { utc(t.wall_ns) };
         let run = if t.run.is_empty() { String::new() } else { format!("run {}", t.run) };
         let right = [format!("{run}  {date}"), run];

@@ -76,7 +76,7 @@ impl<'a> Page<'a> {
                 idle_in_all = spans[k..].iter().take_while(|i| never_ran(i)).count();
             }
             idle += 1;
-            if idle < IDLE || idle_in_all == IDLE || self.timeline.outcome == Outcome::Running {
+            if idle < IDLE || idle_in_all <= IDLE || self.timeline.outcome == Outcome::Running {
                 self.phase(*i, span, told, out);
             } else if idle == IDLE {
                 let label = format!("{} more", idle_in_all + 1 - IDLE);
