@@ -281,7 +281,7 @@ pub struct Span {
     /// who the process was when it ended
     pub identity_after: Option<Arc<Identity>>,
     /// why it failed
-    pub error: Option<Failure>,
+    pub error: Option<Box<Failure>>,
     /// why it was skipped
     pub skipped: Option<String>,
     /// sentences

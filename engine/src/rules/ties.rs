@@ -11,7 +11,7 @@ mod between;
 mod outcome;
 
 use super::Judge;
-use super::touched::{Key, Touched};
+use super::touched::{Pair, Touched};
 use crate::diagnostic::Diagnostic;
 use crate::effect::Effect;
 use between::Between;
@@ -58,7 +58,7 @@ impl Judge<'_> {
         let touched = Touched::new(&steps, &self.snapshot.identity, &files);
         let order: Vec<usize> = (0..steps.len()).collect();
         let meetings = touched.meetings(&order);
-        let loose = between.loose(meetings.keys().copied());
+        let loose = between.loose(meetings.into_iter());
         if loose.pairs.is_empty() && loose.unknown == 0 {
             return Vec::new();
         }
@@ -112,8 +112,8 @@ impl Search<'_, '_> {
             }
             let meetings = self.touched.meetings(&order);
             let mut earlier: HashMap<usize, Vec<usize>> = HashMap::new();
-            for (a, b) in meetings.keys() {
-                earlier.entry(*b).or_default().push(*a);
+            for (a, b) in &meetings {
+                earlier.entry(*b as usize).or_default().push(*a as usize);
             }
             let loose = self.loose(&meetings);
             for (n, pair) in loose.iter().copied().enumerate() {
@@ -143,11 +143,12 @@ impl Search<'_, '_> {
     }
 
     /// Pairs that meet in an order and that nothing orders, as they stand in it.
-    fn loose(&self, meetings: &BTreeMap<(usize, usize), Key>) -> Vec<(usize, usize)> {
-        let in_file = |(a, b): &(usize, usize)| (*a.min(b), *a.max(b));
-        let loose = self.between.loose(meetings.keys().map(in_file)).pairs;
-        let loose: BTreeSet<_> = loose.into_iter().collect();
-        meetings.keys().copied().filter(|pair| loose.contains(&in_file(pair))).collect()
+    fn loose(&self, meetings: &[Pair]) -> Vec<(usize, usize)> {
+        let in_file = |(a, b): &Pair| (*a.min(b), *a.max(b));
+        let loose: BTreeSet<Pair> =
+            self.between.loose(meetings.iter().map(in_file)).pairs.into_iter().collect();
+        let pairs = meetings.iter().filter(|pair| loose.contains(&in_file(pair)));
+        pairs.map(|(a, b)| (*a as usize, *b as usize)).collect()
     }
 
     fn finding(&mut self, order: &[usize], (a, b): (usize, usize), before: &Exchanged) -> Option<Diagnostic> {

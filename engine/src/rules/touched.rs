@@ -2,11 +2,14 @@
 
 use crate::effect::{Effect, Identity, Socket, State, Touch};
 use crate::model::{Files, all_capabilities};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 /// A state, by number.
-pub type Key = u32;
+type Key = u32;
+
+/// Two steps, by number: there may be very many such pairs.
+pub type Pair = (u32, u32);
 
 /// What every step touches.
 pub struct Touched {
@@ -75,31 +78,29 @@ impl Touched {
 
     /// The pairs of steps that meet in a state, the earlier one in `order` first: a change and what next
     /// reads or changes it, a reader and the next change. All other pairs that touch the same state
-    /// follow from these.
-    pub fn meetings(&self, order: &[usize]) -> BTreeMap<(usize, usize), Key> {
-        let mut last: HashMap<Key, (Option<usize>, Vec<usize>)> = HashMap::new();
-        let mut pairs = BTreeMap::new();
-        for step in order {
-            for (key, writes) in self.of(*step) {
+    /// follow from these. Each pair once, sorted.
+    pub fn meetings(&self, order: &[usize]) -> Vec<Pair> {
+        let mut last: HashMap<Key, (Option<u32>, Vec<u32>)> = HashMap::new();
+        let mut pairs = Vec::new();
+        for step in order.iter().map(|step| *step as u32) {
+            for (key, writes) in self.of(step as usize) {
                 let (writer, readers) = last.entry(*key).or_default();
                 if *writes {
-                    let before: &[usize] = match (&readers[..], &writer) {
-                        ([], Some(writer)) => std::slice::from_ref(writer),
-                        _ => readers,
-                    };
-                    for other in before {
-                        pairs.entry((*other, *step)).or_insert(*key);
+                    match (&readers[..], *writer) {
+                        ([], Some(writer)) => pairs.push((writer, step)),
+                        _ => pairs.extend(readers.drain(..).map(|other| (other, step))),
                     }
-                    *writer = Some(*step);
-                    readers.clear();
+                    *writer = Some(step);
                 } else {
-                    if let Some(writer) = writer {
-                        pairs.entry((*writer, *step)).or_insert(*key);
+                    if let Some(writer) = *writer {
+                        pairs.push((writer, step));
                     }
-                    readers.push(*step);
+                    readers.push(step);
                 }
             }
         }
+        pairs.sort_unstable();
+        pairs.dedup();
         pairs
     }
 

@@ -127,7 +127,7 @@ impl Reducer {
         span.end_ns = Some(t);
         span.pid_end = Some(pid);
         span.identity_after = identity;
-        span.error = (state == Phase::Failed).then(Default::default);
+        span.error = (state == Phase::Failed).then(Box::default);
     }
 
     fn take(&mut self, t: u64, pid: u32, what: What) {
@@ -143,7 +143,7 @@ impl Reducer {
                 if state == Phase::Skipped {
                     span.skipped = Some(why.unwrap_or_default());
                 } else if error.is_some() {
-                    span.error = error;
+                    span.error = error.map(Box::new);
                 }
             }
             What::Run { spec, name, run, version, wall_ns, .. } => {

@@ -21,15 +21,36 @@ type Bound = (u16, Listener);
 const TABLES: [(&str, Protocol); 4] =
     [("tcp", Protocol::Tcp), ("tcp6", Protocol::Tcp), ("udp", Protocol::Udp), ("udp6", Protocol::Udp)];
 
-/// The sockets that are bound now.
+/// The sockets that are bound now: of TCP those that listen, of UDP all.
 pub(super) fn bound() -> Vec<Bound> {
     let mut all = Vec::new();
-    for (table, protocol) in TABLES {
+    // To read a table of TCP the kernel looks through all that could be connected: milliseconds, even if nothing is.
+    let told = listening(&mut all).is_some();
+    if !told {
+        all.clear();
+    }
+    for (table, protocol) in TABLES.into_iter().filter(|(_, protocol)| !told || *protocol == Protocol::Udp) {
         if let Ok(file) = File::open(format!("/proc/self/net/{table}")) {
             read(BufReader::new(file), protocol, &mut all);
         }
     }
     all
+}
+
+/// Adds what listens for TCP; `None` where the kernel does not say it all.
+fn listening(all: &mut Vec<Bound>) -> Option<()> {
+    let protocol = Protocol::Tcp;
+    for family in [AddressFamily::Inet, AddressFamily::Inet6] {
+        dump(family, protocol, &mut |message| {
+            let uid = message.uid;
+            all.push((
+                message.port,
+                Listener { protocol, address: message.address, v6_only: false, uid, reuse_port: None },
+            ));
+            false
+        })?;
+    }
+    Some(())
 }
 
 /// Reads one table. Those of TCP begin with the listening sockets: what is behind them may be very
@@ -202,6 +223,19 @@ pub(super) fn refused(wanted: &Socket) -> Option<Errno> {
 
 /// Whether the socket on `[::]` and this port leaves IPv4 alone; `None` if the kernel does not say.
 pub(super) fn v6_only(protocol: Protocol, port: u16) -> Option<bool> {
+    let mut only = None;
+    dump(AddressFamily::Inet6, protocol, &mut |message| {
+        if message.port == port && message.address.is_unspecified() {
+            only = message.v6_only;
+        }
+        only.is_some()
+    })?;
+    only
+}
+
+/// Tells every socket of that family that listens, or, of UDP, is bound, until it has been told enough; `None`
+/// where the kernel breaks off.
+fn dump(family: AddressFamily, protocol: Protocol, tell: &mut dyn FnMut(Told) -> bool) -> Option<()> {
     let netlink = socket(
         AddressFamily::Netlink,
         SockType::Datagram,
@@ -212,14 +246,14 @@ pub(super) fn v6_only(protocol: Protocol, port: u16) -> Option<bool> {
     let patience = nix::sys::time::TimeVal::new(1, 0);
     setsockopt(&netlink, sockopt::ReceiveTimeout, &patience).ok()?;
     nix::sys::socket::connect(netlink.as_raw_fd(), &NetlinkAddr::new(0, 0)).ok()?;
-    send(netlink.as_raw_fd(), &request(protocol), MsgFlags::empty()).ok()?;
+    send(netlink.as_raw_fd(), &request(family, protocol), MsgFlags::empty()).ok()?;
     let mut buffer = vec![0; 32 * 1024];
     loop {
         let length = recv(netlink.as_raw_fd(), &mut buffer, MsgFlags::empty()).ok()?;
-        match answer(buffer.get(..length)?, port) {
-            Answer::Found(only) => return Some(only),
+        match answer(buffer.get(..length)?, tell) {
+            Answer::Enough => return Some(()),
             Answer::More => {}
-            Answer::End => return None,
+            Answer::Broken => return None,
         }
     }
 }
@@ -249,8 +283,8 @@ pub(super) fn is_shared(listener: &Listener, port: u16) -> Option<bool> {
     }
 }
 
-/// `struct nlmsghdr` and `struct inet_diag_req_v2`: all listening or bound sockets of IPv6.
-fn request(protocol: Protocol) -> Vec<u8> {
+/// `struct nlmsghdr` and `struct inet_diag_req_v2`: all listening or bound sockets of a family.
+fn request(family: AddressFamily, protocol: Protocol) -> Vec<u8> {
     const BY_FAMILY: u16 = 20;
     const REQUEST_AND_DUMP: u16 = 0x301;
     let (number, states): (u8, u32) = match protocol {
@@ -262,7 +296,7 @@ fn request(protocol: Protocol) -> Vec<u8> {
     bytes.extend(BY_FAMILY.to_ne_bytes());
     bytes.extend(REQUEST_AND_DUMP.to_ne_bytes());
     bytes.extend([0; 8]);
-    bytes.extend([nix::libc::AF_INET6 as u8, number, 0, 0]);
+    bytes.extend([family as u8, number, 0, 0]);
     bytes.extend(states.to_ne_bytes());
     bytes.resize(72, 0);
     bytes
@@ -270,31 +304,62 @@ fn request(protocol: Protocol) -> Vec<u8> {
 
 /// What a datagram of answers told.
 enum Answer {
-    Found(bool),
+    /// all there is, or as much as was asked for
+    Enough,
     More,
-    End,
+    /// an error, or nothing that can be read
+    Broken,
 }
 
-fn answer(mut bytes: &[u8], port: u16) -> Answer {
-    const DONE: u16 = 3;
-    const ERROR: u16 = 2;
-    const V6ONLY: u16 = 11;
-    let short = |b: &[u8], at: usize| Some(u16::from_ne_bytes([*b.get(at)?, *b.get(at + 1)?]));
-    while let Some(head) = bytes.get(..16) {
-        let length = u32::from_ne_bytes([head[0], head[1], head[2], head[3]]) as usize;
-        let Some(message) = bytes.get(16..length) else { return Answer::End };
-        if matches!(short(head, 4), Some(DONE | ERROR)) {
-            return Answer::End;
-        }
-        // struct inet_diag_msg: four bytes, then the port in network order, and the address at 8.
-        let wanted = message.get(4..6) == Some(&port.to_be_bytes()) && message.get(8..24) == Some(&[0; 16]);
-        let mut rest = message.get(72..).unwrap_or_default();
-        while wanted && rest.len() >= 5 {
-            let (Some(size), Some(kind)) = (short(rest, 0), short(rest, 2)) else { break };
+/// What is told of one socket.
+struct Told {
+    address: IpAddr,
+    port: u16,
+    uid: Option<u32>,
+    v6_only: Option<bool>,
+}
+
+impl Told {
+    /// `struct inet_diag_msg` and its attributes: the family, at 4 the port in network order, at 8 the address, at
+    /// 64 the user.
+    fn of(message: &[u8]) -> Option<Told> {
+        const V6ONLY: u16 = 11;
+        let address = match i32::from(*message.first()?) {
+            nix::libc::AF_INET => IpAddr::from(<[u8; 4]>::try_from(message.get(8..12)?).ok()?),
+            nix::libc::AF_INET6 => IpAddr::from(<[u8; 16]>::try_from(message.get(8..24)?).ok()?),
+            _ => return None,
+        };
+        let port = u16::from_be_bytes(message.get(4..6)?.try_into().ok()?);
+        let uid = u32::from_ne_bytes(message.get(64..68)?.try_into().ok()?);
+        let mut v6_only = None;
+        let mut rest = message.get(72..)?;
+        while let (Some(size), Some(kind), Some(value)) = (short(rest, 0), short(rest, 2), rest.get(4)) {
             if kind == V6ONLY {
-                return Answer::Found(rest[4] != 0);
+                v6_only = Some(*value != 0);
             }
             rest = rest.get((usize::from(size).max(4) + 3) & !3..).unwrap_or_default();
+        }
+        Some(Told { address, port, uid: Some(uid), v6_only })
+    }
+}
+
+fn short(bytes: &[u8], at: usize) -> Option<u16> {
+    Some(u16::from_ne_bytes(bytes.get(at..at + 2)?.try_into().ok()?))
+}
+
+fn answer(mut bytes: &[u8], tell: &mut dyn FnMut(Told) -> bool) -> Answer {
+    const DONE: u16 = 3;
+    const BY_FAMILY: u16 = 20;
+    while let Some(head) = bytes.get(..16) {
+        let length = u32::from_ne_bytes([head[0], head[1], head[2], head[3]]) as usize;
+        match short(head, 4) {
+            Some(DONE) => return Answer::Enough,
+            Some(BY_FAMILY) => {}
+            _ => return Answer::Broken,
+        }
+        let Some(told) = bytes.get(16..length).and_then(Told::of) else { return Answer::Broken };
+        if tell(told) {
+            return Answer::Enough;
         }
         bytes = bytes.get((length + 3) & !3..).unwrap_or_default();
     }
@@ -335,6 +400,60 @@ mod tests {
         let any = std::fs::read_to_string("/proc/sys/net/ipv4/ip_nonlocal_bind").unwrap_or_default();
         let wanted = if any.trim() == "1" { None } else { Some(Errno::EADDRNOTAVAIL) };
         assert_eq!(refused(&socket("192.0.2.1:0")), wanted);
+    }
+
+    /// Against the other source: what the kernel says in /proc of what listens there, until nobody else comes or
+    /// goes meanwhile.
+    #[test]
+    fn both_tell_the_same_of_what_listens() {
+        let _own = [TcpListener::bind("127.0.0.1:0").unwrap(), TcpListener::bind("0.0.0.0:0").unwrap()];
+        let _six = TcpListener::bind("[::1]:0");
+        let sorted = |mut all: Vec<Bound>| {
+            all.sort_unstable_by_key(|(port, l)| (*port, l.address));
+            all
+        };
+        for _ in 0..100 {
+            let mut told = Vec::new();
+            let Some(()) = listening(&mut told) else { return println!("sock_diag says nothing here") };
+            let mut read_there = Vec::new();
+            for table in ["tcp", "tcp6"] {
+                if let Ok(file) = File::open(format!("/proc/self/net/{table}")) {
+                    read(BufReader::new(file), Protocol::Tcp, &mut read_there);
+                }
+            }
+            if sorted(told) == sorted(read_there) {
+                return;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
+        panic!("a hundred times not the same");
+    }
+
+    #[test]
+    fn an_answer_that_is_cut_or_an_error_is_not_taken_for_all() {
+        let message = |kind: u16, body: &[u8]| {
+            let mut bytes = ((16 + body.len()) as u32).to_ne_bytes().to_vec();
+            bytes.extend(kind.to_ne_bytes());
+            bytes.extend([0; 10]);
+            bytes.extend(body);
+            bytes
+        };
+        let mut body = vec![0; 72];
+        body[0] = nix::libc::AF_INET as u8;
+        body[4..6].copy_from_slice(&80u16.to_be_bytes());
+        let one = message(20, &body);
+        let count = |bytes: &[u8]| {
+            let mut ports = Vec::new();
+            let answer = answer(bytes, &mut |told| {
+                ports.push(told.port);
+                false
+            });
+            (matches!(answer, Answer::Enough), matches!(answer, Answer::More), ports)
+        };
+        assert_eq!(count(&one), (false, true, vec![80]));
+        assert_eq!(count(&[one.clone(), message(3, &[0; 4])].concat()), (true, false, vec![80]));
+        assert_eq!(count(&message(2, &[0; 20])), (false, false, vec![]));
+        assert_eq!(count(&one[..60]), (false, false, vec![]));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! only these two are exchanged.
 
 use crate::plan::{Because, Plan, Reason};
+use crate::rules::touched::Pair;
 use crate::timeline::Process;
 use std::collections::{HashMap, HashSet};
 
@@ -49,7 +50,7 @@ impl Edges {
 #[derive(Default)]
 pub struct Loose {
     /// the pairs, the one the plan has first first
-    pub pairs: Vec<(usize, usize)>,
+    pub pairs: Vec<Pair>,
     /// pairs for which no answer was found within the bound
     pub unknown: usize,
 }
@@ -100,34 +101,35 @@ impl Between {
     }
 
     /// Those of the pairs that nothing orders.
-    pub fn loose(&self, pairs: impl Iterator<Item = (usize, usize)>) -> Loose {
-        let pairs: Vec<_> = pairs.filter(|(a, b)| !self.plainly(*a, *b)).collect();
+    pub fn loose(&self, pairs: impl Iterator<Item = Pair>) -> Loose {
+        let plainly = |(a, b): &Pair| self.plainly(*a as usize, *b as usize);
+        let mut pairs: Vec<Pair> = pairs.filter(|pair| !plainly(pair)).collect();
         // One search from a step answers for all its pairs: from the end that has more of them.
         let mut count = vec![[0_u32; 2]; self.in_order.len()];
         for (a, b) in &pairs {
-            count[*a][0] += 1;
-            count[*b][1] += 1;
+            count[*a as usize][0] += 1;
+            count[*b as usize][1] += 1;
         }
-        let search = |(a, b): (usize, usize)| match count[a][0] >= count[b][1] {
-            true => (a, true, b),
-            false => (b, false, a),
+        let search = |(a, b): &Pair| match count[*a as usize][0] >= count[*b as usize][1] {
+            true => (*a, true, *b),
+            false => (*b, false, *a),
         };
-        let mut searches: Vec<(usize, bool, usize)> = pairs.into_iter().map(search).collect();
-        searches.sort_unstable();
+        pairs.sort_unstable_by_key(search);
         let mut found = Loose::default();
-        let mut seen = vec![usize::MAX; self.in_order.len()];
+        let mut seen = vec![u32::MAX; self.in_order.len()];
         let mut left = Self::EDGES;
-        for (n, pairs) in searches.chunk_by(|x, y| (x.0, x.1) == (y.0, y.1)).enumerate() {
-            let targets = || pairs.iter().map(|(_, _, target)| *target);
-            let [(from, forward, _), ..] = *pairs else { continue };
+        let same = |x: &Pair, y: &Pair| (search(x).0, search(x).1) == (search(y).0, search(y).1);
+        for (n, pairs) in pairs.chunk_by(same).enumerate() {
+            let n = n as u32;
+            let targets = || pairs.iter().map(|pair| search(pair).2 as usize);
+            let Some((from, forward, _)) = pairs.first().map(search) else { continue };
             let furthest = if forward { targets().max() } else { targets().min() };
             let Some(furthest) = furthest else { continue };
-            if self.search(from, forward, furthest, n, &mut seen, &mut left).is_none() {
+            if self.search(from as usize, forward, furthest, n, &mut seen, &mut left).is_none() {
                 found.unknown += pairs.len();
                 continue;
             }
-            let loose = targets().filter(|t| seen[*t] != n);
-            found.pairs.extend(loose.map(|t| if forward { (from, t) } else { (t, from) }));
+            found.pairs.extend(pairs.iter().filter(|pair| seen[search(pair).2 as usize] != n));
         }
         found.pairs.sort_unstable();
         found
@@ -139,8 +141,8 @@ impl Between {
         from: usize,
         forward: bool,
         furthest: usize,
-        n: usize,
-        seen: &mut [usize],
+        n: u32,
+        seen: &mut [u32],
         left: &mut usize,
     ) -> Option<()> {
         let edges = if forward { &self.after } else { &self.before };

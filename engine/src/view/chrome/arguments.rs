@@ -184,7 +184,7 @@ fn phase<'a>(span: &'a Span, timeline: &Timeline, limit: u64) -> PhaseArgs<'a> {
             .as_deref()
             .filter(|_| span.identity_after != span.identity_before)
             .map(who),
-        error: span.error.as_ref().map(FailureArgs::of),
+        error: span.error.as_deref().map(FailureArgs::of),
         notes: span.notes.iter().map(|n| Clean(n)).collect(),
         undo: undone(span),
         running: (open && live).then_some(true),
@@ -293,7 +293,7 @@ impl Arguments<'_> {
             Arguments::Phase(i) => json(&phase(span(*i)?, timeline, limit), line),
             Arguments::Part { phase, next } => {
                 let span = span(*phase)?;
-                let error = span.error.as_ref().filter(|_| next.is_none()).map(FailureArgs::of);
+                let error = span.error.as_deref().filter(|_| next.is_none()).map(FailureArgs::of);
                 json(&PartArgs { state: span.state, goes_on_in: *next, error }, line)
             }
             Arguments::Undo(i) => {

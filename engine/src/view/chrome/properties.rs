@@ -74,7 +74,7 @@ prop_compose! {
             pid_end: pids.1,
             identity_before: before.map(Into::into),
             identity_after: after.flatten().map(Into::into),
-            error,
+            error: error.map(Box::new),
             undo_ns: undo.map(|u| u.0),
             undone_ns: undo.and_then(|u| u.1),
             undone_by: by,
