@@ -56,8 +56,8 @@ fn check_and_plan_tell_what_their_stages_took() {
         assert_eq!(
             names(&world, "p.json"),
             [
-                "rsd", "parse", "options", "snapshot", "resolve", "order", "snapshot", "simulate", "rules",
-                "view"
+                "rsd", "parse", "options", "snapshot", "resolve", "edges", "order", "snapshot", "simulate",
+                "rules", "view"
             ]
         );
         assert!(!ran.stdout.is_empty());

@@ -306,7 +306,7 @@ impl<'a> Base<'a> {
         if findings.iter().any(Diagnostic::is_error) {
             return Err(findings);
         }
-        let _stage = tracing::info_span!(target: "rsd", "order").entered();
+        let _stage = tracing::info_span!(target: "rsd", "edges").entered();
         let yielded_to = if request.unchecked { edges::wanted(request, request.order) } else { Vec::new() };
         match edges::draw(request, &nodes, &yielded_to) {
             Ok(graph) => {
