@@ -1,4 +1,5 @@
-//! What lives on beside the daemon has let go of its PID file before the daemon goes on.
+//! What lives on beside the daemon has let go of what is not its own before the daemon goes on. The guard keeps the
+//! PID file: its lock says that somebody still works until the guard is done.
 
 use crate::kernel;
 use crate::sandbox::{Needs, World, binary, eventually, test};
@@ -111,12 +112,15 @@ fn the_guard_has_let_go_before_the_daemon_goes_on() {
             let open = kernel::process(pid).descriptors();
             open.into_values().any(|fd| fd.ends_with("twistd.pid"))
         };
+        let open = |pid: i32| kernel::process(pid).descriptors().len();
+        let before = open(guard);
         assert!(holds(guard));
         let seen = run.next(Instant::now() + Duration::from_millis(500));
         assert_eq!(seen, None, "the daemon does not go on");
         run.release(guard);
         run.wait(Seen::Vfork);
-        assert!(!holds(guard) && holds(run.pid));
+        assert!(holds(guard) && holds(run.pid));
+        assert!(open(guard) < before, "the guard has closed what is the daemon's");
         // The program too: stopped before its first instruction, it holds what the daemon holds, but the
         // daemon is in vfork(2) until it does not.
         run.release(run.newest());
