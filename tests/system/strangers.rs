@@ -91,7 +91,11 @@ fn a_confined_program_does_not_reach_into_its_keeper() {
             let out = done(command.uid(SVC).gid(SVC));
             assert_eq!(out.code, 0, "{out:#?}");
             let keeper = world.pid("app/d.pid");
-            assert_eq!(fs::metadata(format!("/proc/{keeper}/environ")).expect("it runs").uid(), owner, "{more:?}");
+            assert_eq!(
+                fs::metadata(format!("/proc/{keeper}/environ")).expect("it runs").uid(),
+                owner,
+                "{more:?}"
+            );
             assert_eq!(fs::read(app.join("maps")).expect("its try").is_empty(), owner == 0, "{more:?}");
             world.fine(&[&["stop"], &own[..], &["--", "x"]].concat());
         }
