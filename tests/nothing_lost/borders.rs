@@ -186,7 +186,7 @@ fn every_border_down(scene: &Scene, number: usize, wrong: &mut Vec<String>) -> V
         for step in down
             .iter()
             .enumerate()
-            .filter(|(i, _)| of < usize::MAX || (i + n) % 2 == number % 2)
+            .filter(|(i, _)| of < usize::MAX || (i + n + number) % 3 == 0)
             .map(|(_, s)| s)
         {
             println!("{}: {how} before `{}`", scene.name(), step.0.phase);
@@ -202,6 +202,9 @@ fn every_border_down(scene: &Scene, number: usize, wrong: &mut Vec<String>) -> V
                 wrong.push(format!("{name}: {how} before `{phase}`:\n  {}", found.join("\n  ")));
                 scene.clear();
             }
+        }
+        if ended.is_empty() {
+            continue;
         }
         rows.push(Row {
             matrix: "down".to_owned(),
