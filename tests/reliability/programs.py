@@ -155,6 +155,8 @@ class Run:
 
         user = pwd.getpwnam(self.program["user"])
         groups = {g.gr_gid for g in grp.getgrall() if user.pw_name in g.gr_mem} | {user.pw_gid}
+        # A process that serves one connection, such as that of the question whether it is ready, is gone in a moment.
+        sandbox.eventually(lambda: len(self.family()[2]) == self.program.get("processes", len(self.family()[2])), 10)
         keeper, guards, program = self.family()
         if len(guards) != 1 or not program:
             raise Failure(f"{len(guards)} guards and {len(program)} processes of the program")

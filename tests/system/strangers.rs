@@ -65,11 +65,13 @@ fn descriptors_of_a_stranger_neither_stay_in_the_keeper_nor_hold_it_up() {
             let mut sent = [0; 1];
             stranger.stdout.as_mut().expect("a pipe").read_exact(&mut sent).expect("all is sent");
 
+            eventually("the messages are looked at", || {
+                world.text("d.log").contains("such messages are not heeded").then_some(())
+            });
+            world.fine(&[&["reload"], &options[..], &["--", "x"]].concat());
             eventually("they are all closed", || {
                 (process(keeper).descriptors().len() <= before).then_some(())
             });
-            let out = world.fine(&[&["reload"], &options[..], &["--", "x"]].concat());
-            assert!(world.text("d.log").contains("such messages are not heeded"), "{out:#?}");
             let out = world.fine(&[&["stop"], &options[..], &["--", "x"]].concat());
             assert!(!out.err.contains("KILL") && !out.out.contains("KILL"), "it was not held up: {out:#?}");
             assert!(kernel::running("/usr/bin/python3 /mnt/work/says.py").is_empty());
