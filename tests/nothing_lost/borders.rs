@@ -186,7 +186,7 @@ fn every_border_down(scene: &Scene, number: usize, wrong: &mut Vec<String>) -> V
         for step in down
             .iter()
             .enumerate()
-            .filter(|(i, _)| of < usize::MAX || (i + n + number) % 3 == 0)
+            .filter(|(i, _)| of < usize::MAX || (i + n + number).is_multiple_of(3))
             .map(|(_, s)| s)
         {
             println!("{}: {how} before `{}`", scene.name(), step.0.phase);
