@@ -65,9 +65,8 @@ fn descriptors_of_a_stranger_neither_stay_in_the_keeper_nor_hold_it_up() {
             let mut sent = [0; 1];
             stranger.stdout.as_mut().expect("a pipe").read_exact(&mut sent).expect("all is sent");
 
-            eventually("the messages are looked at", || {
-                world.text("d.log").contains("such messages are not heeded").then_some(())
-            });
+            // Enough for a keeper that takes them to have them all.
+            std::thread::sleep(std::time::Duration::from_secs(2));
             world.fine(&[&["reload"], &options[..], &["--", "x"]].concat());
             eventually("they are all closed", || {
                 (process(keeper).descriptors().len() <= before).then_some(())
