@@ -94,7 +94,8 @@ impl Model {
     /// An old log of somebody else is given away only where nobody but root can have put it there.
     fn may_take(&self, at: &Path, owner: Option<Owner>, what: &str) -> Result<(), SystemError> {
         let (Some(owner), Some(node)) = (owner, self.files.get(at)) else { return Ok(()) };
-        let old = self.files.birth(at) == 0 && self.logs.contains_key(at);
+        let found = self.files.birth(at) == 0 && self.logs.contains_key(at);
+        let old = found || self.pid_files.iter().any(|p| p.made.at == at && self.is_there(&p.made));
         let ours = [0, self.identity.uid[1]].contains(&node.uid) && !self.files.is_open(&self.identity, at);
         if !old || ours || node.uid == owner.uid {
             return Ok(());
