@@ -75,6 +75,8 @@ pub struct Model {
     application: Option<application::Loaded>,
     /// what is mounted where when a step begins, where it is not as at the start
     views: BTreeMap<usize, view::View>,
+    /// what was mounted where for the daemon, once another process goes on
+    left: Option<view::View>,
     /// what a Twisted application will turn out to bring
     brings: Option<Brought>,
     clock: u64,
@@ -107,6 +109,7 @@ impl Model {
             logs: snapshot.logs.clone(),
             application: None,
             views: BTreeMap::new(),
+            left: None,
             brings: None,
             clock: 0,
         }
@@ -286,7 +289,7 @@ impl System for Model {
             // Whoever holds the undo goes on, as it was when it was left behind.
             News::Failed { .. } => {
                 (self.identity, self.confined) = self.processes.fail(&self.identity);
-                self.files.view = self.processes.view_of_the_undoer();
+                self.goes_on_in(self.processes.view_of_the_undoer());
             }
         }
         Undoer::Me
@@ -301,7 +304,7 @@ impl System for Model {
         self.identity = guard.identity;
         self.known = guard.known;
         self.confined = guard.confined;
-        self.files.view = guard.view;
+        self.goes_on_in(guard.view);
         true
     }
 

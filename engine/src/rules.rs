@@ -27,7 +27,7 @@ mod touched;
 pub use orders::{Judged, Orders};
 
 use crate::diagnostic::Diagnostic;
-use crate::effect::{Effect, Identity};
+use crate::effect::{Effect, Identity, Namespace};
 use crate::model::Files;
 use crate::plan::{Plan, Step};
 use crate::simulate::{Simulation, simulate};
@@ -104,6 +104,11 @@ fn changes_root(effect: &Effect) -> bool {
     matches!(effect, Effect::Chroot { .. } | Effect::PivotRoot { .. })
 }
 
+/// Whether the network is another behind it.
+fn leaves_the_network(effect: &Effect) -> bool {
+    matches!(effect, Effect::Unshare { namespaces } if namespaces.has(Namespace::Network))
+}
+
 /// What every rule looks at.
 struct Judge<'a> {
     plan: &'a Plan,
@@ -113,6 +118,10 @@ struct Judge<'a> {
     serves: Option<usize>,
     /// the steps that drop, in their order
     drops: Vec<usize>,
+    /// the steps that mount something, in their order
+    mounts: Vec<usize>,
+    /// the steps after which the network is another, in their order
+    leaves: Vec<usize>,
     /// what fails, in the order in which it does
     failed: Vec<(usize, &'a Failure)>,
     failing: HashSet<&'a str>,
@@ -127,7 +136,7 @@ impl<'a> Judge<'a> {
     fn new(plan: &'a Plan, snapshot: &'a Snapshot, simulation: &'a Simulation) -> Self {
         let steps = || plan.steps().iter().enumerate().filter(|(_, s)| s.skipped.is_none());
         let serves = steps().find(|(_, s)| s.serves()).map(|(i, _)| i);
-        let drops = steps().filter(|(_, s)| s.drop).map(|(i, _)| i).collect();
+        let those = |of: fn(&Step) -> bool| steps().filter(|(_, s)| of(s)).map(|(i, _)| i).collect();
         let failures = &simulation.report.failures;
         let mut places: HashMap<&str, usize> = HashMap::new();
         if !failures.is_empty() {
@@ -135,7 +144,18 @@ impl<'a> Judge<'a> {
         }
         let failed = failures.iter().filter_map(|(p, f)| Some((*places.get(p.as_str())?, f))).collect();
         let failing = failures.iter().map(|(phase, _)| phase.as_str()).collect();
-        Judge { plan, snapshot, simulation, serves, drops, failed, failing, chains: Cell::new(CHAINS) }
+        Judge {
+            plan,
+            snapshot,
+            simulation,
+            serves,
+            drops: those(|s| s.drop),
+            mounts: those(|s| s.effects.iter().any(|e| matches!(e, Effect::Mount { .. }))),
+            leaves: those(|s| s.effects.iter().any(leaves_the_network)),
+            failed,
+            failing,
+            chains: Cell::new(CHAINS),
+        }
     }
 
     /// What the rules find in this one order.

@@ -519,7 +519,16 @@ impl Host {
                 Err(error) => return Err(failed(error, what())),
             };
         if (stat.st_dev, stat.st_ino) != (*dev, *ino) {
-            return Ok(Done::with(Undo::Nothing));
+            // What is below a mount of our own cannot be told to be ours, and would stay without a word.
+            return match crate::sys::mounts::is_mount(dir, name) {
+                false => Ok(Done::with(Undo::Nothing)),
+                true => Err(failed(nix::errno::Errno::EBUSY, what())
+                    .why(format!("something is mounted on {}", path.display()))
+                    .help(format!(
+                        "remove {} by hand; put the phase that mounts over it before",
+                        path.display()
+                    ))),
+            };
         }
         if only_if_empty && stat.st_size > 0 {
             return Ok(Done::with(Undo::Nothing).note(format!("{}: it is not empty", path.display())));

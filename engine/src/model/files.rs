@@ -6,6 +6,7 @@ use crate::effect::landlock::Right;
 use crate::effect::{Capability, ErrorKind, Identity, Owner, SystemError};
 use crate::snapshot::{FileFact, FileKind, ReadOnly, Snapshot};
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 /// A file of the model.
@@ -88,17 +89,18 @@ pub(super) const ENOENT: i32 = 2;
 pub(super) const EACCES: i32 = 13;
 pub(super) const EEXIST: i32 = 17;
 const EPERM: i32 = 1;
-const EBUSY: i32 = 16;
+pub(super) const EBUSY: i32 = 16;
 
 /// The files that a snapshot knows, and those that were made since.
 #[derive(Clone, Debug, Default)]
 pub struct Files {
-    nodes: BTreeMap<PathBuf, Node>,
+    /// by resolved path, which has one way to be written, and is compared so: by its parts takes longer
+    nodes: BTreeMap<OsString, Node>,
     /// those that were made since the snapshot, and which in a row each of them is
-    births: BTreeMap<PathBuf, u64>,
+    births: BTreeMap<OsString, u64>,
     born: u64,
     /// directories that are gone: whoever stands in one is still asked whether it may look into it
-    removed: BTreeMap<PathBuf, Node>,
+    removed: BTreeMap<OsString, Node>,
     pub(super) limits: Limits,
     /// what is mounted where for the process that goes on
     pub(super) view: View,
@@ -107,23 +109,26 @@ pub struct Files {
 impl Files {
     /// The files of a snapshot.
     pub fn new(snapshot: &Snapshot) -> Self {
-        let known = snapshot.files.iter().filter_map(|(p, f)| Some((p.clone(), f.clone()?)));
+        let known = snapshot
+            .files
+            .iter()
+            .filter_map(|(p, f)| Some((p.components().collect::<PathBuf>().into(), f.clone()?)));
         Files { nodes: known.collect(), limits: Limits::new(snapshot), ..Files::default() }
     }
 
     /// The file at a resolved path.
     pub fn get(&self, at: &Path) -> Option<&Node> {
-        self.nodes.get(&*self.view.kept(at))
+        self.get_kept(&self.view.kept(at))
     }
 
     /// The file that is kept there, whatever is mounted over it.
     pub(super) fn get_kept(&self, kept: &Path) -> Option<&Node> {
-        self.nodes.get(kept)
+        self.nodes.get(kept.as_os_str())
     }
 
     /// Every file, by where it is kept: for one that no private mount covers, its resolved path.
-    pub fn iter(&self) -> impl Iterator<Item = (&PathBuf, &Node)> {
-        self.nodes.iter()
+    pub fn iter(&self) -> impl Iterator<Item = (&Path, &Node)> {
+        self.nodes.iter().map(|(path, node)| (Path::new(path), node))
     }
 
     /// Whether somebody may read, write or execute (search) this file.
@@ -147,13 +152,19 @@ impl Files {
     /// Whether somebody who stands in a directory that was removed may look names up in it: this is asked
     /// before the answer that there are none.
     pub(super) fn permits_in_removed(&self, who: &Identity, dir: &Path) -> Result<(), Refusal> {
-        match self.removed.get(&*self.view.kept(dir)) {
+        match self.removed.get(self.view.kept(dir).as_os_str()) {
             Some(node) if self.get(dir).is_none() => self.node_permits(who, dir, node, Access::Execute),
             _ => Ok(()),
         }
     }
 
-    fn node_permits(&self, who: &Identity, at: &Path, node: &Node, access: Access) -> Result<(), Refusal> {
+    pub(super) fn node_permits(
+        &self,
+        who: &Identity,
+        at: &Path,
+        node: &Node,
+        access: Access,
+    ) -> Result<(), Refusal> {
         let shift = if who.uid[1] == node.uid {
             6
         } else if self.in_group(who, node.gid) {
@@ -225,7 +236,7 @@ impl Files {
 
     /// The same of a file that is kept there.
     pub(super) fn birth_kept(&self, kept: &Path) -> u64 {
-        self.births.get(kept).copied().unwrap_or(0)
+        self.births.get(kept.as_os_str()).copied().unwrap_or(0)
     }
 
     /// Whether the last name of a path is one.
@@ -278,16 +289,16 @@ impl Files {
 
     /// Puts a new file where it is kept.
     pub(super) fn keep(&mut self, kept: PathBuf, node: Node) {
-        self.nodes.insert(kept.clone(), node);
+        self.nodes.insert(kept.clone().into(), node);
         self.born += 1;
-        self.births.insert(kept, self.born);
+        self.births.insert(kept.into(), self.born);
     }
 
     /// Makes a directory that must not exist.
     pub fn make_directory(&mut self, who: &Identity, at: &Path, mode: u32) -> Result<(), Refusal> {
         self.create(who, at, mode & 0o1777)?;
         let hands_down = at.parent().and_then(|dir| self.get(dir)).map_or(0, |dir| dir.mode & 0o2000);
-        if let Some(node) = self.nodes.get_mut(&*self.view.kept(at)) {
+        if let Some(node) = self.nodes.get_mut(self.view.kept(at).as_os_str()) {
             node.kind = FileKind::Directory;
             node.mode |= hands_down;
         }
@@ -297,12 +308,12 @@ impl Files {
     /// Whether nothing is known to be in a directory.
     pub fn is_empty(&self, at: &Path) -> bool {
         let at = &*self.view.kept(at);
-        !self.nodes.keys().any(|path| path != at && path.starts_with(at))
+        !self.nodes.keys().map(Path::new).any(|path| path != at && path.starts_with(at))
     }
 
     /// Takes a file away that was not to be.
     pub(super) fn forget(&mut self, at: &Path) {
-        let kept = self.view.kept(at).into_owned();
+        let kept = self.view.kept(at).into_owned().into_os_string();
         self.births.remove(&kept);
         if let Some(directory) = self.nodes.remove(&kept).filter(Node::is_dir) {
             self.removed.insert(kept, directory);
@@ -321,7 +332,7 @@ impl Files {
     /// Somebody has written to it.
     pub(super) fn written(&mut self, who: &Identity, at: &Path) {
         let lost = self.set_ids_lost(who, at);
-        let kept = self.view.kept(at).into_owned();
+        let kept = self.view.kept(at).into_owned().into_os_string();
         if let Some(node) = self.nodes.get_mut(&kept).filter(|_| !who.caps.has(Capability::Fsetid)) {
             node.mode &= !lost;
         }
@@ -369,7 +380,7 @@ impl Files {
         if lost != 0 && !self.in_group(who, owner.gid) && !who.caps.has(Capability::Fsetid) {
             lost |= 0o2000;
         }
-        let kept = self.view.kept(at).into_owned();
+        let kept = self.view.kept(at).into_owned().into_os_string();
         if let Some(node) = self.nodes.get_mut(&kept) {
             node.uid = owner.uid;
             node.gid = owner.gid;
@@ -405,7 +416,7 @@ mod tests {
     fn world() -> Files {
         let mut files = Files::default();
         let mut add = |p: &str, kind, uid, mode| {
-            files.nodes.insert(PathBuf::from(p), Node { kind, uid, gid: uid, mode });
+            files.nodes.insert(p.into(), Node { kind, uid, gid: uid, mode });
         };
         add("/", FileKind::Directory, 0, 0o755);
         add("/run", FileKind::Directory, 0, 0o755);

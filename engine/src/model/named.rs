@@ -1,6 +1,6 @@
 //! The log and the PID file: opened, made, given away, removed, each step as the host takes it.
 
-use super::files::{Access, EEXIST, ENOENT, Refusal};
+use super::files::{Access, EBUSY, EEXIST, ENOENT, Refusal};
 use super::{Model, irregular};
 use crate::effect::{Capability, Done, Effect, ErrorKind, Handle, Owner, SystemError, Undo, outside};
 use crate::snapshot::FileKind;
@@ -19,6 +19,8 @@ pub(super) struct Made {
     birth: u64,
     /// the place that was read-only when its directory was opened: it stays so for that handle
     sealed: Option<PathBuf>,
+    /// its directory was opened in a mount namespace of its own: where that is kept which was seen under the name
+    seen: Option<PathBuf>,
 }
 
 /// A PID file of this run: it is locked as long as the daemon lives.
@@ -259,8 +261,7 @@ impl Model {
         let Some(made) = self.made.get(handle.0 as usize).cloned() else { return done };
         let what = format!("remove {}", path.display());
         if only_if_empty
-            && self.look_in(&made.at, &what)?
-            && self.files.birth(&made.at) == made.birth
+            && self.is_still(&made, &what)?
             && self.files.may(&self.identity, &made.at, Access::Write).is_err()
         {
             return done;
@@ -269,11 +270,18 @@ impl Model {
         done
     }
 
-    /// Whether a name is there, by the handle of its directory.
-    fn look_in(&self, at: &Path, what: &str) -> Result<bool, SystemError> {
-        let dir = at.parent().unwrap_or(Path::new("/"));
+    /// Whether what was made still has its name, by the handle of its directory: not to be told where something
+    /// was mounted on it in the namespace of that handle.
+    fn is_still(&self, made: &Made, what: &str) -> Result<bool, SystemError> {
+        let dir = made.at.parent().unwrap_or(Path::new("/"));
         self.files.may(&self.identity, dir, Access::Execute).map_err(|e| e.of(what))?;
-        Ok(self.files.get(at).is_some())
+        match (&made.seen, self.own_view().covers(&made.at)) {
+            (Some(seen), Some(now)) if seen != now => {
+                let why = format!("something is mounted on {}", made.at.display());
+                Err(Refusal::new(EBUSY, why).of(what))
+            }
+            _ => Ok(self.is_there(made)),
+        }
     }
 
     /// What is known of a file at a resolved path.
@@ -281,15 +289,15 @@ impl Model {
         let name = self.files.view.name(at);
         Made {
             birth: self.files.birth_kept(&name),
+            seen: self.files.view.is_own().then(|| self.files.view.covers(&name).unwrap_or(&name).to_owned()),
             at: name,
-            sealed: self.files.view.read_only(at).map(Path::to_owned),
+            sealed: self.files.view.read_only(at.parent().unwrap_or(at)).map(Path::to_owned),
         }
     }
 
     /// A directory that is not empty stays.
     pub(super) fn take_away(&mut self, made: &Made, what: &str) -> Result<(), SystemError> {
-        let same = self.look_in(&made.at, what)? && self.files.birth(&made.at) == made.birth;
-        if !same {
+        if !self.is_still(made, what)? {
             return Ok(());
         }
         if let Some(place) = &made.sealed {

@@ -1,5 +1,6 @@
 //! Namespaces of its own: unshare(2), pivot_root(2).
 
+use super::view::View;
 use super::{EINVAL, EPERM, Model};
 use crate::effect::{Capability, Done, Namespace, NamespaceSet, SystemError, Undo};
 use std::path::Path;
@@ -12,7 +13,7 @@ pub(super) fn relative(what: &str, path: &Path) -> SystemError {
 impl Model {
     /// What the step that begins finds mounted.
     pub(super) fn remember_view(&mut self, step: usize) {
-        match self.files.view == super::view::View::default() {
+        match self.files.view == View::default() {
             true => drop(self.views.remove(&step)),
             false => drop(self.views.insert(step, self.files.view.clone())),
         }
@@ -25,6 +26,17 @@ impl Model {
         let done = act(self);
         self.files.view = view;
         done
+    }
+
+    /// The process that goes on is another one, which may be in another mount namespace.
+    pub(super) fn goes_on_in(&mut self, view: View) {
+        let left = std::mem::replace(&mut self.files.view, view);
+        self.left.get_or_insert(left);
+    }
+
+    /// What is mounted in the namespace that the daemon was in to the end.
+    pub(super) fn own_view(&self) -> &View {
+        self.left.as_ref().unwrap_or(&self.files.view)
     }
 
     /// The root is where something is mounted: mount(2) and pivot_root(2) ask for that.

@@ -30,18 +30,11 @@ enum Follow {
 }
 
 /// The names of a path, last first; a slash behind the last one is an empty name.
-fn names(path: &Path) -> Vec<PathBuf> {
+fn names(path: &Path) -> impl Iterator<Item = &OsStr> {
     let bytes = path.as_os_str().as_bytes();
-    let mut names: Vec<PathBuf> = bytes
-        .split(|b| *b == b'/')
-        .filter(|name| !name.is_empty())
-        .map(|name| PathBuf::from(OsStr::from_bytes(name)))
-        .collect();
-    if bytes.ends_with(b"/") {
-        names.push(PathBuf::new());
-    }
-    names.reverse();
-    names
+    let slash = bytes.ends_with(b"/").then_some(OsStr::new(""));
+    let names = bytes.rsplit(|b| *b == b'/').filter(|name| !name.is_empty()).map(OsStr::from_bytes);
+    slash.into_iter().chain(names)
 }
 
 /// Whether the modes of files do not bind it.
@@ -91,10 +84,7 @@ impl Files {
     /// The same, and it must be a directory that may be entered.
     pub fn directory(&self, who: &Identity, path: &Path) -> Result<PathBuf, Refusal> {
         let at = self.resolve(who, path)?;
-        if !self.get(&at).is_some_and(Node::is_dir) {
-            return Err(Refusal::new(ENOTDIR, format!("{} is no directory", at.display())));
-        }
-        self.may(who, &at, Access::Execute)?;
+        self.enter(who, &at)?;
         Ok(at)
     }
 
@@ -109,7 +99,8 @@ impl Files {
     /// The same for whoever only opens it, which nobody can forbid.
     pub(super) fn open_directory(&self, who: &Identity, path: &Path) -> Result<PathBuf, Refusal> {
         let at = self.resolve(who, path)?;
-        self.is_directory(&at).map(|()| at)
+        self.is_directory(&at)?;
+        Ok(at)
     }
 
     /// Where the path of a file leads whose text is handed to somebody else: a privileged process follows a
@@ -207,7 +198,7 @@ impl Files {
                 standing
             }
         };
-        let mut todo = names(path);
+        let mut todo: Vec<&OsStr> = names(path).collect();
         let mut links = 0;
         let guarded = matches!(follow, Follow::ToMake | Follow::ToRead) && is_privileged(who);
         // Links of strangers that are being followed, each with the number of names left where it ends.
@@ -215,27 +206,29 @@ impl Files {
         // Whatever else is in the way is met first.
         let mut trusted = Ok(());
         while let Some(part) = todo.pop() {
-            if part.as_os_str().is_empty() {
+            if part.is_empty() {
                 self.is_directory(&here)?;
             } else {
                 self.enter(who, &here)?;
-                match part.as_os_str().as_bytes() {
+                match part.as_bytes() {
                     b"." => {}
                     b".." if here == who.root => {}
                     b".." => drop(here.pop()),
                     _ => {
-                        seen(&here, &part);
+                        let part = Path::new(part);
+                        seen(&here, part);
                         // What /proc does not have is not there, however long its name is.
-                        if !here.starts_with("/proc") {
-                            self.limits.may_be_named(&part)?;
-                        }
-                        let next = here.join(&part);
+                        self.limits.may_be_named(part).or_else(|e| match here.starts_with("/proc") {
+                            true => Ok(()),
+                            false => Err(e),
+                        })?;
+                        let next = here.join(part);
                         match self.get(&next).map(|n| &n.kind) {
                             Some(FileKind::Symlink(target))
                                 if follow != Follow::NotTheLast || !todo.is_empty() =>
                             {
                                 // A slash behind it changes nothing here.
-                                if todo.iter().all(|name| name.as_os_str().is_empty()) {
+                                if todo.iter().all(|name| name.is_empty()) {
                                     self.may_follow(who, &here, &next)?;
                                 }
                                 links += 1;
@@ -270,9 +263,9 @@ impl Files {
         trusted.map(|()| here)
     }
 
-    fn is_directory(&self, at: &Path) -> Result<(), Refusal> {
+    fn is_directory(&self, at: &Path) -> Result<&Node, Refusal> {
         match self.get(at) {
-            Some(node) if node.is_dir() => Ok(()),
+            Some(node) if node.is_dir() => Ok(node),
             Some(_) => Err(Refusal::new(ENOTDIR, format!("{} is no directory", at.display()))),
             None => Err(Refusal::new(ENOENT, format!("the directory {} does not exist", at.display()))),
         }
@@ -280,8 +273,8 @@ impl Files {
 
     /// Whether names in it may be looked up.
     fn enter(&self, who: &Identity, dir: &Path) -> Result<(), Refusal> {
-        self.is_directory(dir)?;
-        self.may(who, dir, Access::Execute)
+        let node = self.is_directory(dir)?;
+        self.node_permits(who, dir, node, Access::Execute)
     }
 
     /// Whether a privileged process may follow this link to where it leads.

@@ -5,7 +5,7 @@
 
 use super::files::Files;
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// The mounts of a namespace that the machine has not.
@@ -13,8 +13,9 @@ use std::path::{Path, PathBuf};
 pub(super) struct View {
     /// by the place, as it is seen
     mounts: BTreeMap<PathBuf, Private>,
-    /// what something is mounted on, where it is kept: no such name can be removed
-    covered: BTreeSet<PathBuf>,
+    /// what something is mounted on, where it is kept, and where that is kept which is seen there: no such name
+    /// can be removed
+    covered: BTreeMap<PathBuf, PathBuf>,
     /// the root of the namespace, where it is another than at the start, and where that is kept
     top: Option<(PathBuf, PathBuf)>,
     /// nothing that is mounted here reaches the machine
@@ -83,7 +84,12 @@ impl View {
     }
 
     pub(super) fn is_covered(&self, kept: &Path) -> bool {
-        self.covered.contains(kept)
+        self.covered.contains_key(kept)
+    }
+
+    /// What is mounted on a name: where that is kept.
+    pub(super) fn covers(&self, kept: &Path) -> Option<&Path> {
+        self.covered.get(kept).map(PathBuf::as_path)
     }
 
     /// What is seen at a place, with what is mounted below it: a copy, to be put elsewhere.
@@ -100,9 +106,10 @@ impl View {
 
     /// Mounts at a resolved place; what was mounted below it is out of sight.
     pub(super) fn put(&mut self, at: &Path, tree: Tree) {
-        self.covered.insert(self.name(at));
+        let name = self.name(at);
         self.mounts.retain(|place, _| !place.starts_with(at));
         self.mounts.extend(tree.into_iter().map(|(rest, private)| (below(at, &rest), private)));
+        self.covered.insert(name, self.kept(at).into_owned());
     }
 
     pub(super) fn is_own(&self) -> bool {
@@ -117,7 +124,9 @@ impl View {
     pub(super) fn pivot(&mut self, at: &Path) {
         self.mounts.retain(|place, _| place.starts_with(at));
         let top = self.kept(at).into_owned();
-        let inside = |name: &PathBuf| *name != top && self.mounts.values().any(|m| name.starts_with(&m.kept));
+        let inside = |name: &PathBuf, _: &mut PathBuf| {
+            *name != top && self.mounts.values().any(|m| name.starts_with(&m.kept))
+        };
         self.covered.retain(inside);
         self.top = Some((at.to_owned(), top));
     }

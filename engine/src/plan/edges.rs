@@ -7,7 +7,7 @@ use crate::diagnostic::{At, Diagnostic};
 use crate::effect::Effect;
 use crate::spec::{Privilege, edit_order};
 use petgraph::graph::NodeIndex;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 type Drawn = (Graph, Vec<usize>, Vec<Diagnostic>);
 
@@ -208,13 +208,29 @@ fn gone_by_then(request: &Request, way: &[(usize, usize, Edge)]) -> Diagnostic {
     finding.help("move the need, or the privilege that is declared")
 }
 
-/// Pairs that `order` puts one way and needs, privilege or serve the other.
+/// Pairs that `order` puts one way and needs, privilege or serve the other. Where somebody edits an `order`, what
+/// the edit alone has wrong is the reason for the rest.
 fn order_conflicts(
     graph: &Graph,
     request: &Request,
     sequence: &[At<String>],
     named: &[Option<usize>],
 ) -> Vec<Diagnostic> {
+    let sources: BTreeSet<u16> = sequence.iter().map(|name| name.at.source).collect();
+    let mut found = Vec::new();
+    for source in sources.iter().filter(|_| sources.len() > 1) {
+        let own = |place: &usize| sequence[*place].at.source == *source;
+        let named: Vec<Option<usize>> = named.iter().map(|place| place.filter(own)).collect();
+        found.extend(contradicted(graph, &named));
+    }
+    if found.is_empty() {
+        found = contradicted(graph, named);
+    }
+    found.into_iter().map(|(n, ancestor)| conflict(graph, request, sequence, named, n, ancestor)).collect()
+}
+
+/// Of phases with a place in a sequence: one, and one behind it that the graph puts before it.
+fn contradicted(graph: &Graph, named: &[Option<usize>]) -> Vec<(usize, usize)> {
     use petgraph::Direction::Incoming;
     let Some(topological) = order::sequence(graph, |n| n) else { return Vec::new() };
     // The latest place in the sequence that anything before a node must have, and who has it.
@@ -234,7 +250,7 @@ fn order_conflicts(
             latest[n] = None;
         }
     }
-    found.into_iter().map(|(n, ancestor)| conflict(graph, request, sequence, named, n, ancestor)).collect()
+    found
 }
 
 fn conflict(
@@ -272,13 +288,18 @@ fn conflict(
     if way.len() > 1 {
         finding = finding.note(format!("it follows from {}", whole_path(request, &way)));
     }
-    let help = match by {
-        "privilege puts" => {
-            format!("put `{first}` behind `{second}`, or change the privilege that is declared")
-        }
-        _ => format!("put `{first}` behind `{second}`: order may refine needs, never overrule them"),
+    // An edit that names only the later one has moved that away from its place.
+    let edited = |n: usize| {
+        named[n].is_some_and(|place| sequence[place].at.source != request.spec.phases[n].name.at.source)
     };
-    finding.help(help)
+    let mend = match edited(ancestor) && !edited(n) {
+        true => format!("put `{second}` before `{first}`"),
+        false => format!("put `{first}` behind `{second}`"),
+    };
+    finding.help(match by {
+        "privilege puts" => format!("{mend}, or change the privilege that is declared"),
+        _ => format!("{mend}: order may refine needs, never overrule them"),
+    })
 }
 
 fn several_drops(request: &Request, nodes: &[Node]) -> Vec<Diagnostic> {

@@ -15,19 +15,18 @@ const EADDRNOTAVAIL: i32 = 99;
 impl Judge<'_> {
     /// The last step before another that mounts something on the way to a path.
     fn mounts_over(&self, before: usize, path: &Path) -> Option<(&Step, &Mounting)> {
-        let earlier = self.effects().filter(|(k, _, _)| *k < before);
-        let over = earlier.filter_map(|(k, step, effect)| match effect {
-            Effect::Mount { mounts } => {
-                let who = self.before(k)?;
-                let files = self.files_at(k);
-                let on_the_way = |m: &&Mounting| {
-                    files.resolve(who, &m.at).is_ok_and(|at| path.starts_with(at)) || path.starts_with(&m.at)
-                };
-                mounts.iter().rev().find(on_the_way).map(|m| (step, m))
-            }
-            _ => None,
-        });
-        over.last()
+        self.mounts.iter().rev().filter(|k| **k < before).find_map(|&k| {
+            let (who, files) = (self.before(k)?, self.files_at(k));
+            let on_the_way = |m: &&Mounting| {
+                files.resolve(who, &m.at).is_ok_and(|at| path.starts_with(at)) || path.starts_with(&m.at)
+            };
+            let step = &self.plan.steps()[k];
+            let mounts = step.effects.iter().rev().filter_map(|effect| match effect {
+                Effect::Mount { mounts } => Some(mounts),
+                _ => None,
+            });
+            mounts.flat_map(|mounts| mounts.iter().rev()).find(on_the_way).map(|m| (step, m))
+        })
     }
 
     /// A failure that mounts or namespaces of the plan's own explain.
@@ -111,9 +110,7 @@ impl Judge<'_> {
 
     /// The step after which a later one finds itself in a network of its own.
     fn leaves_the_network(&self, before: usize) -> Option<&Step> {
-        let leaves =
-            |e: &Effect| matches!(e, Effect::Unshare { namespaces } if namespaces.has(Namespace::Network));
-        self.steps().filter(|(k, s)| *k < before && s.effects.iter().any(leaves)).last().map(|(_, s)| s)
+        self.leaves.iter().rev().find(|k| **k < before).map(|&k| &self.plan.steps()[k])
     }
 
     /// A port that nobody outside can reach.
@@ -167,9 +164,10 @@ impl Judge<'_> {
             let Some(who) = self.before(i) else { continue };
             let files = self.files_at(i);
             let Ok(at) = files.parent(who, path) else { continue };
-            let Some((hides, mounting)) = self.mounts_over(i, &at).filter(|_| files.is_private(&at)) else {
+            if !files.is_private(&at) {
                 continue;
-            };
+            }
+            let Some((hides, mounting)) = self.mounts_over(i, &at) else { continue };
             let finding =
                 Diagnostic::warning("RSD0417", format!("nobody but the daemon will see {}", path.display()))
                     .at(step.at, "made here")

@@ -10,6 +10,7 @@ use rustix::mount::{
     UnmountFlags, fsconfig_create, fsconfig_set_string, fsmount, fsopen, mount_change, move_mount, open_tree,
     unmount,
 };
+use std::ffi::OsStr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
@@ -71,6 +72,13 @@ pub fn root_is_a_mount() -> bool {
         !s.stx_attributes_mask.contains(StatxAttributes::MOUNT_ROOT)
             || s.stx_attributes.contains(StatxAttributes::MOUNT_ROOT)
     })
+}
+
+/// Whether something is mounted on a name of that directory.
+pub fn is_mount(dir: impl AsFd, name: &OsStr) -> bool {
+    let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
+    statx(dir, name, flags, StatxFlags::TYPE)
+        .is_ok_and(|s| s.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))
 }
 
 /// A file or directory, wherever links lead, as a place to mount on.

@@ -125,7 +125,7 @@ fn tree(model: &Model, snapshot: &Snapshot, before: &Tree) -> Tree {
         };
         let inside = |system: &str| path.starts_with(system) && path != Path::new(system);
         if !inside("/proc") && !inside("/dev") {
-            tree.insert(path.clone(), describe(&kind, node.uid, node.gid, node.mode));
+            tree.insert(path.to_owned(), describe(&kind, node.uid, node.gid, node.mode));
         }
     }
     tree

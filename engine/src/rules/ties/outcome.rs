@@ -6,7 +6,7 @@ use crate::effect::{Application, Effect, Identity, Settings, Socket};
 use crate::model::{Files, describe};
 use crate::snapshot::FileFact;
 use crate::timeline::Process;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 /// The end of a simulation, in the terms of a user.
@@ -116,7 +116,7 @@ impl Outcome {
 
     /// The first error or warning that the other order has and this one has not, in words.
     pub fn lacks<'a>(&self, other: &'a Outcome) -> Option<&'a str> {
-        let new = other.worse.iter().position(|found| !self.worse.contains(found))?;
+        let (new, _) = first_missing(&other.worse, &self.worse)?;
         other.said.get(new).map(String::as_str)
     }
 
@@ -124,8 +124,8 @@ impl Outcome {
     pub fn is_mended_by(&self, other: &Outcome) -> bool {
         let fewer = other.worse.len() + other.notes.len() < self.worse.len() + self.notes.len();
         fewer
-            && other.worse.iter().all(|found| self.worse.contains(found))
-            && other.notes.iter().all(|found| self.notes.contains(found))
+            && first_missing(&other.worse, &self.worse).is_none()
+            && first_missing(&other.notes, &self.notes).is_none()
             && self.server(other).is_none()
             && self.run(other).is_none()
     }
@@ -152,24 +152,24 @@ impl Outcome {
                 other.then(|| "the settings of the process would be others in the end".to_owned())
             })
             .or_else(|| {
-                let here = self.failures.iter().find(|f| !other.failures.contains(f));
-                here.map(|(phase, _)| format!("`{phase}` would not fail"))
+                let here = first_missing(&self.failures, &other.failures);
+                here.map(|(_, (phase, _))| format!("`{phase}` would not fail"))
             })
             .or_else(|| {
-                let there = other.failures.iter().find(|f| !self.failures.contains(f));
-                there.map(|(phase, _)| format!("`{phase}` would fail"))
+                let there = first_missing(&other.failures, &self.failures);
+                there.map(|(_, (phase, _))| format!("`{phase}` would fail"))
             })
             .or_else(|| {
-                let gone = self.worse.iter().find(|found| !other.worse.contains(found));
-                gone.map(|(_, code, _)| format!("{code} would not be found"))
+                let gone = first_missing(&self.worse, &other.worse);
+                gone.map(|(_, (_, code, _))| format!("{code} would not be found"))
             })
             .or_else(|| {
-                let gone = self.notes.iter().find(|found| !other.notes.contains(found));
-                gone.map(|(code, _)| format!("the note {code} would not be given"))
+                let gone = first_missing(&self.notes, &other.notes);
+                gone.map(|(_, (code, _))| format!("the note {code} would not be given"))
             })
             .or_else(|| {
-                let new = other.notes.iter().find(|found| !self.notes.contains(found));
-                new.map(|(code, _)| format!("there would be the note {code}"))
+                let new = first_missing(&other.notes, &self.notes);
+                new.map(|(_, (code, _))| format!("there would be the note {code}"))
             })
     }
 
@@ -245,6 +245,12 @@ impl Outcome {
         }
         None
     }
+}
+
+/// The first of these that is not among the others, and its place.
+fn first_missing<'a, T: Ord>(these: &'a [T], others: &[T]) -> Option<(usize, &'a T)> {
+    let others: BTreeSet<&T> = others.iter().collect();
+    these.iter().enumerate().find(|(_, one)| !others.contains(one))
 }
 
 /// In what two identities differ, the first of it.
