@@ -58,6 +58,8 @@ pub struct Host {
     null: File,
     journal: Option<Arc<File>>,
     root: PathBuf,
+    /// the root of its mount namespace, by the name that it had outside
+    top: PathBuf,
     root_inode: identity::Inode,
     /// those that it has left the starter's for
     namespaces: NamespaceSet,
@@ -145,6 +147,7 @@ impl Host {
             null,
             journal,
             root: PathBuf::from("/"),
+            top: PathBuf::from("/"),
             root_inode: identity::root_inode().map_err(|e| failed(e, "look at the root directory"))?,
             namespaces: NamespaceSet::EMPTY,
             own_mounts: false,

@@ -107,11 +107,15 @@ impl Model {
         let at = self.files.root(&self.identity, path).map_err(|e| e.of(&what))?;
         self.may_change_mounts(&what)?;
         let tree = self.files.view.tree(&at, false);
-        self.files.view.put(&at, tree);
         if self.identity.root == self.files.top() {
+            self.files.view.put(&at, tree);
             self.files.view.pivot(&at);
+            self.identity.root = at;
+        } else {
+            // In a root that chroot(2) has set, it takes the place of what was mounted there.
+            let root = self.identity.root.clone();
+            self.files.view.put(&root, tree);
         }
-        self.identity.root = at;
         self.identity.cwd = "/".into();
         Ok(Done::with(Undo::EndsWithProcess))
     }

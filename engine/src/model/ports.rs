@@ -90,7 +90,7 @@ impl Network {
 
     /// Whether there is such an address: a new namespace has those of its loopback device.
     fn has(&self, address: SocketAddr, options: &SocketOptions, what: &str) -> Result<(), SystemError> {
-        let ip = address.ip();
+        let ip = address.ip().to_canonical();
         let broadcast = matches!(ip, IpAddr::V4(ip) if ip.is_broadcast() || ip.octets()[0] == 0);
         let everywhere = ip.is_loopback() || ip.is_unspecified() || ip.is_multicast() || broadcast;
         if self.number == 0 || everywhere || options.free_bind {

@@ -118,7 +118,8 @@ impl Host {
         }
         root_is_a_mount(&what)?;
         let at = |e: Errno| failed(e, &what);
-        let root = self.root_named(path);
+        // In a root that chroot(2) has set, it takes the place of what was mounted there.
+        let root = if self.root == self.top { self.root_named(path) } else { self.root.clone() };
         // Whoever cannot enter it is told before anything is changed; no link of a stranger's leads to it.
         let place = crate::sys::walk::directory(path).map_err(|refused| refused.about(&what))?;
         nix::unistd::faccessat(&place, ".", nix::unistd::AccessFlags::X_OK, nix::fcntl::AtFlags::AT_EACCESS)
@@ -127,6 +128,9 @@ impl Host {
         mounts::put(&tree, place.as_fd()).map_err(at)?;
         mounts::enter(&tree).map_err(at)?;
         self.root_inode = identity::root_inode().map_err(|e| failed(e, "look at the new root directory"))?;
+        if self.root == self.top {
+            self.top.clone_from(&root);
+        }
         self.root = root;
         Ok(Done::with(Undo::EndsWithProcess))
     }

@@ -4,7 +4,7 @@ use super::case::Case;
 use super::observe::{EPHEMERAL, SEALED, Tree, describe, undescribe};
 use super::sandbox::mounts;
 use super::seen::{Outcome, Seen, Settings, State, Step};
-use engine::effect::{Effect, Identity, News, Performed, SecureBits, Socket, System, Undo};
+use engine::effect::{Effect, Identity, Namespace, News, Performed, SecureBits, Socket, System, Undo};
 use engine::model::{Ids, Model, Role};
 use engine::plan::Plan;
 use engine::snapshot::{FileKind, Snapshot};
@@ -20,10 +20,12 @@ pub fn list(case: &Case, plan: &Plan, snapshot: &Snapshot, before: &Tree) -> See
         panic!("the model does not open: {error}");
     }
     let mut undo = Vec::new();
+    let mut networks = Networks::default();
     for (i, effect) in case.effects.iter().enumerate() {
         model.begin(i, None);
         let performed = model.perform(effect);
         if let Ok(Performed::Done(done)) = &performed {
+            networks.follow(effect, &model);
             let _ = model.hold(i, &done.undo);
             undo.push(done.undo.clone());
         }
@@ -36,7 +38,7 @@ pub fn list(case: &Case, plan: &Plan, snapshot: &Snapshot, before: &Tree) -> See
         let kept = tree(model, whole, before);
         let view = if mounts(case) { view(model, &kept) } else { Tree::new() };
         let tree = kept.into_iter().filter(|(path, _)| path.is_absolute()).collect();
-        State { tree, view, listening: listening(model), processes: processes(&model.processes()) }
+        State { tree, view, listening: networks.seen(model), processes: processes(&model.processes()) }
     };
     seen.end = state(&model);
     if case.undo {
@@ -146,6 +148,41 @@ fn view(model: &Model, kept: &Tree) -> Tree {
             (!inside(&own)).then(|| (own, format!("{text}{sealed}")))
         })
         .collect()
+}
+
+/// Which sockets can be looked at: those of the first network namespace, and of the one that the run is in.
+#[derive(Default)]
+struct Networks {
+    /// bound before the first one was left
+    first: Option<Vec<String>>,
+    /// bound in one that was left for another one
+    between: Vec<String>,
+}
+
+impl Networks {
+    fn follow(&mut self, effect: &Effect, model: &Model) {
+        if !matches!(effect, Effect::Unshare { namespaces } if namespaces.has(Namespace::Network)) {
+            return;
+        }
+        match &self.first {
+            None => self.first = Some(listening(model)),
+            Some(first) => self.between = without(listening(model), first),
+        }
+    }
+
+    fn seen(&self, model: &Model) -> Vec<String> {
+        without(listening(model), &self.between)
+    }
+}
+
+/// Each taken away once.
+fn without(mut all: Vec<String>, those: &[String]) -> Vec<String> {
+    for one in those {
+        if let Some(at) = all.iter().position(|other| other == one) {
+            all.remove(at);
+        }
+    }
+    all
 }
 
 fn listening(model: &Model) -> Vec<String> {
