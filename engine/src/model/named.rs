@@ -96,8 +96,9 @@ impl Model {
     /// An old log of somebody else is given away only where nobody but root can have put it there.
     fn may_take(&self, at: &Path, owner: Option<Owner>, what: &str) -> Result<(), SystemError> {
         let (Some(owner), Some(node)) = (owner, self.files.get(at)) else { return Ok(()) };
-        let found = self.files.birth(at) == 0 && self.logs.contains_key(at);
-        let old = found || self.pid_files.iter().any(|p| p.made.at == at && self.is_there(&p.made));
+        let kept = &*self.files.kept(at);
+        let found = self.files.birth_kept(kept) == 0 && self.logs.contains_key(kept);
+        let old = found || self.pid_files.iter().any(|p| p.made.at == kept && self.is_there(&p.made));
         let ours = [0, self.identity.uid[1]].contains(&node.uid) && !self.files.is_open(&self.identity, at);
         if !old || ours || node.uid == owner.uid {
             return Ok(());

@@ -1,8 +1,9 @@
 //! Finding a program: by path or along PATH, in this root or in one that is not entered yet.
 
+use crate::sys::walk;
 use engine::effect::{Program, SystemError};
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, OpenHow, ResolveFlag, open, openat2};
+use nix::fcntl::{OFlag, open};
 use nix::sys::stat::{Mode, SFlag, fstat};
 use std::env;
 use std::ffi::{CString, OsString};
@@ -157,8 +158,7 @@ impl Root {
         let found = match &self.path {
             None => open(path, flags, Mode::empty()),
             Some(root) => {
-                let how = OpenHow::new().flags(flags).resolve(ResolveFlag::RESOLVE_IN_ROOT);
-                match openat2(&self.fd, path, how) {
+                match walk::open_in_root(&self.fd, path, flags) {
                     // a kernel or a filter without openat2: links are then resolved in our root
                     Err(Errno::ENOSYS | Errno::EPERM) => {
                         let mut outside = root.clone().into_os_string().into_vec();

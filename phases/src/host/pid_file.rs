@@ -186,12 +186,10 @@ pub fn open_parent(path: &Path) -> Result<(OwnedFd, OsString), SystemError> {
 /// The directory of `path` as seen inside `root`, as a path from here: links never lead out of the
 /// root. `None` if there is no such directory, or no /proc to name it.
 pub fn parent_in_root(root: &Path, path: &Path) -> Option<PathBuf> {
-    use nix::fcntl::{OpenHow, ResolveFlag, openat2};
     use std::os::fd::AsRawFd;
     let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
     let root = open(root, flags, Mode::empty()).ok()?;
-    let how = OpenHow::new().flags(flags).resolve(ResolveFlag::RESOLVE_IN_ROOT);
-    let dir = openat2(&root, path.parent()?, how).ok()?;
+    let dir = walk::open_in_root(&root, path.parent()?, flags).ok()?;
     std::fs::read_link(format!("/proc/self/fd/{}", dir.as_raw_fd())).ok()
 }
 

@@ -52,7 +52,7 @@ impl Host {
                 }
                 read_back(settings::io_priority() == *priority, setting)?;
             }
-            Setting::OomScore(score) => std::fs::write(settings::OOM_SCORE, score.to_string())
+            Setting::OomScore(score) => settings::set_oom_score(*score)
                 .map_err(|e| io_failed(&e, setting).why(format!("write {}", settings::OOM_SCORE)))?,
             Setting::Dumpable(on) => settings::set_dumpable(*on).map_err(|e| failed(e, setting))?,
             Setting::Keyring => settings::new_keyring().map_err(|e| failed(e, setting))?,

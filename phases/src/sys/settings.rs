@@ -249,6 +249,13 @@ pub fn set_timer_slack(ns: u64) -> Result<(), Errno> {
 /// Where a process says how soon the kernel may end it when memory runs out.
 pub const OOM_SCORE: &str = "/proc/self/oom_score_adj";
 
+/// Says how soon the kernel may end this process when memory runs out: from -1000, never, to 1000.
+pub fn set_oom_score(score: i32) -> std::io::Result<()> {
+    use std::io::Write;
+    // Nothing is to be made or emptied there: a read-only mount is then asked after permissions.
+    std::fs::OpenOptions::new().write(true).open(OOM_SCORE)?.write_all(score.to_string().as_bytes())
+}
+
 /// The settings of this process that no identity shows.
 pub fn read() -> Settings {
     let oom_score = std::fs::read_to_string(OOM_SCORE).ok().and_then(|t| t.trim().parse().ok());

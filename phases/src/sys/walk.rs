@@ -101,6 +101,23 @@ impl Refused {
 
 const DIRECTORY: OFlag = OFlag::O_PATH.union(OFlag::O_DIRECTORY).union(OFlag::O_CLOEXEC);
 
+/// So often a path is followed anew where something is mounted or renamed on the machine at this moment.
+const TRIES: usize = 1000;
+
+/// Opens what a path leads to inside a root, which no link leads out of. With `..` in it the kernel answers
+/// EAGAIN wherever anything was renamed or mounted meanwhile (openat2(2)): nothing is wrong then.
+pub fn open_in_root(root: &OwnedFd, path: &Path, flags: OFlag) -> Result<OwnedFd, Errno> {
+    let how = OpenHow::new().flags(flags).resolve(ResolveFlag::RESOLVE_IN_ROOT);
+    let mut found = openat2(root, path, how);
+    for _ in 1..TRIES {
+        if !matches!(found, Err(Errno::EAGAIN)) {
+            break;
+        }
+        found = openat2(root, path, how);
+    }
+    found
+}
+
 /// Opens a directory as a place to make, open or remove names in. An ordinary user is bound by the
 /// kernel's rules alone.
 pub fn directory(path: &Path) -> Result<OwnedFd, Refused> {
