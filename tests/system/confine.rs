@@ -202,9 +202,9 @@ def tried(name, what):
         print(name, 'ok')
     except OSError as error:
         print(name, error.strerror)
-def port(number, how):
+def port(number, how, family=socket.AF_INET, protocol=0):
     def act():
-        with socket.socket() as s:
+        with socket.socket(family, socket.SOCK_STREAM, protocol) as s:
             getattr(s, how)(('127.0.0.1', number))
     return act
 tried('read below /etc', lambda: open('/etc/passwd').close())
@@ -220,6 +220,8 @@ tried('remove', lambda: os.unlink('own/b'))
 tried('read its log', lambda: open('logs/t.log').close())
 tried('bind 8081', port(8081, 'bind'))
 tried('bind 8082', port(8082, 'bind'))
+tried('bind 8082 by MPTCP', lambda: port(8082, 'bind', protocol=262)())
+tried('bind 8082 by SMC', lambda: port(8082, 'bind', family=43)())
 tried('connect 8083', port(8083, 'connect'))
 tried('connect 8084', port(8084, 'connect'))
 print('end', flush=True)
@@ -255,6 +257,8 @@ fn landlock_leaves_what_is_listed() {
             ("read its log", "Permission denied"),
             ("bind 8081", "ok"),
             ("bind 8082", "Permission denied"),
+            ("bind 8082 by MPTCP", "Protocol not supported"),
+            ("bind 8082 by SMC", "Protocol not supported"),
             ("connect 8083", "Connection refused"),
             ("connect 8084", "Permission denied"),
         ];

@@ -50,8 +50,36 @@ fn members(group: &str) -> Option<Vec<&'static str>> {
     Some(lines.take_while(|line| line.starts_with(' ')).flat_map(str::split_whitespace).collect())
 }
 
-/// The system calls that a word stands for: a name, or a group with `@`. `None`: it is neither.
+/// What socket(2) is asked for: by its family where `protocol` is `None`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Transport {
+    /// the word that denies it
+    pub word: &'static str,
+    /// its address family
+    pub family: Option<u32>,
+    /// its number as a protocol of IPv4 and IPv6
+    pub protocol: Option<u32>,
+}
+
+/// Transports that a filter can deny by a word: what speaks with TCP and is no TCP to Landlock (`sk_is_tcp` in
+/// the kernel's security/landlock/net.c, since Linux 6.15).
+pub const TRANSPORTS: &[Transport] = &[
+    Transport { word: "socket:mptcp", family: None, protocol: Some(262) },
+    Transport { word: "socket:smc", family: None, protocol: Some(256) },
+    Transport { word: "socket:smc", family: Some(43), protocol: None },
+];
+
+/// Those that a word denies: with [`meant`] they are no system call.
+pub fn transports(word: &str) -> impl Iterator<Item = &'static Transport> {
+    TRANSPORTS.iter().filter(move |transport| transport.word == word)
+}
+
+/// The system calls that a word stands for: a name, or a group with `@`; none for a transport, of which socket(2)
+/// alone is denied. `None`: it is none of these.
 pub fn meant(word: &str) -> Option<BTreeSet<&'static str>> {
+    if transports(word).next().is_some() {
+        return Some(BTreeSet::new());
+    }
     if !word.starts_with('@') {
         return names().find(|name| *name == word).map(|name| BTreeSet::from([name]));
     }

@@ -1,6 +1,6 @@
 //! What takes away from a process without changing who it is: a filter of its system calls, seccomp(2).
 
-use super::calls::{self, Architecture};
+use super::calls::{self, Architecture, Transport};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::fmt;
@@ -58,7 +58,7 @@ impl Otherwise {
 pub struct SystemCalls {
     /// nothing but these and `@default`; empty for all
     pub allow: Vec<String>,
-    /// and of those not these
+    /// and of those not these; and no socket of these transports
     pub deny: Vec<String>,
     /// what becomes of the others
     #[serde(default)]
@@ -75,6 +75,16 @@ impl SystemCalls {
     /// The first word that is neither a system call nor a group of them.
     pub fn unknown(&self) -> Option<&str> {
         self.allow.iter().chain(&self.deny).map(String::as_str).find(|word| calls::meant(word).is_none())
+    }
+
+    /// The transports that no socket may have.
+    pub fn transports(&self) -> impl Iterator<Item = &'static Transport> {
+        self.deny.iter().flat_map(|word| calls::transports(word))
+    }
+
+    /// Whether it looks at what is called at all, and not at transports alone.
+    pub fn names_calls(&self) -> bool {
+        !self.allow.is_empty() || self.deny.iter().any(|word| calls::transports(word).next().is_none())
     }
 
     /// The names of those that are let through.

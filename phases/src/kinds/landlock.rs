@@ -1,7 +1,8 @@
 //! `landlock`: the files and ports that are left.
 
 use super::{optional, several};
-use engine::effect::{Effect, Landlock, Setting};
+use engine::effect::calls::TRANSPORTS;
+use engine::effect::{Effect, Landlock, Setting, SystemCalls};
 use engine::kind::{Args, Kind, Type, Unfit, Value};
 
 /// The kind of this file.
@@ -13,7 +14,9 @@ pub const KIND: Kind = Kind {
               are out of reach: list what the program is executed from and its libraries too (`execute: [/usr, \
               /lib, /lib64]`), what it reads below /etc, /dev/null. What is open stays open; chdir, stat, chmod \
               and Unix sockets are not restricted. A port that is bound by a phase and handed over needs no \
-              rule. It is put on the program in the moment before it is executed, and its keeper goes on without \
+              rule. With ports, MPTCP and SMC are taken away by a filter of system calls: whoever connects finds \
+              TCP there, and Landlock does not (deny `io_uring_setup` with `system-calls`, too, for a program \
+              that would make its sockets by io_uring). It is put on the program in the moment before it is executed, and its keeper goes on without \
               it; on an application that is hosted in this process when it is started. With `who: daemon` it is \
               put on this process at once and binds every later phase. It needs no_new_privs \
               (`no-new-privileges` before it) or cap_sys_admin, and Linux 6.2 for files, 6.7 for ports. Mounting \
@@ -55,7 +58,18 @@ pub const KIND: Kind = Kind {
         if !wanted.restricts_files() && !wanted.restricts_ports() {
             return Ok(Vec::new());
         }
-        Ok(vec![Effect::Process(Setting::Landlock(wanted))])
+        let mut effects = vec![Setting::Landlock(wanted.clone())];
+        if wanted.restricts_ports() {
+            // To Landlock they are no TCP, and to whoever connects they are.
+            let mut deny: Vec<String> = TRANSPORTS.iter().map(|t| t.word.to_owned()).collect();
+            deny.dedup();
+            effects.push(Setting::SystemCalls(SystemCalls {
+                deny,
+                whose: wanted.whose,
+                ..SystemCalls::default()
+            }));
+        }
+        Ok(effects.into_iter().map(Effect::Process).collect())
     },
 };
 
@@ -82,7 +96,7 @@ mod tests {
     fn ports_are_numbers_of_ports() {
         let with = |n| Args(vec![("bind", Value::List(vec![Value::Integer(n)]))]);
         assert!((KIND.effects)(&with(65536), &Context::default()).is_err());
-        assert_eq!((KIND.effects)(&with(80), &Context::default()).unwrap().len(), 1);
+        assert_eq!((KIND.effects)(&with(80), &Context::default()).unwrap().len(), 2);
         assert_eq!((KIND.effects)(&Args::default(), &Context::default()).unwrap(), []);
     }
 }

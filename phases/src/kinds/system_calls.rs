@@ -15,7 +15,8 @@ pub const KIND: Kind = Kind {
               pass signals on. An application that is hosted in this process gets it when it is started. With \
               `who: daemon` it is put on this process at once and binds every later phase, the keeper too; the \
               check knows what they need. It needs no_new_privs (`no-new-privileges` before it) or \
-              cap_sys_admin. System calls that this build does not know, and those of x32, answer ENOSYS; \
+              cap_sys_admin. `deny` takes `socket:mptcp` and `socket:smc` as well: socket(2) then answers \
+              EPROTONOSUPPORT for those transports. System calls that this build does not know, and those of x32, answer ENOSYS; \
               those of another architecture (i386) end the process. Nothing takes a filter off again.",
     params: &[
         several("allow", Type::String, "system calls that are let through; without it all of them"),
@@ -49,12 +50,22 @@ pub const KIND: Kind = Kind {
         if let Some(word) = filter.unknown() {
             return Err(unknown(word));
         }
+        if let Some(word) = filter.allow.iter().find(|word| calls::transports(word).next().is_some()) {
+            return Err(Unfit::new(
+                format!("`{word}` is no system call, and only what is denied can be a transport"),
+                "allow `socket`; sockets of every transport come with it",
+            ));
+        }
         Ok(vec![Effect::Process(Setting::SystemCalls(filter))])
     },
 };
 
 fn unknown(word: &str) -> Unfit {
-    let known: Vec<&str> = calls::groups().map(|(name, _)| name).chain(calls::names()).collect();
+    let known: Vec<&str> = calls::groups()
+        .map(|(name, _)| name)
+        .chain(calls::TRANSPORTS.iter().map(|t| t.word))
+        .chain(calls::names())
+        .collect();
     let near = engine::text::did_you_mean(word, known.iter().copied());
     let what = if word.starts_with('@') { "group of system calls" } else { "system call" };
     let help = match near {
