@@ -4,7 +4,7 @@ use super::Model;
 use super::confine::Confined;
 use super::named::Known;
 use super::view::View;
-use crate::effect::{Capability, Done, Effect, Handle, Identity, SystemError, Undo};
+use crate::effect::{Capability, Done, Effect, Handle, Identity, SecureBits, SystemError, Undo};
 use crate::plan::{DropStep, Plan};
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -206,7 +206,8 @@ impl Model {
         let apart = |ids: [u32; 3]| ids[0] != ids[1];
         let left = self.processes.others.iter().filter(|other| {
             let id = &other.identity;
-            let gains = id.uid[..2].contains(&0) && (id.bounding.0 | id.inheritable.0) & !id.permitted.0 != 0;
+            let root = id.uid[..2].contains(&0) && id.securebits.0 & SecureBits::NOROOT == 0;
+            let gains = root && (id.bounding.0 | id.inheritable.0) & !id.permitted.0 != 0;
             let below = other.ids.ppid == self.processes.runner.pid;
             let told = other.told || below && may_signal(&self.identity, other);
             other.role == Role::Program && (gains || apart(id.uid) || apart(id.gid) || !told)

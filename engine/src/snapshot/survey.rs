@@ -284,6 +284,8 @@ impl Survey<'_, '_> {
                 Effect::MakeDirectory { path, .. } => drop(paths.insert(path.clone())),
                 Effect::RemoveDirectory { path } => drop(emptied.insert(path)),
                 Effect::Mount { mounts } => {
+                    // Who cannot enter where it stood stands at the root then.
+                    ways.stands.extend(ways.roots.iter().cloned());
                     paths.extend(mounts.iter().map(|m| m.at.clone()));
                     for mounting in mounts {
                         let Cover::Bind { from, .. } = &mounting.cover else { continue };
@@ -373,8 +375,11 @@ impl Survey<'_, '_> {
                     found.extend(ways.stands.iter().filter_map(|dir| self.walk(root, dir, path, follow_last)))
                 }
             }
-            let whole = root.join(path.strip_prefix("/").unwrap_or(path));
-            for (at, from) in &ways.binds {
+            let wholes: Vec<PathBuf> = match path.strip_prefix("/") {
+                Ok(inside) => vec![root.join(inside)],
+                Err(_) => ways.stands.iter().map(|dir| dir.join(path)).collect(),
+            };
+            for (whole, (at, from)) in wholes.iter().flat_map(|w| ways.binds.iter().map(move |b| (w, b))) {
                 if let Ok(rest) = whole.strip_prefix(at) {
                     let top = Path::new("/");
                     found.extend(self.walk(top, from, rest, follow_last));
@@ -457,9 +462,12 @@ impl Survey<'_, '_> {
                 continue;
             }
             let next = here.join(&part);
-            match self.look(&next)?.kind {
-                FileKind::Symlink(_) if todo.is_empty() && !follow_last => here = next,
-                FileKind::Symlink(target) => {
+            match self.look(&next).map(|fact| fact.kind) {
+                // A phase may make that directory, and then the path leads on.
+                None if todo.iter().any(|part| part == Path::new("..")) => here = next,
+                None => return None,
+                Some(FileKind::Symlink(_)) if todo.is_empty() && !follow_last => here = next,
+                Some(FileKind::Symlink(target)) => {
                     links += 1;
                     if links > 40 {
                         return None;

@@ -232,6 +232,11 @@ fn show(seed: u64, number: u64, sort: &str, count: u64) {
     for difference in sandbox::try_case(&draw::case(seed, number)).unwrap_or_default() {
         println!("  {difference}");
     }
+    if let Some(folder) = std::env::var_os("RSD_AGREE_WHOLE") {
+        let file = Path::new(&folder).join(format!("{seed}-{number}.json"));
+        std::fs::write(&file, draw::case(seed, number).text())
+            .unwrap_or_else(|e| panic!("{}: {e}", file.display()));
+    }
     let small = shrink::shrink(draw::case(seed, number), sort, |c| sandbox::try_case(c).unwrap_or_default());
     println!("shrunk:");
     for difference in sandbox::try_case(&small).unwrap_or_default() {
