@@ -196,14 +196,16 @@ fn table(wanted: &Wanted, specs: &Specs, samples: &[Vec<Vec<Sample>>]) -> String
         let ms = |seconds: f64| {
             if seconds < 0.1 { format!("{:.2}", seconds * 1e3) } else { format!("{:.0}", seconds * 1e3) }
         };
+        // A process counts what the one had that it was forked from: ours may have more than it ever gets.
+        let peak = |mib: f64| if *bytes == 0 { "–".to_owned() } else { format!("{mib:.1}") };
         let size = if *bytes == 0 { "–".to_owned() } else { format!("{:.1}", *bytes as f64 / 1e6) };
         let _ = write!(
             text,
-            "| {name} | {about} | {size} | {} | {} | {} | {:.1} |",
+            "| {name} | {about} | {size} | {} | {} | {} | {} |",
             ms(of(0, |s| s.wall_s)),
             ms(of(0, |s| s.user_s)),
             ms(of(0, |s| s.cpu_s)),
-            of(0, |s| s.peak_mib),
+            peak(of(0, |s| s.peak_mib)),
         );
         if samples.len() > 1 {
             let _ = write!(text, " {} | {:.1} |", ms(of(1, |s| s.user_s)), of(1, |s| s.peak_mib));
