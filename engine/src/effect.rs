@@ -218,6 +218,15 @@ pub enum Effect {
         /// only if nothing was written to it
         only_if_empty: bool,
     },
+    /// Undo: give a file back to whom it belonged, if its name still leads to it.
+    GiveBack {
+        /// the directory and the file
+        handle: Handle,
+        /// the path it was opened at, for people
+        path: PathBuf,
+        /// whose it was
+        owner: Owner,
+    },
     /// Undo: close a socket.
     Unbind {
         /// the socket
@@ -349,6 +358,9 @@ impl fmt::Display for Effect {
             Effect::Serve => f.write_str("serve"),
             Effect::RemovePidFile { path } => write!(f, "remove PID file {}", path.display()),
             Effect::Remove { path, .. } => write!(f, "remove {}", path.display()),
+            Effect::GiveBack { path, owner, .. } => {
+                write!(f, "give {} back to {}:{}", path.display(), owner.uid, owner.gid)
+            }
             Effect::Unbind { socket, .. } => write!(f, "close {socket}"),
             Effect::End { name, .. } => write!(f, "end {name}"),
             Effect::Fail(fault) => write!(f, "{fault}"),

@@ -232,6 +232,11 @@ impl System for Model {
                     model.by_handle(|model| model.remove(*handle, path, *only_if_empty))
                 })
             }
+            Effect::GiveBack { handle, path, owner } => {
+                self.as_whoever_made(*handle, Whose::Files, |model| {
+                    model.by_handle(|model| model.give_back(*handle, path, *owner))
+                })
+            }
             Effect::Unbind { handle, .. } => {
                 self.close_sockets(*handle);
                 Ok(Done::with(Undo::Nothing))

@@ -511,7 +511,10 @@ impl<S: System> Loop<'_, S> {
         let root = root.unwrap_or_else(|| PathBuf::from("/"));
         let heard = |path: &Path| {
             held.iter().any(|(_, undo)| {
-                matches!(undo, Undo::Effect(e) if matches!(&**e, Effect::Remove { path: held, .. } if held == path))
+                matches!(undo, Undo::Effect(e) if matches!(
+                    &**e,
+                    Effect::Remove { path: held, .. } | Effect::GiveBack { path: held, .. } if held == path
+                ))
             })
         };
         for effect in &step.effects {

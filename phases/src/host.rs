@@ -13,13 +13,14 @@ mod mounts;
 pub mod pid_file;
 pub mod protocol;
 mod settings;
+mod undo;
 
 use crate::application::{self, Application as Hosted, Around, Listening, ReadTimeline};
-use crate::log::{Log, Shared};
+use crate::log::{Log, Shared, Was};
 use crate::notify::Manager;
 use crate::sys::{channel::Channel, failed, identity, io_failed, lock, process, walk};
 use engine::effect::{
-    Application, CapabilitySet, Done, Effect, ErrorKind, Facts, Handle, Identity, NamespaceSet, News,
+    Application, CapabilitySet, Done, Effect, ErrorKind, Facts, Handle, Identity, NamespaceSet, News, Owner,
     Performed, Program, Rotation, Standing, Starting, System, SystemError, Undo, Undoer, Verdict,
 };
 use engine::plan::{DropStep, Plan};
@@ -31,12 +32,10 @@ use nix::sys::stat::{Mode, umask};
 use nix::unistd::{ForkResult, Pid};
 use protocol::Held;
 use std::collections::{BTreeMap, BTreeSet};
-use std::ffi::OsStr;
 use std::fs::{File, OpenOptions};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 /// What this process is in the run.
 #[derive(Debug)]
@@ -120,9 +119,6 @@ pub struct Host {
 
 /// How long the first process of a PID namespace waits for its guard at the end.
 const GUARD_MS: i32 = 5_000;
-
-/// How long a child of a daemon that was killed may have the daemon's files open, in nanoseconds.
-const FORKED_NS: u64 = 1_000_000_000;
 
 /// Tells people at once where the machine is not as predicted.
 pub type Show = Box<dyn Fn(&Divergence)>;
@@ -285,23 +281,28 @@ impl Host {
     fn open_log(
         &mut self,
         path: &Path,
-        owner: Option<engine::effect::Owner>,
+        owner: Option<Owner>,
         mode: u32,
         rotate_at: Option<u64>,
         rotation: &Rotation,
     ) -> Result<Done, SystemError> {
-        let (mut log, created) = Log::open(path, owner, mode, rotate_at)?;
+        let (mut log, was) = Log::open(path, owner, mode, rotate_at)?;
         log.rotates(rotation);
-        let undo = if created {
-            let dir = log.dirfd().try_clone_to_owned().map_err(|e| {
-                log.forget();
-                io_failed(&e, "keep the log's directory")
-            })?;
-            let (dev, ino) = log.inode();
-            let handle = self.keep(Held::File { dir, name: log.name().to_owned(), dev, ino });
-            Undo::Effect(Box::new(Effect::Remove { handle, path: self.outside(path), only_if_empty: true }))
-        } else {
-            Undo::Nothing
+        let undo = match was {
+            Was::AsItIs => Undo::Nothing,
+            Was::Absent | Was::Of(_) => {
+                let dir = log.dirfd().try_clone_to_owned().map_err(|e| {
+                    log.take_back(was);
+                    io_failed(&e, "keep the log's directory")
+                })?;
+                let (dev, ino) = log.inode();
+                let handle = self.keep(Held::File { dir, name: log.name().to_owned(), dev, ino });
+                let path = self.outside(path);
+                Undo::Effect(Box::new(match was {
+                    Was::Of(owner) => Effect::GiveBack { handle, path, owner },
+                    _ => Effect::Remove { handle, path, only_if_empty: true },
+                }))
+            }
         };
         self.log = Some(Shared::new(log));
         if self.application.is_none() {
@@ -505,82 +506,6 @@ impl Host {
         error
     }
 
-    /// Undo: unlink a name if it still leads to the file that was made.
-    fn remove(&mut self, handle: Handle, path: &Path, only_if_empty: bool) -> Result<Done, SystemError> {
-        let what = || format!("remove {}", path.display());
-        if only_if_empty {
-            // The log that is taken back is not written to any more, and our lock of it is let go.
-            self.close_log();
-        }
-        let Some(Held::File { dir, name, dev, ino }) = self.held.get(&handle.0) else {
-            return Err(lost(&what(), path));
-        };
-        let stat =
-            match nix::sys::stat::fstatat(dir, name.as_os_str(), nix::fcntl::AtFlags::AT_SYMLINK_NOFOLLOW) {
-                Ok(stat) => stat,
-                Err(nix::errno::Errno::ENOENT) => return Ok(Done::with(Undo::Nothing)),
-                Err(error) => return Err(failed(error, what())),
-            };
-        if (stat.st_dev, stat.st_ino) != (*dev, *ino) {
-            // What is below a mount of our own cannot be told to be ours, and would stay without a word.
-            return match crate::sys::mounts::is_mount(dir, name) {
-                false => Ok(Done::with(Undo::Nothing)),
-                true => Err(failed(nix::errno::Errno::EBUSY, what())
-                    .why(format!("something is mounted on {}", path.display()))
-                    .help(format!(
-                        "remove {} by hand; put the phase that mounts over it before",
-                        path.display()
-                    ))),
-            };
-        }
-        if only_if_empty && stat.st_size > 0 {
-            return Ok(Done::with(Undo::Nothing).note(format!("{}: it is not empty", path.display())));
-        }
-        // Another start may have opened the empty log meanwhile, and writes to it from now on.
-        let _alone = match only_if_empty.then(|| self.alone_with(dir, name)) {
-            None | Some(Err(nix::errno::Errno::ENOENT)) => None,
-            Some(Ok(Some(alone))) => Some(alone),
-            Some(Ok(None)) => {
-                let note = format!("{}: another start has opened it", path.display());
-                return Ok(Done::with(Undo::Nothing).note(note));
-            }
-            // Made as root, and undone after the drop: it may be in use for all that can be told.
-            Some(Err(error)) => {
-                let why = engine::text::errno_message(error as i32);
-                return Ok(Done::with(Undo::Nothing).note(format!(
-                    "{}: it is empty, and whether another start uses it cannot be told: {why}",
-                    path.display()
-                )));
-            }
-        };
-        let is_directory = stat.st_mode & nix::libc::S_IFMT == nix::libc::S_IFDIR;
-        let how = match is_directory {
-            true => nix::unistd::UnlinkatFlags::RemoveDir,
-            false => nix::unistd::UnlinkatFlags::NoRemoveDir,
-        };
-        match nix::unistd::unlinkat(dir, name.as_os_str(), how) {
-            Ok(()) | Err(nix::errno::Errno::ENOENT) => Ok(Done::with(Undo::Nothing)),
-            Err(nix::errno::Errno::ENOTEMPTY | nix::errno::Errno::EEXIST) if is_directory => {
-                Ok(Done::with(Undo::Nothing).note(format!("{}: it is not empty", path.display())))
-            }
-            Err(error) => Err(failed(error, what()).help(format!("remove {} by hand", path.display()))),
-        }
-    }
-
-    /// The empty log for ourselves. Where the daemon was killed, what it had just forked may have it open for a
-    /// moment more.
-    fn alone_with(&self, dir: &OwnedFd, name: &OsStr) -> Result<Option<OwnedFd>, Errno> {
-        let until = process::monotonic().saturating_add(FORKED_NS);
-        loop {
-            match crate::log::alone(dir, name) {
-                Ok(None) if self.gone.is_some() && process::monotonic() < until => {
-                    std::thread::sleep(Duration::from_millis(5));
-                }
-                known => return known,
-            }
-        }
-    }
-
     /// Undo: end a process that was started, politely first.
     fn end(&mut self, handle: Handle, name: &str) -> Result<Done, SystemError> {
         let Some(Held::Process { pid, pidfd, .. }) = self.held.get(&handle.0) else {
@@ -600,13 +525,6 @@ impl Host {
         Err(SystemError::new(format!("end {name}: process {pid} is still there"))
             .help(format!("look at process {pid}: it may hang in the kernel")))
     }
-}
-
-/// A handle that did not arrive: no descriptor was free for it.
-fn lost(what: &str, path: &Path) -> SystemError {
-    SystemError::new(format!("{what}: the handle of its directory was lost"))
-        .why("too many descriptors are open, or too many are on their way (RLIMIT_NOFILE)")
-        .help(format!("remove {} by hand", path.display()))
 }
 
 fn noted(undo: Undo, notes: Vec<String>) -> Done {
@@ -673,6 +591,9 @@ impl System for Host {
             Effect::Remove { handle, path, only_if_empty } => {
                 self.listening.retain(|(h, _)| h != handle);
                 self.as_whoever_made(*handle, |host| host.remove(*handle, path, *only_if_empty))
+            }
+            Effect::GiveBack { handle, path, owner } => {
+                self.as_whoever_made(*handle, |host| host.give_back(*handle, path, *owner))
             }
             Effect::Unbind { handle, .. } => {
                 self.listening.retain(|(h, _)| h != handle);

@@ -51,8 +51,19 @@ pub struct Log {
     fixed: Option<OwnedFd>,
 }
 
+/// What was at the path of a log before it was opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Was {
+    /// nothing: it was made
+    Absent,
+    /// a file of somebody, who has been made another
+    Of(Owner),
+    /// a file that is as it was
+    AsItIs,
+}
+
 impl Log {
-    /// Open the log at `path`, or make it with `mode` (less the umask). True if it was made.
+    /// Open the log at `path`, or make it with `mode` (less the umask). It says what was there.
     ///
     /// A symlink in the last place is not followed, and anything but a regular file is refused.
     /// With `owner` the file is given away through its descriptor; an existing one with a second
@@ -62,7 +73,7 @@ impl Log {
         owner: Option<Owner>,
         mode: u32,
         rotate_at: Option<u64>,
-    ) -> Result<(Log, bool), SystemError> {
+    ) -> Result<(Log, Was), SystemError> {
         let what = || format!("open log {}", path.display());
         let name = path.file_name().ok_or_else(|| {
             SystemError::new(format!("{}: that is not the name of a file", what()))
@@ -106,7 +117,25 @@ impl Log {
             }
             return Err(error);
         }
-        Ok((log, created))
+        let old = Owner { uid: stat.st_uid, gid: stat.st_gid };
+        let was = match owner {
+            _ if created => Was::Absent,
+            Some(new) if new != old => Was::Of(old),
+            _ => Was::AsItIs,
+        };
+        Ok((log, was))
+    }
+
+    /// Takes back that it was opened.
+    pub fn take_back(&self, was: Was) {
+        match was {
+            Was::Absent => self.forget(),
+            Was::Of(owner) => {
+                let (uid, gid) = (Uid::from_raw(owner.uid), Gid::from_raw(owner.gid));
+                let _ = fchown(&self.file, Some(uid), Some(gid));
+            }
+            Was::AsItIs => {}
+        }
     }
 
     /// When else it is rotated, and what becomes of the rotated files.

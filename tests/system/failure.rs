@@ -94,6 +94,27 @@ fn a_failure_after_the_drop_is_undone_by_the_launcher() {
     });
 }
 
+/// In the foreground and as a daemon: root's old log is the user's only where a start came about.
+#[test]
+fn an_old_log_that_was_given_away_is_given_back() {
+    test("failure::an_old_log_that_was_given_away_is_given_back", Needs::Root, |world| {
+        world.directory("log", 0, 0o755);
+        world.file("log/f.log", "old\n", 0o640);
+        world.file("garbage", "\x01\x02", 0o755);
+        world.directory("run", 0, 0o755);
+        let options =
+            ["run", "--spec", "daemon", "--user", "svc", "--pidfile", "run/f.pid", "--logfile", "log/f.log"];
+        let words = ["Exec format error", "undone: give ", "back to 0:0", "nothing is left behind"];
+        for more in [&[][..], &["--nodaemon"]] {
+            fails(world, &[&options[..], more, &["--", "./garbage"]].concat(), 1, &words);
+        }
+        world.fine(&[&options[..], &["--", "sleep", "1002"]].concat());
+        let owner = std::fs::metadata(world.path("log/f.log")).expect("the log");
+        assert_eq!(std::os::unix::fs::MetadataExt::uid(&owner), SVC);
+        world.fine(&["stop", "--spec", "daemon", "--pidfile", "run/f.pid"]);
+    });
+}
+
 #[test]
 fn an_address_in_use() {
     test("failure::an_address_in_use", Needs::Anyone, |world| {

@@ -77,6 +77,7 @@ impl Effect {
             | Effect::RemovePidFile { .. }
             | Effect::RemoveSocket { .. }
             | Effect::Remove { .. } => &[&["unlinkat", "openat", "flock"]],
+            Effect::GiveBack { .. } => &[&["openat", "fstat", "fchownat"]],
             Effect::KeepGuard => &[FORK],
             Effect::Application(Application::Load(_)) => {
                 &[&["openat", "openat2", "fstat", "statx", "readlink", "readlinkat"]]

@@ -220,7 +220,7 @@ impl Effect {
                 opaque(touch);
                 touch(App, Writes);
             }
-            Effect::Remove { path, .. } => touch(State::Path(path), Writes),
+            Effect::Remove { path, .. } | Effect::GiveBack { path, .. } => touch(State::Path(path), Writes),
             Effect::Unbind { socket, .. } => {
                 touch(State::Address(socket), Writes);
                 touch(Sockets, Writes);

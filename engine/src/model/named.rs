@@ -80,6 +80,7 @@ impl Model {
                 true
             }
         };
+        let before = self.files.get(&at).map(|node| Owner { uid: node.uid, gid: node.gid });
         let given = match made {
             true => Ok(()),
             false => self.may_take(&at, owner, &what),
@@ -90,7 +91,35 @@ impl Model {
             }
             return Err(error);
         }
-        Ok(Done::with(if made { self.undo_of(&at, path, true) } else { Undo::Nothing }))
+        if made {
+            return Ok(Done::with(self.undo_of(&at, path, true)));
+        }
+        let Some(was) = before.filter(|was| owner.is_some_and(|owner| owner != *was)) else {
+            return Ok(Done::with(Undo::Nothing));
+        };
+        let handle = self.handle_of(&at);
+        let path = outside(&self.identity.root, path);
+        Ok(Done::with(Undo::Effect(Box::new(Effect::GiveBack { handle, path, owner: was }))))
+    }
+
+    /// Undo of a file that was given away.
+    pub(super) fn give_back(
+        &mut self,
+        handle: Handle,
+        path: &Path,
+        owner: Owner,
+    ) -> Result<Done, SystemError> {
+        let Some(made) = self.made.get(handle.0 as usize).cloned() else {
+            return Ok(Done::with(Undo::Nothing));
+        };
+        let what = format!("give {} back to {}:{}", path.display(), owner.uid, owner.gid);
+        if self.is_still(&made, &what)? {
+            if let Some(place) = &made.sealed {
+                return Err(super::mounts::sealed(place).of(&what));
+            }
+            self.give(&made.at, Some(owner), &what)?;
+        }
+        Ok(Done::with(Undo::Nothing))
     }
 
     /// An old log of somebody else is given away only where nobody but root can have put it there.
@@ -143,12 +172,17 @@ impl Model {
 
     /// What takes back that a file was made.
     pub(super) fn undo_of(&mut self, at: &Path, path: &Path, only_if_empty: bool) -> Undo {
+        let handle = self.handle_of(at);
+        let path = outside(&self.identity.root, path);
+        Undo::Effect(Box::new(Effect::Remove { handle, path, only_if_empty }))
+    }
+
+    fn handle_of(&mut self, at: &Path) -> Handle {
         let made = self.known_file(at);
         self.made.push(made);
         let handle = Handle(self.made.len() as u32 - 1);
         self.made_by_runner(handle);
-        let path = outside(&self.identity.root, path);
-        Undo::Effect(Box::new(Effect::Remove { handle, path, only_if_empty }))
+        handle
     }
 
     pub(super) fn check_pid_file(&mut self, path: &Path) -> Result<Done, SystemError> {

@@ -130,6 +130,10 @@ impl Judge<'_> {
             },
             (Some(20), _) => finding.help("name a path that leads through directories only"),
             (Some(36), _) => finding.help("choose a shorter name"),
+            // As root it would be another program that serves.
+            (Some(1 | 13), Some(_)) if starts(step) => finding
+                .help(format!("let {who} reach and execute it, or put it where everybody may"))
+                .help("or name another user"),
             (Some(1 | 13), Some(drop)) if !step.down => self
                 .put_after(finding, drop, i)
                 .sooner(&step.phase, &drop.phase)

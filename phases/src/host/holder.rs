@@ -119,7 +119,9 @@ impl Host {
         }
         let number = match undo {
             Undo::Effect(effect) => match **effect {
-                Effect::Remove { handle, .. } | Effect::End { handle, .. } => Some(handle.0),
+                Effect::Remove { handle, .. }
+                | Effect::GiveBack { handle, .. }
+                | Effect::End { handle, .. } => Some(handle.0),
                 _ => None,
             },
             _ => None,
@@ -356,6 +358,14 @@ impl Host {
             Ok(Message::Done { undo: Undo::Effect(effect), .. }) if !takes_back(&effect) => {
                 return Some(gone(watch.step, format!("the daemon asked for what is no undo: {effect}")));
             }
+            // What was made before is given to nobody by whoever speaks behind the drop.
+            Ok(Message::Done { undo: Undo::Effect(effect), .. })
+                if watch.dropped
+                    && matches!(*effect, Effect::GiveBack { handle: h, .. }
+                        if self.held.contains_key(&h.0) && !self.distrusted.contains(&h.0)) =>
+            {
+                return Some(gone(watch.step, format!("the daemon asked for what is no undo: {effect}")));
+            }
             Ok(Message::Done { .. }) if watch.held.saturating_add(data.len()) > MOST_HELD => {
                 return Some(gone(
                     watch.step,
@@ -423,7 +433,7 @@ impl Host {
 /// True for the effects that undo is made of.
 fn takes_back(effect: &Effect) -> bool {
     match effect {
-        Effect::Remove { .. } | Effect::Unbind { .. } | Effect::End { .. } => true,
+        Effect::Remove { .. } | Effect::GiveBack { .. } | Effect::Unbind { .. } | Effect::End { .. } => true,
         // Whoever speaks may have it say that something is left, and neither kill nor hang this process.
         Effect::Fail(fault) => fault.manner == Manner::Error,
         _ => false,
@@ -566,7 +576,7 @@ fn gone_by_time(step: Option<usize>) -> End {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use engine::effect::{Handle, Identity};
+    use engine::effect::{Handle, Identity, Owner};
     use nix::sys::signal::SigSet;
     use nix::sys::signalfd::SignalFd;
 
@@ -665,6 +675,22 @@ mod tests {
         says(&mut host, &mut watch, &made(8, 12));
         assert_eq!(host.distrusted.iter().copied().collect::<Vec<_>>(), [8]);
         assert!(matches!(host.held.get(&7), Some(Held::File { ino: 10, .. })));
+    }
+
+    /// Who speaks behind the drop would be given the PID file.
+    #[test]
+    fn what_was_made_before_the_drop_is_given_to_nobody_behind_it() {
+        let (mut host, mut watch) = holder();
+        says(&mut host, &mut watch, &Message::Step(2, None));
+        says(&mut host, &mut watch, &made(7, 10));
+        says(&mut host, &mut watch, &Message::Step(4, None));
+        let owner = Owner { uid: 1000, gid: 1000 };
+        let give = |number| {
+            let effect = Effect::GiveBack { handle: Handle(number), path: "/x".into(), owner };
+            Message::Done { step: 4, undo: Undo::Effect(Box::new(effect)), handle: None }
+        };
+        assert!(says(&mut host, &mut watch, &give(8)).0.is_none());
+        assert!(says(&mut host, &mut watch, &give(7)).0.is_some());
     }
 
     /// Behind the drop, code of the application may be speaking.

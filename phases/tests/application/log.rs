@@ -7,7 +7,7 @@ use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signal::{SigHandler, Signal, signal};
 use nix::sys::stat::{Mode, umask};
 use nix::sys::wait::WaitStatus;
-use phases::log::Log;
+use phases::log::{Log, Was};
 use std::fs::{self, read_to_string};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 
@@ -37,14 +37,14 @@ fn modes() -> Result<(), Skipped> {
     let before = umask(Mode::from_bits_truncate(0o027));
     let opened = Log::open(&path, None, 0o666, None);
     umask(before);
-    let (mut log, created) = opened.unwrap();
-    assert!(created && log.is_empty() && log.bytes_written() == 0);
+    let (mut log, was) = opened.unwrap();
+    assert!(was == Was::Absent && log.is_empty() && log.bytes_written() == 0);
     assert_eq!(fs::metadata(&path).unwrap().mode() & 0o7777, 0o640);
     assert_eq!(log.inode(), (fs::metadata(&path).unwrap().dev(), fs::metadata(&path).unwrap().ino()));
     log.write(b"one\n");
     assert!(!log.is_empty());
-    let (mut again, created) = Log::open(&path, None, 0o600, None).unwrap();
-    assert!(!created && again.bytes_written() == 0);
+    let (mut again, was) = Log::open(&path, None, 0o600, None).unwrap();
+    assert!(was == Was::AsItIs && again.bytes_written() == 0);
     again.write(b"two\n");
     log.write(b"three\n");
     assert_eq!(read_to_string(&path).unwrap(), "one\ntwo\nthree\n");
