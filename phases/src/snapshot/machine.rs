@@ -261,11 +261,11 @@ impl Machine for This {
 }
 
 fn size(path: &Path) -> Option<u64> {
-    let size = || std::fs::symlink_metadata(path).map(|m| m.len());
-    match size() {
-        Err(error) if error.kind() == ErrorKind::PermissionDenied => {
-            as_another(&nearest(path)?, || size().ok())
-        }
+    let size = |path: &Path| std::fs::symlink_metadata(path).map(|m| m.len());
+    match size(path) {
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => from_here(path)
+            .and_then(|path| size(&path).ok())
+            .or_else(|| as_another(&nearest(path)?, || size(path).ok())),
         size => size.ok(),
     }
 }
