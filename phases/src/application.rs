@@ -143,6 +143,9 @@ pub trait Application {
     /// It has forked, and this is the parent or the child.
     fn after_fork(&mut self, _child: bool) {}
 
+    /// This process has a child of its own beside the application, which is none of the application's.
+    fn has_beside(&mut self, _child: nix::unistd::Pid) {}
+
     /// Let it do what needs the starting credential.
     fn privileged_start(&mut self, _around: &mut Around) -> Result<Vec<String>, SystemError> {
         Ok(Vec::new())

@@ -45,8 +45,8 @@ pub struct Kept {
     /// where it speaks, if it was given such a place
     pub voice: Option<Voice>,
     tree: Rc<Tree>,
-    /// children that this process had before, such as the guard
-    before: Vec<i32>,
+    /// children that this process has beside it, such as the guard
+    pub beside: Vec<i32>,
     /// the end of its output, until it serves
     tail: Option<Vec<u8>>,
     /// its end was seen and could not be taken yet: a tracer has it
@@ -116,12 +116,12 @@ impl Voice {
 }
 
 impl Kept {
-    /// A child that became the program, beside the children that were there `before`.
+    /// A child that became the program, and the other children that are `beside` it.
     pub fn new(
         (pid, pidfd): (Pid, OwnedFd),
         name: String,
         output: Option<OwnedFd>,
-        (tree, before): (Rc<Tree>, Vec<i32>),
+        (tree, beside): (Rc<Tree>, Vec<i32>),
     ) -> Kept {
         Kept {
             pid,
@@ -131,7 +131,7 @@ impl Kept {
             early: Vec::new(),
             voice: None,
             tree,
-            before,
+            beside,
             tail: Some(Vec::new()),
             held_back: false,
             over: None,
@@ -146,7 +146,7 @@ impl Kept {
 
     /// Whether that process is the program, or below it, or was left by it.
     fn descends(&self, pid: i32) -> bool {
-        self.tree.descends(pid, self.pid.as_raw(), &self.before)
+        self.tree.descends(pid, self.pid.as_raw(), &self.beside)
     }
 
     /// The last line of its output that says something, where that is captured.
@@ -304,7 +304,7 @@ fn hear(kept: &mut Kept, around: &mut Around, said: &mut Vec<Message>) {
     for _ in 0..16 {
         let Some(voice) = &mut kept.voice else { return };
         let Ok(Some(heard)) = voice.socket.receive() else { return };
-        if !kept.tree.descends(heard.pid, kept.pid.as_raw(), &kept.before) {
+        if !kept.tree.descends(heard.pid, kept.pid.as_raw(), &kept.beside) {
             voice.strangers += 1;
             if voice.strangers == 1
                 && let Some(log) = around.log
@@ -499,7 +499,7 @@ fn reap(kept: &mut Kept, all: bool) -> Result<Option<Ended>, SystemError> {
         while let Ok(status) = waitpid(None, Some(WaitPidFlag::WNOHANG)) {
             match status.pid() {
                 // Its number may become that of something the program leaves.
-                Some(pid) => kept.before.retain(|before| *before != pid.as_raw()),
+                Some(pid) => kept.beside.retain(|child| *child != pid.as_raw()),
                 None => break,
             }
         }

@@ -183,6 +183,12 @@ impl Application for Command {
         }
     }
 
+    fn has_beside(&mut self, child: nix::unistd::Pid) {
+        if let Some(kept) = &mut self.kept {
+            kept.beside.push(child.as_raw());
+        }
+    }
+
     fn serve(&mut self, around: &mut Around) -> Result<Served, SystemError> {
         match self.kept.take() {
             Some(kept) => keeper::keep(kept, around),

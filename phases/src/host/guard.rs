@@ -60,6 +60,9 @@ impl Host {
             }
             ForkResult::Parent { child } => {
                 self.forked(false);
+                if let Some(application) = &mut self.application {
+                    application.has_beside(child);
+                }
                 let both = process::pidfd(child)
                     .and_then(|pidfd| Ok((pidfd.try_clone().map_err(|_| Errno::EMFILE)?, pidfd)));
                 let (guard, pidfd) = both.map_err(|e| {

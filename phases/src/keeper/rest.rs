@@ -121,7 +121,7 @@ fn left(kept: &Kept, around: &Around) -> Vec<i32> {
     all.retain(|pid| {
         let pid = Pid::from_raw(*pid);
         pid != kept.pid
-            && !kept.before.contains(&pid.as_raw())
+            && !kept.beside.contains(&pid.as_raw())
             && Some(pid) != compressing
             && !kept.voice.as_ref().is_some_and(|voice| voice.socket.is_closing(pid))
             && matches!(waitpid(pid, Some(WaitPidFlag::WNOHANG)), Ok(WaitStatus::StillAlive))
