@@ -65,9 +65,13 @@ fn descriptors_of_a_stranger_neither_stay_in_the_keeper_nor_hold_it_up() {
             let mut sent = [0; 1];
             stranger.stdout.as_mut().expect("a pipe").read_exact(&mut sent).expect("all is sent");
 
+            let log = || fs::read_to_string(world.path("d.log")).unwrap_or_default();
+            eventually("its first message is heard, and not heeded", || {
+                log().contains("such messages are not heeded").then_some(())
+            });
             // Enough for a keeper that takes them to have them all.
             std::thread::sleep(std::time::Duration::from_secs(2));
-            assert!(kernel::find(keeper).is_some(), "{}", world.text("d.log"));
+            assert!(kernel::find(keeper).is_some(), "{}", log());
             eventually("they are all closed", || {
                 (process(keeper).descriptors().len() <= before).then_some(())
             });
