@@ -111,6 +111,8 @@ pub struct Host {
     manager: Manager,
     /// the guard that was forked from this process, and how many PID files it has the locks of
     guard: Option<(OwnedFd, usize)>,
+    /// children of this process that are no application's
+    guards: Vec<Pid>,
     /// as the first process of a PID namespace: closing it tells the guard
     last_words: Option<OwnedFd>,
     /// a phase of the guard has a path that begins at the working directory
@@ -177,6 +179,7 @@ impl Host {
             phases: Vec::new(),
             manager: Manager::default(),
             guard: None,
+            guards: Vec::new(),
             last_words: None,
             guard_stays: false,
         })
@@ -384,7 +387,11 @@ impl Host {
             // The root it is to run in is the present one already.
             program.root = None;
         }
-        self.application = Some(application::make(&program, self.timeline)?);
+        let mut application = application::make(&program, self.timeline)?;
+        for guard in &self.guards {
+            application.has_beside(*guard);
+        }
+        self.application = Some(application);
         self.runs_a_program = !program.command.is_empty();
         let loaded = self.hosted("load the application", |h, around| h.load(around))?;
         let mut done = noted(Undo::EndsWithProcess, loaded.notes);

@@ -28,12 +28,21 @@ pub struct Command {
     /// opened at load: there may be no /proc after chroot
     tree: Rc<Tree>,
     kept: Option<Kept>,
+    /// children of this process that are not of the program
+    beside: Vec<i32>,
 }
 
 impl Command {
     /// The application that runs `program.command`.
     pub fn new(program: Program) -> Self {
-        Command { program, found: None, null: None, tree: Rc::new(Tree::none()), kept: None }
+        Command {
+            program,
+            found: None,
+            null: None,
+            tree: Rc::new(Tree::none()),
+            kept: None,
+            beside: Vec::new(),
+        }
     }
 }
 
@@ -81,7 +90,9 @@ impl Application for Command {
             ),
             false => None,
         };
-        let before = self.tree.children();
+        // The kernel's list lacks one at times, where another ends at this moment (proc_pid_task(5), children).
+        let mut beside = self.tree.children();
+        beside.extend(&self.beside);
         let pipe = match starting.ready {
             Ready::Fd(number) => {
                 let first = LISTEN_START as u32 + around.listening.len() as u32;
@@ -130,7 +141,7 @@ impl Application for Command {
                 return Err(SystemError::errno(e as i32, format!("{what}: open its pidfd")));
             }
         };
-        let mut kept = Kept::new((pid, ours), name.clone(), output, (Rc::clone(&self.tree), before));
+        let mut kept = Kept::new((pid, ours), name.clone(), output, (Rc::clone(&self.tree), beside));
         kept.voice = voice.map(|socket| Voice::new(socket, starting.watchdog));
         let begun = process::monotonic();
         let result = wait_for_exec(&status, found, around, &mut kept.early).and_then(|()| {
@@ -184,9 +195,8 @@ impl Application for Command {
     }
 
     fn has_beside(&mut self, child: nix::unistd::Pid) {
-        if let Some(kept) = &mut self.kept {
-            kept.beside.push(child.as_raw());
-        }
+        let beside = self.kept.as_mut().map_or(&mut self.beside, |kept| &mut kept.beside);
+        beside.push(child.as_raw());
     }
 
     fn serve(&mut self, around: &mut Around) -> Result<Served, SystemError> {

@@ -60,6 +60,7 @@ impl Host {
             }
             ForkResult::Parent { child } => {
                 self.forked(false);
+                self.guards.push(child);
                 if let Some(application) = &mut self.application {
                     application.has_beside(child);
                 }
