@@ -61,8 +61,8 @@ pub struct Transport {
     pub protocol: Option<u32>,
 }
 
-/// Transports that a filter can deny by a word: what speaks with TCP and is no TCP to Landlock (`sk_is_tcp` in
-/// the kernel's security/landlock/net.c, since Linux 6.15).
+/// Transports that a filter can deny by a word: what speaks with TCP and is no TCP to Landlock (`sk_is_tcp()` in
+/// the kernel's security/landlock/net.c).
 pub const TRANSPORTS: &[Transport] = &[
     Transport { word: "socket:mptcp", family: None, protocol: Some(262) },
     Transport { word: "socket:smc", family: None, protocol: Some(256) },
