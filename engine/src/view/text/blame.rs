@@ -28,7 +28,7 @@ impl Page<'_> {
             let mark = if failed(span) { "✗ " } else { "" };
             let took =
                 span.end_ns.unwrap_or(self.zone).min(self.zone) - span.start_ns.unwrap_or(0).min(self.zone);
-            let of = match own.own_ns[i].abs_diff(took) * 100 > took {
+            let of = match own.own_ns[i].abs_diff(took) > took / 100 {
                 true => format!("of {}", duration(took)),
                 false => span.phase.detail.clone(),
             };
