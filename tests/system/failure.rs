@@ -115,6 +115,28 @@ fn an_old_log_that_was_given_away_is_given_back() {
     });
 }
 
+/// Who linked it meanwhile would have a file of root's with text of their own, wherever they like.
+#[test]
+fn an_old_log_that_was_linked_meanwhile_is_not_given_back() {
+    test("failure::an_old_log_that_was_linked_meanwhile_is_not_given_back", Needs::Root, |world| {
+        world.directory("log", 0, 0o755);
+        world.file("log/f.log", "old\n", 0o640);
+        world.directory("run", 0, 0o755);
+        world.directory("own", SVC, 0o755);
+        let options =
+            ["run", "--spec", "daemon", "--user", "svc", "--pidfile", "run/f.pid", "--logfile", "log/f.log"];
+        let links = "ln /mnt/work/log/f.log /mnt/work/own/mine && exit 3";
+        let out = world.rsd(&[&options[..], &["--", "/bin/sh", "-c", links]].concat());
+        assert!(out.code != 0 && out.err.contains("it has 2 names"), "{out:#?}");
+        assert!(!out.err.contains("nothing is left behind"), "{out:#?}");
+        for name in ["log/f.log", "own/mine"] {
+            let found = std::fs::metadata(world.path(name)).expect("the log");
+            assert_eq!(std::os::unix::fs::MetadataExt::uid(&found), SVC, "{name}");
+        }
+        assert!(!world.path("run/f.pid").exists());
+    });
+}
+
 #[test]
 fn an_address_in_use() {
     test("failure::an_address_in_use", Needs::Anyone, |world| {

@@ -367,7 +367,7 @@ impl Files {
             });
         }
         let name = self.view.name(at);
-        if self.view.is_covered(&name) || self.limits.is_mount(&name) && self.view.has(&name) {
+        if self.view.covers(&name).is_some() || self.limits.is_mount(&name) && self.view.has(&name) {
             return Err(Refusal::new(EBUSY, format!("something is mounted on {}", at.display())));
         }
         Ok(())

@@ -83,10 +83,6 @@ impl View {
         self.mounts.contains_key(at)
     }
 
-    pub(super) fn is_covered(&self, kept: &Path) -> bool {
-        self.covered.contains_key(kept)
-    }
-
     /// What is mounted on a name: where that is kept.
     pub(super) fn covers(&self, kept: &Path) -> Option<&Path> {
         self.covered.get(kept).map(PathBuf::as_path)

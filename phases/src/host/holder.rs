@@ -355,14 +355,8 @@ impl Host {
             }
             // Behind the drop the application's own code may be speaking: it cannot have anything
             // done here but undo, and that only with what it could do itself.
-            Ok(Message::Done { undo: Undo::Effect(effect), .. }) if !takes_back(&effect) => {
-                return Some(gone(watch.step, format!("the daemon asked for what is no undo: {effect}")));
-            }
-            // What was made before is given to nobody by whoever speaks behind the drop.
             Ok(Message::Done { undo: Undo::Effect(effect), .. })
-                if watch.dropped
-                    && matches!(*effect, Effect::GiveBack { handle: h, .. }
-                        if self.held.contains_key(&h.0) && !self.distrusted.contains(&h.0)) =>
+                if !takes_back(&effect) || watch.dropped && self.gives_what_was_before(&effect) =>
             {
                 return Some(gone(watch.step, format!("the daemon asked for what is no undo: {effect}")));
             }
@@ -412,6 +406,12 @@ impl Host {
             }
         }
         None
+    }
+
+    /// True where a file that was made or opened before the drop would be given to somebody.
+    fn gives_what_was_before(&self, effect: &Effect) -> bool {
+        matches!(effect, Effect::GiveBack { handle, .. }
+            if self.held.contains_key(&handle.0) && !self.distrusted.contains(&handle.0))
     }
 
     /// TERM or INT to the launcher calls the start off.

@@ -9,7 +9,7 @@ use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, openat};
 use nix::libc;
 use nix::sys::stat::{FileStat, Mode, fstat, fstatat};
-use nix::unistd::{Gid, Uid, UnlinkatFlags, fchownat, unlinkat};
+use nix::unistd::{Gid, Uid, UnlinkatFlags, fchownat, geteuid, unlinkat};
 use std::ffi::OsStr;
 use std::os::fd::OwnedFd;
 use std::path::Path;
@@ -80,6 +80,12 @@ impl Host {
         let stat = fstat(&file).map_err(at)?;
         if (stat.st_dev, stat.st_ino) != (there.st_dev, there.st_ino) {
             return nothing;
+        }
+        // It had one name when it was given away: whoever had it since would have a file of root's under another.
+        if stat.st_nlink > 1 && geteuid().is_root() {
+            return Err(SystemError::new(format!("{what}: it has {} names", stat.st_nlink))
+                .why("somebody has linked it meanwhile, and it would be given back under that name too")
+                .help(format!("see who has linked it (find -inum {}), and remove that name", stat.st_ino)));
         }
         let (uid, gid) = (Uid::from_raw(owner.uid), Gid::from_raw(owner.gid));
         fchownat(&file, "", Some(uid), Some(gid), AtFlags::AT_EMPTY_PATH).map_err(|e| {

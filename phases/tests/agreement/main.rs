@@ -5,7 +5,7 @@
 //! `RSD_AGREE_LISTS=100000` draws more, `RSD_AGREE_SEED=7` others, `RSD_AGREE_WORKERS=4` side by side,
 //! `RSD_AGREE_FIRST=500` begins at another number (the lists of a seed are numbered),
 //! `RSD_AGREE_KEEP=DIR` writes what differs there, shrunk: a file that is put into `cases/` is replayed
-//! from then on. It has its own harness, because what forks must have one thread.
+//! from then on; `RSD_AGREE_WHOLE=DIR` writes it as it was drawn. It has its own harness, because what forks must have one thread.
 
 mod case;
 mod compare;
