@@ -2,6 +2,7 @@
 
 use annotate_snippets::{AnnotationKind, Group, Level, Patch, Renderer, Snippet};
 use serde::Serialize;
+use std::collections::HashMap;
 
 /// A text that diagnostics point into: a spec file, a built-in spec, or the command line.
 #[derive(Clone, Debug)]
@@ -218,6 +219,24 @@ impl Diagnostic {
     pub fn is_error(&self) -> bool {
         self.severity == Severity::Error
     }
+}
+
+/// What is wrong with a value that several phases use is said once, and names them all.
+pub fn joined(findings: Vec<Diagnostic>) -> Vec<Diagnostic> {
+    let apart = |finding: &Diagnostic| Diagnostic { phases: Vec::new(), ..finding.clone() };
+    let mut joined: Vec<Diagnostic> = Vec::with_capacity(findings.len());
+    let mut known: HashMap<(&'static str, String, Option<Place>), usize> = HashMap::new();
+    for mut finding in findings {
+        let key = (finding.code, finding.message.clone(), finding.labels.first().map(|label| label.at));
+        match known.get(&key).and_then(|at| joined.get_mut(*at)) {
+            Some(first) if apart(first) == apart(&finding) => first.phases.append(&mut finding.phases),
+            _ => {
+                known.insert(key, joined.len());
+                joined.push(finding);
+            }
+        }
+    }
+    joined
 }
 
 /// How findings are drawn.

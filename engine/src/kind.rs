@@ -264,12 +264,26 @@ pub struct Unfit {
     pub why: String,
     /// what to write instead
     pub help: String,
+    /// the parameter that it is about, where it is about one
+    pub param: Option<&'static str>,
+    /// of a list the value that it is about
+    pub value: Option<String>,
 }
 
 impl Unfit {
     /// Why, and what to write instead.
     pub fn new(why: impl Into<String>, help: impl Into<String>) -> Self {
-        Unfit { why: why.into(), help: help.into() }
+        Unfit { why: why.into(), help: help.into(), param: None, value: None }
+    }
+
+    /// Names the parameter that it is about: its value is pointed at.
+    pub fn of(self, param: &'static str) -> Self {
+        Unfit { param: Some(param), ..self }
+    }
+
+    /// The same for one value of a list.
+    pub fn in_list(self, param: &'static str, value: impl Into<String>) -> Self {
+        Unfit { value: Some(value.into()), ..self.of(param) }
     }
 }
 

@@ -11,7 +11,7 @@ mod why;
 pub use drop::DropStep;
 pub use why::{Why, why};
 
-use crate::diagnostic::{At, Diagnostic, Place};
+use crate::diagnostic::{At, Diagnostic, Place, joined};
 use crate::effect::{Application, Brought, Effect, Manner, State};
 use crate::kind::{Catalogue, Learns};
 use crate::options::{Launch, Settings};
@@ -301,7 +301,8 @@ impl<'a> Base<'a> {
     /// Reads the phases, or says everything that is in the way of every order.
     pub(crate) fn new(request: &'a Request<'a>) -> Result<Base<'a>, Vec<Diagnostic>> {
         let stage = tracing::info_span!(target: "rsd", "resolve").entered();
-        let (mut nodes, mut findings) = resolve::resolve(request);
+        let (mut nodes, findings) = resolve::resolve(request);
+        let mut findings = joined(findings);
         drop(stage);
         if findings.iter().any(Diagnostic::is_error) {
             return Err(findings);

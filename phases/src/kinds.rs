@@ -102,8 +102,9 @@ const fn several(name: &'static str, ty: Type, help: &'static str) -> Param {
 /// Whom a confinement is put on, by the parameter `who`.
 fn whose(args: &Args) -> Result<Whose, Unfit> {
     let Some(word) = args.string("who") else { return Ok(Whose::default()) };
-    Whose::by_name(&word)
-        .ok_or_else(|| Unfit::new(format!("nobody is called `{word}` here"), "write program or daemon"))
+    Whose::by_name(&word).ok_or_else(|| {
+        Unfit::new(format!("nobody is called `{word}` here"), "write program or daemon").of("who")
+    })
 }
 
 /// A kind without parameters that is always one effect.

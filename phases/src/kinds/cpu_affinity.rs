@@ -26,7 +26,8 @@ pub const KIND: Kind = Kind {
                     return Err(Unfit::new(
                         format!("`{word}` is neither a processor nor a range of them"),
                         format!("write numbers below {MOST_CPUS}: 0, or 2-5"),
-                    ));
+                    )
+                    .in_list("cpus", word.clone()));
                 }
             }
         }

@@ -50,7 +50,8 @@ pub const KIND: Kind = Kind {
                 return Err(Unfit::new(
                     format!("`{}` is no NAME=VALUE", engine::text::clean(&pair)),
                     "write the name, `=`, and the value",
-                ));
+                )
+                .in_list("set", pair.clone()));
             };
             set.retain(|(n, _)| n != name);
             set.push((name.to_owned(), value.to_owned()));

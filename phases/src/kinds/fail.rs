@@ -36,6 +36,7 @@ pub const KIND: Kind = Kind {
         let manner = *Manner::ALL.iter().find(|m| m.name() == how).ok_or_else(|| {
             let names: Vec<_> = Manner::ALL.iter().map(|m| m.name()).collect();
             Unfit::new(format!("`{how}` is no way to fail"), format!("write one of {}", names.join(", ")))
+                .of("how")
         })?;
         let text = args.string("errno").unwrap_or_else(|| "EIO".to_owned());
         let number = errno_by_name(&text).or_else(|| text.parse().ok().filter(|n| (1..=4095).contains(n)));
@@ -45,7 +46,7 @@ pub const KIND: Kind = Kind {
                 Some(near) => format!("did you mean `{near}`?"),
                 None => "write a name as in errno(3), such as ENOSPC, or its number".to_owned(),
             };
-            Unfit::new(format!("`{text}` is no error that is known"), help)
+            Unfit::new(format!("`{text}` is no error that is known"), help).of("errno")
         })?;
         Ok(vec![Effect::Fail(Fault { manner, errno, message: args.string("message") })])
     },

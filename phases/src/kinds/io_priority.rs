@@ -21,7 +21,8 @@ pub const KIND: Kind = Kind {
             return Err(Unfit::new(
                 "a level of input and output is 0 to 7",
                 "write `level: 4` for the usual one",
-            ));
+            )
+            .of("level"));
         };
         let priority = match class.as_str() {
             "none" => IoPriority::None,
@@ -32,7 +33,8 @@ pub const KIND: Kind = Kind {
                 return Err(Unfit::new(
                     format!("there is no class `{class}` of input and output"),
                     "write `none`, `realtime`, `best-effort` or `idle`",
-                ));
+                )
+                .of("class"));
             }
         };
         Ok(vec![Effect::Process(Setting::IoPriority(priority))])

@@ -73,11 +73,13 @@ pub const KIND: Kind = Kind {
     },
 };
 
-fn ports(args: &Args, name: &str) -> Result<Option<Vec<u16>>, Unfit> {
+fn ports(args: &Args, name: &'static str) -> Result<Option<Vec<u16>>, Unfit> {
     let port = |value: &Value| match value {
-        Value::Integer(n) => u16::try_from(*n)
-            .map_err(|_| Unfit::new(format!("{n} is no port"), "a port is a number from 0 to 65535")),
-        _ => Err(Unfit::new("there is something else than a port in the list", "write numbers")),
+        Value::Integer(n) => u16::try_from(*n).map_err(|_| {
+            Unfit::new(format!("{n} is no port"), "a port is a number from 0 to 65535")
+                .in_list(name, n.to_string())
+        }),
+        _ => Err(Unfit::new("there is something else than a port in the list", "write numbers").of(name)),
     };
     match args.get(name) {
         None => Ok(None),

@@ -23,6 +23,7 @@ pub const KIND: Kind = Kind {
                     format!("`{text}` is not a limit of {resource}: {why}"),
                     "write `N` or `SOFT:HARD`, each a number or `unlimited`",
                 )
+                .of(resource.name())
             })?;
             effects.push(Effect::Process(Setting::Limit(*resource, limits)));
         }

@@ -123,7 +123,8 @@ fn mounts(args: &Args) -> Result<Vec<Mounting>, Unfit> {
                 return Err(Unfit::new(
                     format!("`{}` is not FROM:TO", engine::text::clean(&text)),
                     "write two absolute paths with a colon between them",
-                ));
+                )
+                .in_list(name, text.clone()));
             }
             add(at, Cover::Bind { from, read_only }, optional)?;
         }

@@ -18,6 +18,7 @@ pub const KIND: Kind = Kind {
         Some(value) => Err(Unfit::new(
             format!("a nice value is -20 to 19, and this is {value}"),
             "write 0 for the usual one",
-        )),
+        )
+        .of("value")),
     },
 };

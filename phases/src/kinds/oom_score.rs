@@ -19,6 +19,7 @@ pub const KIND: Kind = Kind {
         Some(adjust) => Err(Unfit::new(
             format!("an oom score is adjusted by -1000 to 1000, and this is {adjust}"),
             "write 0 for the usual one",
-        )),
+        )
+        .of("adjust")),
     },
 };

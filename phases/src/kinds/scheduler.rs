@@ -35,14 +35,16 @@ pub const KIND: Kind = Kind {
                 return Err(Unfit::new(
                     format!("there is no scheduling policy `{name}`"),
                     "write `other`, `batch`, `idle`, `fifo` or `rr`",
-                ));
+                )
+                .of("policy"));
             }
         };
         if policy.priority() == 0 && priority.is_some_and(|p| p != 0) {
             return Err(Unfit::new(
                 format!("`{name}` has no priority"),
                 "leave `priority` away, or use `nice`",
-            ));
+            )
+            .of("priority"));
         }
         Ok(vec![Effect::Process(Setting::Scheduler(policy))])
     },

@@ -23,7 +23,8 @@ pub const KIND: Kind = Kind {
                 return Err(Unfit::new(
                     format!("there is no securebit `{name}`"),
                     format!("the bits are {}", known.join(", ")),
-                ));
+                )
+                .in_list("bits", name.clone()));
             };
             bits |= bit;
         }

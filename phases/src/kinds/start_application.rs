@@ -72,7 +72,8 @@ pub const KIND: Kind = Kind {
                 return Err(Unfit::new(
                     "a sign of life more than a thousand times a second",
                     "write 1s or more",
-                ));
+                )
+                .of("watchdog"));
             }
             Some(every) => {
                 let name = args.string("watchdog-signal").unwrap_or_else(|| "ABRT".to_owned());
@@ -81,7 +82,8 @@ pub const KIND: Kind = Kind {
                     return Err(Unfit::new(
                         format!("`{name}` is not a signal to wake a program with"),
                         "write ABRT, KILL, TERM, QUIT, USR1 or USR2",
-                    ));
+                    )
+                    .of("watchdog-signal"));
                 };
                 Some(Watchdog { every, signal: *signal })
             }
@@ -95,7 +97,8 @@ pub const KIND: Kind = Kind {
                     return Err(Unfit::new(
                         format!("`{other}` is not what a program can get when its keeper dies"),
                         "write KILL, TERM or none",
-                    ));
+                    )
+                    .of("orphaned"));
                 }
             };
         let ready = args.ready("ready").unwrap_or_default();

@@ -41,7 +41,8 @@ pub const KIND: Kind = Kind {
                     return Err(Unfit::new(
                         format!("`{text}` is not a period to rotate a log by"),
                         "write hourly, daily, weekly or a duration of a second and more, such as 6h",
-                    ));
+                    )
+                    .of("rotate-every"));
                 }
             },
         };
@@ -53,7 +54,8 @@ pub const KIND: Kind = Kind {
                     return Err(Unfit::new(
                         format!("{n} rotated files cannot be kept"),
                         "write 1 or more, or leave `keep` away to keep all of them",
-                    ));
+                    )
+                    .of("keep"));
                 }
             },
         };

@@ -44,17 +44,20 @@ pub const KIND: Kind = Kind {
             None => Otherwise::default(),
             Some(word) => Otherwise::by_name(&word).ok_or_else(|| {
                 Unfit::new(format!("`{word}` is nothing to do with a system call"), "write fail, kill or log")
+                    .of("otherwise")
             })?,
         };
         let filter = SystemCalls { allow, deny, otherwise, whose: super::whose(args)? };
         if let Some(word) = filter.unknown() {
-            return Err(unknown(word));
+            let list = if filter.allow.iter().any(|allowed| allowed == word) { "allow" } else { "deny" };
+            return Err(unknown(word).in_list(list, word));
         }
         if let Some(word) = filter.allow.iter().find(|word| calls::transports(word).next().is_some()) {
             return Err(Unfit::new(
                 format!("`{word}` is no system call, and only what is denied can be a transport"),
                 "allow `socket`; sockets of every transport come with it",
-            ));
+            )
+            .in_list("allow", word));
         }
         Ok(vec![Effect::Process(Setting::SystemCalls(filter))])
     },

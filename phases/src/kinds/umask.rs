@@ -16,7 +16,8 @@ pub const KIND: Kind = Kind {
         Some(mask) if mask > 0o777 => Err(Unfit::new(
             format!("a umask is at most 0777, and this is {mask:04o}"),
             "give three octal digits, such as 022 or 077",
-        )),
+        )
+        .of("mask")),
         Some(mask) => Ok(vec![Effect::Umask { mask }]),
     },
 };

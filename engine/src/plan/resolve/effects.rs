@@ -3,7 +3,7 @@
 use super::{NOTHING, Node};
 use crate::diagnostic::{At, Diagnostic};
 use crate::effect::{Brought, Effect, Owner};
-use crate::kind::{Args, Context, Kind, Learns, Type};
+use crate::kind::{Args, Context, Kind, Learns, Type, Unfit};
 use crate::options;
 use crate::plan::Request;
 use crate::spec::{Given, Phase};
@@ -167,12 +167,27 @@ pub(super) fn effects(
     if !found.is_empty() {
         return Err(found);
     }
-    (kind.effects)(&args, context).map_err(|unfit| {
-        vec![
-            Diagnostic::error("RSD0113", format!("`{}`: {}", phase.name.v, unfit.why))
-                .at(phase.name.at, "this phase")
-                .phase(&phase.name.v)
-                .help(unfit.help),
-        ]
-    })
+    (kind.effects)(&args, context).map_err(|unfit| vec![unfitting(request, phase, unfit)])
+}
+
+/// Points at the value that no effects can be made of, else at the phase.
+fn unfitting(request: &Request, phase: &Phase, unfit: Unfit) -> Diagnostic {
+    let finding = Diagnostic::error("RSD0113", format!("`{}`: {}", phase.name.v, unfit.why))
+        .phase(&phase.name.v)
+        .help(unfit.help);
+    let written = unfit.param.and_then(|param| phase.with.iter().find(|(key, _)| key.v == param));
+    let given = written.and_then(|(_, given)| options::substitute(given, request.settings).ok()?);
+    let place = given.and_then(|given| match given {
+        Given::One(text) => Some(text.at),
+        Given::List(texts) => {
+            let meant = |text: &&At<String>| unfit.value.as_ref().is_none_or(|value| *value == text.v);
+            Some(texts.iter().find(meant)?.at)
+        }
+    });
+    match (place, unfit.param) {
+        (Some(at), Some(param)) => {
+            finding.at(at, format!("`{param}` of this phase")).with(phase.name.at, "this phase")
+        }
+        _ => finding.at(phase.name.at, "this phase"),
+    }
 }
