@@ -80,6 +80,8 @@ pub struct Model {
     /// what a Twisted application will turn out to bring
     brings: Option<Brought>,
     clock: u64,
+    /// how long the step may take, if it says so
+    patience: Option<u64>,
 }
 
 impl Model {
@@ -112,6 +114,7 @@ impl Model {
             left: None,
             brings: None,
             clock: 0,
+            patience: None,
         }
     }
 
@@ -270,7 +273,8 @@ impl System for Model {
         self.processes.ids().pid
     }
 
-    fn begin(&mut self, step: usize, _timeout: Option<u64>) {
+    fn begin(&mut self, step: usize, timeout: Option<u64>) {
+        self.patience = timeout;
         self.processes.begin(step);
         self.remember_view(step);
     }

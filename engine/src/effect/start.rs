@@ -5,6 +5,9 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+/// How long a program has to become ready where its phase has no timeout, nanoseconds.
+pub const READY_WITHIN: u64 = 90_000_000_000;
+
 /// When a program counts as ready.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Ready {

@@ -2,7 +2,10 @@
 
 use super::files::{self, Access, ENOENT, Node, Refusal};
 use super::{EACCES, EINVAL, EISDIR, ELOOP, Model};
-use crate::effect::{Done, Environment, Identity, Program, Starting, SystemError, Undo};
+use crate::effect::{
+    Done, Environment, ErrorKind, Identity, Program, READY_WITHIN, Ready, Starting, SystemError, Undo,
+};
+use crate::text::duration;
 use std::path::{Component, Path, PathBuf};
 
 const ECHILD: i32 = 10;
@@ -193,6 +196,7 @@ impl Model {
             return Err(SystemError::new(format!("{what}: {why}")).help(help));
         }
         self.may_execute(word)?;
+        self.can_be_ready(starting)?;
         if let Some(path) = loaded.path.as_ref().filter(|_| !starting.replace) {
             self.execute(path)?;
         }
@@ -201,6 +205,18 @@ impl Model {
         self.application = Some(Loaded { started: true, replaces: starting.replace, ..loaded.clone() });
         let name = word.rsplit('/').next().unwrap_or(word).to_owned();
         Ok(self.start_program(&name))
+    }
+
+    /// What is to live longer than it is waited for is never ready.
+    fn can_be_ready(&self, starting: &Starting) -> Result<(), SystemError> {
+        let limit = self.patience.unwrap_or(READY_WITHIN);
+        match starting.ready {
+            Ready::Alive(ns) if ns >= limit => Err(SystemError::new("start the application")
+                .kind(ErrorKind::Timeout)
+                .why(format!("it is ready when it has lived {}, and is given up after {}", duration(ns), duration(limit)))
+                .help("choose a shorter time, or give the phase a longer `timeout`, in a spec that `extends` this one")),
+            _ => Ok(()),
+        }
     }
 
     /// execve(2): the file itself, and what it needs to be executed.

@@ -3,7 +3,7 @@
 use super::Around;
 use crate::keeper::{Kept, Wanted, turn};
 use crate::sys::process::monotonic;
-use engine::effect::{Ended, ErrorKind, Ready, SystemError};
+use engine::effect::{Ended, ErrorKind, READY_WITHIN, Ready, SystemError};
 use engine::text::{clean, duration};
 use nix::errno::Errno;
 use nix::poll::PollFlags;
@@ -15,8 +15,6 @@ use nix::sys::socket::{
 use nix::unistd::read;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
-/// How long is waited where the phase has no timeout of its own.
-const PATIENCE: u64 = 90_000_000_000;
 /// The first pause between two tries to connect; it doubles up to the longest.
 const FIRST_PAUSE: u64 = 2_000_000;
 const LONGEST_PAUSE: u64 = 100_000_000;
@@ -185,7 +183,7 @@ fn open(target: &Ready) -> Result<Option<OwnedFd>, Errno> {
 pub(super) fn wait(kept: &mut Kept, probe: &mut Probe, around: &mut Around) -> Result<(), SystemError> {
     let name = kept.name.clone();
     let begun = monotonic();
-    let mut limit = around.deadline.unwrap_or_else(|| begun.saturating_add(PATIENCE));
+    let mut limit = around.deadline.unwrap_or_else(|| begun.saturating_add(READY_WITHIN));
     loop {
         let until = probe.until().map_or(limit, |at| at.min(limit));
         let turned = turn(kept, around, &Wanted { extra: probe.watches(), until: Some(until), all: false })?;
@@ -223,7 +221,7 @@ pub(super) fn wait(kept: &mut Kept, probe: &mut Probe, around: &mut Around) -> R
                     kept.over = Some(ended);
                     Ok(())
                 }
-                (probe, ended) => Err(died(kept, ended, probe)),
+                (probe, ended) => Err(died(kept, ended, probe, !around.confining.is_empty())),
             };
         }
         let now = monotonic();
@@ -251,7 +249,7 @@ pub(super) fn wait(kept: &mut Kept, probe: &mut Probe, around: &mut Around) -> R
             let waited = duration(now.saturating_sub(begun));
             return Err(late(format!("start {name}: it was not ready after {waited}"), probe)
                 .kind(ErrorKind::Timeout)
-                .help("raise the phase's `timeout`, or find out what it waits for"));
+                .help("find out what it waits for, or give the phase a longer `timeout`, in a spec that `extends` this one"));
         }
     }
 }
@@ -286,14 +284,21 @@ pub(crate) fn in_words(ended: Ended) -> String {
     }
 }
 
-fn died(kept: &Kept, ended: Ended, probe: &Probe) -> SystemError {
+fn died(kept: &Kept, ended: Ended, probe: &Probe, confined: bool) -> SystemError {
     let before = if matches!(probe, Probe::None) { "at once" } else { "before it was ready" };
-    let error = SystemError::new(format!("start {}: it {} {before}", kept.name, in_words(ended)));
-    match kept.last_line() {
-        Some(_) => error.why(last_words(kept)),
-        None if matches!(ended, Ended::Exit(0)) => error
+    let mut error = SystemError::new(format!("start {}: it {} {before}", kept.name, in_words(ended)));
+    let silent = kept.last_line().is_none();
+    if !silent {
+        error = error.why(last_words(kept));
+    }
+    match ended {
+        Ended::Exit(0) => error
             .help("a program that goes to the background by itself must be told to stay in the foreground"),
-        None => error.help("run it by hand as that user to see why, or look into its own log"),
+        _ if silent && confined => error.help(
+            "run it without its filter of system calls and without Landlock: what they refuse it may say nothing of",
+        ),
+        _ if silent => error.help("run it by hand as that user to see why, or look into its own log"),
+        _ => error,
     }
 }
 

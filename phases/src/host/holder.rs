@@ -293,7 +293,7 @@ impl Host {
                     let how = watch.how_it_ended();
                     break match watch.called_off {
                         Some(signal) => called_off(watch.step, signal),
-                        None => gone(watch.step, how),
+                        None => End::Gone { step: watch.step, failure: how },
                     };
                 }
             }
@@ -521,22 +521,35 @@ impl Watch {
     }
 
     /// The channel was closed without a word.
-    fn how_it_ended(&self) -> String {
+    fn how_it_ended(&self) -> Failure {
+        let failure = |message: String| Failure { message, ..Failure::default() };
         if !self.ours {
-            return "the process that was starting was killed".to_owned();
+            return failure("the process that was starting was killed".to_owned());
         }
         if let Some(pidfd) = &self.pidfd {
             let _ = process::wait_readable([pidfd.as_fd()], PATIENCE_MS);
         }
         match waitpid(self.peer, Some(WaitPidFlag::WNOHANG)) {
             Ok(WaitStatus::Exited(_, code)) => {
-                format!("the daemon exited with status {code} before it was ready")
+                failure(format!("the daemon exited with status {code} before it was ready"))
             }
-            Ok(WaitStatus::Signaled(_, signal, _)) => {
-                format!("the daemon was ended by {signal} before it was ready")
-            }
-            _ => "the daemon closed the status channel before it was ready".to_owned(),
+            Ok(WaitStatus::Signaled(_, signal, _)) => Failure {
+                help: cause_of(signal).map(str::to_owned),
+                ..failure(format!("the daemon was ended by {signal} before it was ready"))
+            },
+            _ => failure("the daemon closed the status channel before it was ready".to_owned()),
         }
+    }
+}
+
+/// What to look at where nobody else was told to send that signal.
+fn cause_of(signal: Signal) -> Option<&'static str> {
+    match signal {
+        Signal::SIGABRT | Signal::SIGSEGV | Signal::SIGBUS | Signal::SIGILL | Signal::SIGFPE => Some(
+            "it is how native code crashes: start it with `--nodaemon` and see where, or look at the end of its log",
+        ),
+        Signal::SIGKILL => Some("see whether memory ran out (`dmesg`), or who has killed it"),
+        _ => None,
     }
 }
 
@@ -566,7 +579,10 @@ fn named(mut end: End, signal: Signal) -> End {
 fn gone_by_time(step: Option<usize>) -> End {
     let failure = Failure {
         message: "the time of this phase is up; the daemon was killed".to_owned(),
-        help: Some("raise the phase's `timeout`, or find out what it waits for".to_owned()),
+        help: Some(
+            "find out what it waits for, or give the phase a longer `timeout`, in a spec that `extends` this one"
+                .to_owned(),
+        ),
         kind: ErrorKind::Timeout,
         ..Failure::default()
     };
