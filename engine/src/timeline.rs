@@ -386,6 +386,13 @@ impl Timeline {
         }
     }
 
+    /// What a start that was undone has left: "nothing", or "nothing else" where an undo has kept something on
+    /// purpose, such as a log that has words in it.
+    pub fn left(&self) -> &'static str {
+        let kept = self.spans.iter().flat_map(|s| &s.undo).any(|(what, _)| what.starts_with("kept "));
+        if kept { "nothing else" } else { "nothing" }
+    }
+
     /// The name of the instance: its own, else that of the spec.
     pub fn instance(&self) -> &str {
         if self.name.is_empty() { &self.spec } else { &self.name }

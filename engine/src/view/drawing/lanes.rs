@@ -140,10 +140,16 @@ fn finish(timeline: &Timeline, tracks: &mut [Track]) {
             track.until = match (role, timeline.ready_ns) {
                 (Some("guard until ready"), Some(ready)) => ready,
                 _ if timeline.ready_ns.is_some() => stopped,
-                _ => timeline.end_ns,
+                _ => taken_back(timeline, track.until).unwrap_or(timeline.end_ns),
             };
         }
     }
+}
+
+/// When what a failed start had forked at that moment was gone: the phase that had forked it was undone.
+fn taken_back(timeline: &Timeline, forked: u64) -> Option<u64> {
+    let before = timeline.spans.iter().filter(|s| s.start_ns.is_some_and(|start| start <= forked));
+    before.max_by_key(|s| s.start_ns)?.undone_ns.filter(|gone| *gone >= forked)
 }
 
 /// "3850 daemon".

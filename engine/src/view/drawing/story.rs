@@ -177,7 +177,7 @@ impl Drawing<'_> {
                 words.push((false, ".".into()));
             }
             (Outcome::Unwound, _) => {
-                words.push((false, "All it had done was undone; nothing is left behind.".into()))
+                words.push((false, format!("All it had done was undone; {} is left behind.", t.left())))
             }
             (Outcome::Stuck, _) => {
                 let left = t.spans.iter().filter(|s| s.undo.iter().any(|(_, e)| e.is_some()));

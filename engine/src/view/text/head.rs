@@ -27,8 +27,11 @@ impl Page<'_> {
         for (i, (paint, text)) in said.iter().enumerate() {
             line.put(DIM, if i > 0 { " · " } else { "" }).put(*paint, text);
         }
-        if t.outcome == Outcome::Unwound && line.width() + 22 + 2 + width(&right[1]) <= self.style.width {
-            line.put(PLAIN, ", nothing left behind");
+        let left = format!(", {} left behind", t.left());
+        if t.outcome == Outcome::Unwound
+            && line.width() + left.len() + 2 + width(&right[1]) <= self.style.width
+        {
+            line.put(PLAIN, &left);
         }
         let fitting = right.iter().map(|r| r.trim()).find(|r| {
             let text = plain(r, self.style);

@@ -71,7 +71,7 @@ impl<'a> Page<'a> {
             return;
         }
         let (code, paint, left) = match t.outcome {
-            Outcome::Unwound => (1, PLAIN, "nothing left behind".to_owned()),
+            Outcome::Unwound => (1, PLAIN, format!("{} left behind", t.left())),
             Outcome::Stuck => (7, BAD_BOLD, self.left_behind()),
             Outcome::Failed => (1, BAD_BOLD, String::new()),
             _ => return,
