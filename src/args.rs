@@ -356,7 +356,7 @@ fn finish(result: Result<ArgMatches, clap::Error>) -> Result<ArgMatches, i32> {
                 output::print(&if output::colour_out() { text.ansi().to_string() } else { text.to_string() });
             }
         }
-        error.exit_code()
+        output::exit_code(error.exit_code())
     })
 }
 

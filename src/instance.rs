@@ -2,6 +2,7 @@
 
 use crate::prepare::Prepared;
 use crate::{exit, output};
+use clap::parser::ValueSource;
 use engine::effect::Effect;
 use engine::text::clean;
 use engine::timeline::{Outcome, Timeline};
@@ -64,13 +65,21 @@ pub fn handle(pid: i32, path: &Path) -> Option<OwnedFd> {
     (found.process(path) == Ok(pid)).then_some(pidfd)
 }
 
+/// The timelines of that name that are kept, the newest first.
+fn timelines(name: &str) -> impl Iterator<Item = Timeline> {
+    let all = journals(name).map(|dir| phases::journal::list(&dir)).unwrap_or_default();
+    all.into_iter().rev().filter_map(|path| crate::trace::runs::read(&path).ok())
+}
+
 /// The timeline of the run that this process is the daemon of, if its journal is kept.
 pub fn timeline_of(name: &str, pid: i32) -> Option<Timeline> {
-    let all = phases::journal::list(&journals(name)?);
-    all.iter()
-        .rev()
-        .filter_map(|path| crate::trace::runs::read(path).ok())
+    timelines(name)
         .find(|t| t.stayed() as i32 == pid && matches!(t.outcome, Outcome::Running | Outcome::Completed))
+}
+
+/// The same of a daemon that has just ended, however it did.
+pub fn last_of(name: &str, pid: i32) -> Option<Timeline> {
+    timelines(name).find(|t| t.stayed() as i32 == pid)
 }
 
 /// The same, whatever name the run had: by the directory of this name first, then by any journal that is held.
@@ -129,8 +138,25 @@ pub fn running(prepared: &Prepared) -> Result<(PathBuf, i32), i32> {
         ),
         State::Unknown(why) => (exit::PRIVILEGE, format!("{name}: {}", clean(&why))),
     };
-    output::complain(&format!("{text}\n"));
+    output::complain(&format!("{text}\n{}", hint(prepared)));
     Err(code)
+}
+
+/// Where a name was given without its spec, and its last run was of another than is looked at: a line that says so.
+pub fn hint(prepared: &Prepared) -> String {
+    let typed = |id| prepared.matches.value_source(id) == Some(ValueSource::CommandLine);
+    let last = || {
+        let last = phases::journal::list(&journals(&prepared.name)?).pop()?;
+        Some(crate::trace::runs::glance(&last).ok()?.spec).filter(|spec| spec != prepared.spec_name())
+    };
+    match (typed("name") && !typed("spec")).then(last).flatten() {
+        Some(spec) => format!(
+            "  do: say --spec, too: the last run of {} was of the spec `{}`\n",
+            clean(&prepared.name),
+            clean(&spec)
+        ),
+        None => String::new(),
+    }
 }
 
 /// What can be told of it.

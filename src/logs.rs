@@ -36,7 +36,9 @@ pub fn command(argv: &[String]) -> i32 {
         // Whoever reads it has seen enough.
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => exit::FINE,
         Err(error) => {
-            output::complain(&format!("{name}: {}: {error}\n", clean(&path.display().to_string())));
+            let missing = error.kind() == std::io::ErrorKind::NotFound;
+            let hint = if missing { instance::hint(&prepared) } else { String::new() };
+            output::complain(&format!("{name}: {}: {error}\n{hint}", clean(&path.display().to_string())));
             exit::FAILED
         }
         Ok(()) => exit::FINE,

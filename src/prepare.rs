@@ -166,6 +166,11 @@ pub fn planned(argv: &[String]) -> Result<Prepared, i32> {
 }
 
 impl Prepared {
+    /// The name of the spec.
+    pub fn spec_name(&self) -> &str {
+        &self.basis.spec.name.v
+    }
+
     fn make_plan(&self, brought: Option<&Brought>) -> (Option<Plan>, Vec<Diagnostic>) {
         self.make_plan_in(&self.basis.order, brought)
     }

@@ -335,10 +335,11 @@ fn failures(said: &Said) -> String {
         ));
     }
     for (what, failure) in &report.left {
+        let why = failure.message.strip_prefix(what).and_then(|rest| rest.strip_prefix(": "));
         text.push_str(&format!(
             "  LEFT BEHIND: {}: {}\n",
             engine::text::clean(what),
-            engine::text::clean(&failure.message)
+            engine::text::clean(why.unwrap_or(&failure.message))
         ));
         if let Some(help) = &failure.help {
             text.push_str(&format!("     do: {}\n", engine::text::clean(help)));

@@ -88,6 +88,9 @@ pub fn command(argv: &[String]) -> i32 {
         if let Some(says) = says {
             output::print(&format!("  it says: {}\n", clean(&says)));
         }
+        if pid.is_none() {
+            output::complain(&instance::hint(&prepared));
+        }
     }
     // To LSB a failure to say it is not the failure of the daemon.
     if code == exit::FINE && output::lost() { UNKNOWN } else { code }

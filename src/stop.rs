@@ -48,7 +48,22 @@ pub fn stop(prepared: &Prepared) -> i32 {
     let steps = prepared.plan.iter().flat_map(|p| p.steps());
     let guarded = steps.filter(|s| s.skipped.is_none()).any(|s| s.process == Process::Guard);
     // The options that led to a guard need not be given again.
-    end(&name, &path, pid, patience, guarded || phases::snapshot::has_guard(pid))
+    let code = end(&name, &path, pid, patience, guarded || phases::snapshot::has_guard(pid));
+    if code == exit::FINE {
+        say_kept(&prepared.name, pid);
+    }
+    code
+}
+
+/// The kinds that take away what a daemon had; a note of theirs is about what stays.
+const REMOVE: [&str; 3] = ["remove-directories", "remove-sockets", "remove-pid-file"];
+
+/// Says what was not removed, as the daemon and its guard have noted it.
+fn say_kept(name: &str, pid: i32) {
+    let spans = instance::last_of(name, pid).map(|timeline| timeline.spans).unwrap_or_default();
+    let removing = spans.iter().filter(|span| REMOVE.contains(&span.phase.kind.as_str()));
+    let kept = removing.flat_map(|span| &span.notes).map(|note| format!("  kept: {}\n", clean(note)));
+    output::complain(&kept.collect::<String>());
 }
 
 /// A keeper that is asked again kills its program, and what that has left: it has so long, in nanoseconds.

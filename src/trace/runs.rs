@@ -174,36 +174,49 @@ pub fn journals(name: Option<&str>) -> Vec<PathBuf> {
     all
 }
 
-/// The journal that is meant: a file, the run whose name begins so, or the newest.
+/// The name of the run that a journal is of, as its file has it.
+fn run_of(path: &Path) -> Option<&str> {
+    Some(path.file_stem()?.to_str()?.rsplit_once('-')?.1)
+}
+
+/// The journal that is meant: a file, the run of that name, the newest run of the daemon or spec of that name, the
+/// one run whose name begins so, or the newest of all.
 pub fn find(run: Option<&str>, spec: Option<&str>) -> Result<PathBuf, String> {
     if let Some(run) = run
         && (run.contains('/') || Path::new(run).is_file())
     {
         return Ok(PathBuf::from(run));
     }
+    let all = journals(None);
     // The newest first, so that no more journals are looked into than must be.
-    let meant = |path: &&PathBuf| {
-        let begins = |run: &str| {
-            let stem = path.file_stem().and_then(|s| s.to_str());
-            stem.and_then(|s| s.rsplit_once('-')).is_some_and(|(_, name)| name.starts_with(run))
-        };
-        run.is_none_or(begins) && spec.is_none_or(|spec| is_of(path, spec))
+    let newest = |meant: &dyn Fn(&Path) -> bool| {
+        all.iter().rev().find(|path| meant(path) && spec.is_none_or(|spec| is_of(path, spec))).cloned()
     };
-    journals(None).iter().rev().find(meant).cloned().ok_or_else(|| match run {
-        Some(run) => {
-            let of = spec.map_or_else(String::new, |spec| format!(" of `{spec}`"));
-            format!("there is no run `{run}`{of}, and no such file; `rsd trace list` lists the runs that are kept")
+    let Some(run) = run else { return newest(&|_| true).ok_or_else(|| none_kept(spec)) };
+    let place = instance::journals(run);
+    let named = newest(&|path| run_of(path) == Some(run))
+        .or_else(|| newest(&|path| path.parent().is_some_and(|dir| place.as_deref() == Some(dir))));
+    if let Some(path) = named {
+        return Ok(path);
+    }
+    let begins = |path: &Path| run_of(path).is_some_and(|name| name.starts_with(run));
+    let of = spec.map_or_else(String::new, |spec| format!(" of `{spec}`"));
+    let list = "`rsd trace list` lists the runs that are kept";
+    match newest(&begins) {
+        Some(path) if newest(&|other| begins(other) && other != path).is_none() => Ok(path),
+        Some(_) => Err(format!("the names of several runs{of} begin with `{run}`; {list}")),
+        None => Err(format!("there is no run `{run}`{of}, no daemon and no file of that name; {list}")),
+    }
+}
+
+fn none_kept(spec: Option<&str>) -> String {
+    match spec {
+        _ if instance::all_journals().is_none() => {
+            "no run is kept, as neither XDG_STATE_HOME nor HOME is set; name a journal by its path".to_owned()
         }
-        None if instance::all_journals().is_none() => {
-            "no run is kept, as neither XDG_STATE_HOME nor HOME is set; \
-            name a journal by its path"
-                .to_owned()
-        }
-        None => match spec {
-            Some(spec) if !journals(None).is_empty() => format!(
-                "no run of a spec or an instance called `{spec}` is kept; `rsd trace list` lists the runs that are"
-            ),
-            _ => "no run is kept yet; `rsd run` records one".to_owned(),
-        },
-    })
+        Some(spec) if !journals(None).is_empty() => format!(
+            "no run of a spec or an instance called `{spec}` is kept; `rsd trace list` lists the runs that are"
+        ),
+        _ => "no run is kept yet; `rsd run` records one".to_owned(),
+    }
 }

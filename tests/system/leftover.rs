@@ -1,12 +1,14 @@
 //! What a program leaves running when it ends goes with it.
 
 use crate::kernel;
-use crate::sandbox::{Needs, Out, SVC, World, eventually, test};
+use crate::sandbox::{Needs, Out, SVC, World, entries, eventually, test};
 use std::fs;
 
 /// A start of that script; its log is in a directory of the user's.
 fn run(world: &World, script: &str) -> Out {
-    world.directory("log", SVC, 0o755);
+    if !world.path("log").exists() {
+        world.directory("log", SVC, 0o755);
+    }
     world.file("script.sh", script, 0o755);
     let (script, log) = (world.text("script.sh"), world.text("log/it.log"));
     let files = ["--pidfile", "it.pid", "--logfile", &log];
@@ -21,6 +23,29 @@ fn a_program_that_goes_to_the_background_is_told_and_ended() {
         assert!(out.err.contains("it exited with status 0"), "{}", out.err);
         assert!(out.err.contains("must be told to stay in the foreground"), "{}", out.err);
         assert_eq!(kernel::running("sleep 1071"), [0; 0], "it was left running");
+        let out = run(world, "echo away I go\nsetsid sleep 1071 &\nsleep 0.05\n");
+        assert!(out.err.contains("the last it said is: away I go"), "{}", out.err);
+        assert!(out.err.contains("must be told to stay in the foreground"), "{}", out.err);
+    });
+}
+
+/// A runtime directory is removed if it is empty, and else it is said by who ends the daemon.
+#[test]
+fn what_a_program_leaves_in_its_directory_is_named() {
+    test("leftover::what_a_program_leaves_in_its_directory_is_named", Needs::Root, |world| {
+        let directory = world.text("runtime");
+        let line = ["--spec", "daemon", "--name", "it", "--user", "svc", "--pidfile", "it.pid", "--logfile="];
+        let start = |script: &str| {
+            let more = ["--runtime-directory", &directory, "--", "sh", "-c", script];
+            world.fine(&[&["run"], &line[..], &more].concat());
+        };
+        let stop = || world.fine(&["stop", "--spec", "daemon", "--name", "it", "--pidfile", "it.pid"]);
+        start("exec sleep 1077");
+        assert_eq!(stop().err, "");
+        assert!(!world.path("runtime").exists());
+        start(&format!("echo x >{directory}/state; exec sleep 1077"));
+        assert_eq!(stop().err, format!("  kept: {directory}: it is not empty\n"));
+        assert_eq!(entries(&world.path("runtime")), [world.path("runtime/state")]);
     });
 }
 

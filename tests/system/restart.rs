@@ -32,6 +32,38 @@ fn restarts(world: &World, more: &[&str]) {
     assert!(world.pid("web.pid") != before && kernel::gone(before), "{more:?}: {out:#?}");
 }
 
+/// A name alone is of the default spec; where that cannot be meant it is said.
+#[test]
+fn a_name_without_its_spec_is_told_which_was_meant() {
+    test("restart::a_name_without_its_spec_is_told_which_was_meant", Needs::Anyone, |world| {
+        assert_eq!(web(world, "run", &["--", "sleep", "1501"]).code, 0);
+        for subcommand in ["status", "stop", "reload", "logs"] {
+            let out = world.rsd(&[subcommand, "--name", "web"]);
+            assert!(
+                out.code != 0
+                    && out.err.contains("do: say --spec, too: the last run of web was of the spec `daemon`"),
+                "{subcommand}: {out:#?}"
+            );
+            let out = world.rsd(&[subcommand, "--name", "other"]);
+            assert!(!out.err.contains("say --spec"), "{subcommand}: {out:#?}");
+        }
+        assert_eq!(web(world, "status", &[]).code, 0);
+        // `web` is no beginning of a run's name, and a run may begin like another daemon's name.
+        assert_eq!(world.fine(&["trace", "web"]).out, world.fine(&["trace", "--spec", "web"]).out);
+        let run = world.timeline(None)["run"].as_str().expect("a name").to_owned();
+        assert!(world.fine(&["trace", &run[..1]]).out.contains(&run));
+        let named = |name: &str| {
+            ["--spec", "daemon", "--name", name, "--pidfile", "it.pid", "--logfile=", "-n"].map(str::to_owned)
+        };
+        let line = named(&run[..1]);
+        let line: Vec<&str> = line.iter().map(String::as_str).collect();
+        world.fine(&[&["run"], &line[..], &["--", "true"]].concat());
+        let shown = world.fine(&["trace", &run[..1]]).out;
+        assert!(!shown.contains(&run) && shown.starts_with(&run[..1]), "{shown}");
+        assert_eq!(web(world, "stop", &[]).code, 0);
+    });
+}
+
 /// Options are not remembered: without them it would be the built-in whoami, as root.
 #[test]
 fn what_was_left_away_starts_no_other_service() {
