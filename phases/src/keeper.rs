@@ -346,6 +346,9 @@ fn hear(kept: &mut Kept, around: &mut Around, said: &mut Vec<Message>) {
     }
 }
 
+/// How long after something was done what it needed is given back, in nanoseconds.
+const SHED_AFTER: u64 = 100_000_000;
+
 /// Stay until the program ends.
 pub fn keep(mut kept: Kept, around: &mut Around) -> Result<Served, SystemError> {
     let mut asked = false;
@@ -361,9 +364,11 @@ pub fn keep(mut kept: Kept, around: &mut Around) -> Result<Served, SystemError> 
         voice.due = voice.watchdog.map(|w| monotonic().saturating_add(w.every));
     }
     shed();
+    let mut sheds: Option<u64> = None;
     loop {
         let until = kept.voice.as_ref().and_then(|voice| voice.due);
-        let turned = turn(&mut kept, around, &Wanted { extra: None, until, all: true })?;
+        let wakes = [until, sheds].into_iter().flatten().min();
+        let turned = turn(&mut kept, around, &Wanted { extra: None, until: wakes, all: true })?;
         for taken in turned.taken {
             handle(taken, &kept, around, &mut asked);
         }
@@ -374,6 +379,15 @@ pub fn keep(mut kept: Kept, around: &mut Around) -> Result<Served, SystemError> 
         if until.is_some_and(|due| monotonic() >= due) {
             no_sign_of_life(&mut kept, around);
         }
+        // What was done needed memory, which is given back once before it is idle again.
+        sheds = match sheds {
+            Some(at) if monotonic() < at => Some(at),
+            Some(_) => {
+                shed();
+                None
+            }
+            None => Some(monotonic().saturating_add(SHED_AFTER)),
+        };
     }
 }
 

@@ -30,6 +30,9 @@ ROOT = Path(__file__).resolve().parents[2]
 KEPT_FILES = 5
 # What a process may hold more of private memory than at first: the allocator's own steps.
 GROWTH_KIB = 64
+# What a keeper or a guard may have resident, a moment after it has done something.
+RESIDENT_KIB = 3 * 1024
+MOMENT = 0.2
 SPEC = f"""rsd: 1
 name: soak
 extends: daemon
@@ -108,6 +111,7 @@ class Soak:
         """What there is now, once it has settled: orphans are buried, an ended daemon is gone."""
         first = self.samples[0]["counts"] if self.samples else None
         end = time.monotonic() + 20
+        time.sleep(MOMENT)
         taken = before = None
         while time.monotonic() < end:
             try:
@@ -208,6 +212,10 @@ def growth(report):
         more = last["memory"][who]["anon"] - was["anon"]
         if more > GROWTH_KIB:
             yield f"private memory of {who}: {more} KiB more"
+    for sample in report["samples"]:
+        for who, memory in sample["memory"].items():
+            if memory["rss"] > RESIDENT_KIB and not who.endswith(" program"):
+                yield f"resident memory of {who}: {memory['rss']} KiB at {sample['seconds']} s"
     # Each run keeps twenty journals, and a run that is going on.
     if last["files"]["journals of restarted"] > 21:
         yield f"journals of restarted: {last['files']['journals of restarted']}"
@@ -230,9 +238,10 @@ def table(report):
         most = max(s["counts"].get(what, 0) for s in report["samples"])
         yield f"| {what} | {first['counts'][what]} | {last['counts'].get(what)} | {most} |"
     for who in first["memory"]:
-        most = max(s["memory"][who]["anon"] for s in report["samples"])
+        most = {kind: max(s["memory"][who][kind] for s in report["samples"]) for kind in ("anon", "rss")}
         at = [s["memory"][who] for s in (first, last)]
-        yield f"| private memory of {who}, KiB (resident) | {at[0]['anon']} ({at[0]['rss']}) | {at[1]['anon']} ({at[1]['rss']}) | {most} |"
+        cells = " | ".join(f"{m['anon']} ({m['rss']})" for m in [*at, most])
+        yield f"| private memory of {who}, KiB (resident) | {cells} |"
     for what in first["files"]:
         most = max(s["files"][what] for s in report["samples"])
         yield f"| {what} | {first['files'][what]} | {last['files'][what]} | {most} |"

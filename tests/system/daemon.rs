@@ -2,8 +2,10 @@
 
 use crate::kernel::{self, process};
 use crate::sandbox::{EXTRA, Needs, OTHER, SVC, World, binary, done, entries, eventually, sh, test};
+use nix::sys::signal::Signal;
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 /// Groups of root's, a secret descriptor, umask 0, signals ignored and blocked, a secret and root's home in
 /// the environment, niceness, and a terminal of its own to be started on.
@@ -241,6 +243,52 @@ fn what_was_asked_for_and_no_more() {
         let planned = world.fine(&[&["plan"], &line[..]].concat()).out;
         assert!(planned.contains("read /mnt/work/secrets, set ") && !planned.contains("=set"), "{planned}");
         world.fine(&["stop", "--spec", "daemon", "--name", "web"]);
+    });
+}
+
+/// Resident memory, KiB: the aim, and where nothing is optimized so much that what is not given back is seen.
+const SMALL: u64 = if cfg!(debug_assertions) { 5_000 } else { 3_072 };
+
+/// Small, and no wake-up while there is nothing to do, also after there was something.
+#[test]
+fn keeper_and_guard_are_small_and_still() {
+    test("daemon::keeper_and_guard_are_small_and_still", Needs::Root, |world| {
+        let log = world.directory("log", SVC, 0o755).join("it.log").display().to_string();
+        let line = [
+            "--user",
+            "svc",
+            "--pidfile",
+            "it.pid",
+            "--logfile",
+            &log,
+            "--log-every",
+            "1h",
+            "--log-age",
+            "1d",
+        ];
+        let script = "trap 'echo again' HUP; while :; do sleep 1078; done";
+        world.fine(&[&["run", "--spec", "daemon"], &line[..], &["--", "sh", "-c", script]].concat());
+        let keeper = world.pid("it.pid");
+        let field = |pid: i32, name: &str| -> u64 {
+            let process = process(pid);
+            process.field(name).split_whitespace().next().and_then(|n| n.parse().ok()).expect("a number")
+        };
+        let ours = our_own();
+        assert!(ours.len() == 2 && ours.contains(&keeper), "{ours:?}, keeper {keeper}");
+        for signal in [Signal::SIGUSR1, Signal::SIGHUP, Signal::SIGUSR1] {
+            kernel::kill(keeper, signal);
+            for pid in &ours {
+                eventually("it is small", || (field(*pid, "VmRSS") <= SMALL).then_some(()));
+            }
+        }
+        for pid in ours {
+            eventually("it is still", || {
+                let before = field(pid, "voluntary_ctxt_switches");
+                std::thread::sleep(Duration::from_secs(2));
+                (field(pid, "voluntary_ctxt_switches") == before).then_some(())
+            });
+        }
+        world.fine(&["stop", "--spec", "daemon", "--pidfile", "it.pid"]);
     });
 }
 

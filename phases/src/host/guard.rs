@@ -4,7 +4,7 @@ use super::protocol::Held;
 use super::{Host, Role, say};
 use crate::notify::Manager;
 use crate::sys::gate::{Gate, Passed};
-use crate::sys::{failed, lock, process};
+use crate::sys::{failed, lock, process, shed};
 use engine::effect::{Done, Effect, Performed, System, SystemError, Undo};
 use engine::timeline::What;
 use nix::errno::Errno;
@@ -156,6 +156,7 @@ impl Host {
                 }
             }
         }
+        shed::shed();
         let last = last.as_ref().map_or(daemon.as_fd(), |last| last.as_fd());
         loop {
             match process::wait_readable([daemon.as_fd(), last], -1) {
