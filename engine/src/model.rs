@@ -179,9 +179,12 @@ fn irregular(at: &Path, node: &Node, what: &str) -> SystemError {
         FileKind::Directory => (EISDIR, "a directory"),
         _ => (EINVAL, "no regular file"),
     };
-    SystemError::errno(errno, what)
-        .why(format!("{} is {kind}", at.display()))
-        .help("name a file, or remove what stands there")
+    let help = match &node.kind {
+        // A device is not to be removed, and a socket is somebody's.
+        FileKind::Other => "name a file",
+        _ => "name a file, or remove what stands there",
+    };
+    SystemError::errno(errno, what).why(format!("{} is {kind}", at.display())).help(help)
 }
 
 /// Who a process is, in a few words.

@@ -69,7 +69,11 @@ impl Model {
         self.files.may_be_named(&at).map_err(|e| e.of(&what))?;
         let made = match self.files.get(&at) {
             Some(node) if !node.is_file() => {
-                return Err(SystemError { errno: None, ..irregular(&at, node, &what) });
+                let refused = SystemError { errno: None, ..irregular(&at, node, &what) };
+                return Err(match at == Path::new("/dev/null") {
+                    true => refused.help("have no log (`--logfile=` in the shipped specs), or name a file"),
+                    false => refused,
+                });
             }
             Some(_) => {
                 self.files.may(&self.identity, &at, Access::Write).map_err(|e| e.of(&what))?;

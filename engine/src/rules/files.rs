@@ -26,6 +26,10 @@ impl Judge<'_> {
                 };
                 let Some(opener) = self.before(i) else { continue };
                 let Ok(at) = files.parent(opener, path) else { continue };
+                // What is no log will not be opened at all (RSD0403).
+                if files.get(&at).is_some_and(|node| !node.is_file()) {
+                    continue;
+                }
                 let dir = at.parent().unwrap_or(&at);
                 let refused =
                     files.may_unlink(server, &at).and_then(|()| files.may(server, dir, Access::Write));

@@ -55,7 +55,7 @@ impl Refused {
             }
             Refused::Kind(kind) => SystemError::new(format!("{what}: it is {kind}"))
                 .why("only a regular file is opened as a log, and no symbolic link is followed in the last place")
-                .help("remove it, or name another file"),
+                .help("name another file, or have no log (`--logfile=` in the shipped specs)"),
             Refused::Linked(names) => SystemError::new(format!("{what}: it has {names} names"))
                 .why(
                     "others may write the directory, so one of them may have given this name to a file that is \
