@@ -9,6 +9,7 @@ otherwise target/release/rsd; RSD_TEST_PROGRAMS the environment of those from Py
 
 import argparse
 import glob
+import json
 import os
 import re
 import shlex
@@ -28,11 +29,20 @@ ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "tests/programs"
 PAGE = ROOT / "docs/programs.md"
 ONE = "RSD_PROGRAM"
+# What Debian's packages have made below these, with its owner and mode, is there in the namespaces, too.
+PACKAGED = ("/var/lib", "/var/log")
+DIRECTORIES = "RSD_PROGRAM_DIRECTORIES"
 PATIENCE = 40.0
 
 
 def venv():
     return os.path.abspath(os.environ.get("RSD_TEST_PROGRAMS", ROOT / "target/programs-venv"))
+
+
+def packaged():
+    places = [entry for place in PACKAGED for entry in os.scandir(place) if entry.is_dir(follow_symlinks=False)]
+    stats = [(entry.path, entry.stat(follow_symlinks=False)) for entry in places if entry.name != "rsd"]
+    return [(path, stat.st_uid, stat.st_gid, stat.st_mode & 0o7777) for path, stat in stats]
 
 
 def known():
@@ -81,6 +91,10 @@ class Run:
             (tools / name).chmod(0o755)
         sandbox.sh("mount", "-t", "tmpfs", "-o", "mode=1777", "test", "/dev/shm")
         sandbox.sh("mount", "-t", "tmpfs", "-o", "mode=0755", "test", "/srv")
+        for path, uid, gid, mode in json.loads(os.environ[DIRECTORIES]):
+            os.makedirs(path, exist_ok=True)
+            os.chown(path, uid, gid)
+            os.chmod(path, mode)
         for path, text in program.get("files", {}).items():
             Path(path).parent.mkdir(parents=True, exist_ok=True)
             Path(path).write_text(text.lstrip("\n"))
@@ -311,15 +325,15 @@ def inside():
 
 def outside(name):
     command = [sys.executable, "-B", __file__]
-    done = subprocess.run(command, env={**os.environ, ONE: name}, capture_output=True, text=True, errors="replace")
+    done = subprocess.run(command, env={**os.environ, ONE: name, DIRECTORIES: json.dumps(packaged())}, capture_output=True, text=True, errors="replace")
     return name, done.returncode == 0, (done.stdout + done.stderr).strip()
 
 
 def page(programs):
     """The table of docs/programs.md."""
-    for program in programs.values():
+    for title, program in programs.items():
         command = shlex.join(line_shown(program))
-        yield f"### {program['name']}"
+        yield f"### {title}"
         yield ""
         yield f"{program['about']}."
         yield ""
