@@ -129,6 +129,7 @@ pub fn running(prepared: &Prepared) -> Result<(PathBuf, i32), i32> {
                 "{name} is not running: it has ended, and its guard, process {guard}, removes what it left"
             ),
         ),
+        State::Ending(_, pid) => (exit::NOT_RUNNING, format!("{name} is not running: {}", ending(pid))),
         State::Unnamed(path, doubt) => (
             exit::PRIVILEGE,
             format!(
@@ -140,6 +141,11 @@ pub fn running(prepared: &Prepared) -> Result<(PathBuf, i32), i32> {
     };
     output::complain(&format!("{text}\n{}", hint(prepared)));
     Err(code)
+}
+
+/// What a keeper does whose program has ended.
+pub fn ending(keeper: i32) -> String {
+    format!("it has ended, and its keeper, process {keeper}, ends what it left running")
 }
 
 /// Where a name was given without its spec, and its last run was of another than is looked at: a line that says so.
@@ -171,6 +177,8 @@ pub enum State {
     Running(PathBuf, i32),
     /// not running any more, and this process, its guard, removes what it left
     Clearing(PathBuf, i32),
+    /// not running any more, and this process, its keeper, ends what the program has left
+    Ending(PathBuf, i32),
     /// running, and it cannot be proved as which process
     Unnamed(PathBuf, Doubt),
     /// it cannot be told
@@ -196,6 +204,7 @@ pub fn look(prepared: &Prepared) -> State {
             (Holder::Nobody, _) => State::Stale(path),
             (_, Some(guard)) => State::Clearing(path, guard),
             _ => match found.process(&path) {
+                Ok(pid) if found.ending == Some(pid) => State::Ending(path, pid),
                 Ok(pid) => State::Running(path, pid),
                 Err(doubt) => State::Unnamed(path, doubt),
             },

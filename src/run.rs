@@ -366,7 +366,9 @@ fn failure_text(said: &Said, phase: &str, failure: &Failure) -> String {
     let clean = |s: &str| engine::text::clean(s).into_owned();
     let mut text = format!("{}: {}\n", clean(said.name), failure_line(phase, failure));
     if let Some(why) = &failure.why {
-        text.push_str(&format!("  why: {}\n", clean(why)));
+        for (n, line) in why.lines().enumerate() {
+            text.push_str(&format!("{}{}\n", if n == 0 { "  why: " } else { "    " }, clean(line)));
+        }
     }
     if let Some(help) = &failure.help {
         text.push_str(&format!("  do: {}\n", clean(&said.again.whole(help))));

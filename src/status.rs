@@ -32,6 +32,10 @@ pub fn command(argv: &[String]) -> i32 {
             let text = format!("is not running: its guard, process {guard}, removes what it left");
             ("stopped", 3, Some(path), None, text)
         }
+        State::Ending(path, keeper) => {
+            let text = format!("is not running: {}", instance::ending(keeper));
+            ("stopped", 3, Some(path), None, text)
+        }
         State::Gone(path) => {
             let text = format!("is not running: there is no PID file {}", path.display());
             ("stopped", 3, Some(path), None, text)

@@ -41,9 +41,12 @@ pub fn stop(prepared: &Prepared) -> i32 {
             false => exit::FAILED,
         };
     }
-    let (path, pid) = match instance::running(prepared) {
-        Ok(running) => running,
-        Err(code) => return code,
+    let (path, pid) = match look(prepared) {
+        State::Ending(path, keeper) => (path, keeper),
+        _ => match instance::running(prepared) {
+            Ok(running) => running,
+            Err(code) => return code,
+        },
     };
     let steps = prepared.plan.iter().flat_map(|p| p.steps());
     let guarded = steps.filter(|s| s.skipped.is_none()).any(|s| s.process == Process::Guard);

@@ -71,6 +71,13 @@ pub struct Failure {
     pub lacks: Option<Capability>,
 }
 
+impl Failure {
+    /// The facts that explain it, line by line: a program's last words may be several.
+    pub fn why_lines(&self) -> impl Iterator<Item = &str> {
+        self.why.as_deref().unwrap_or_default().lines()
+    }
+}
+
 impl From<SystemError> for Failure {
     fn from(e: SystemError) -> Self {
         Failure { errno: e.errno, message: e.message, why: e.why, help: e.help, kind: e.kind, lacks: e.lacks }

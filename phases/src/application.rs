@@ -89,6 +89,8 @@ pub struct Around<'a> {
     pub drop_ahead: bool,
     /// told of every signal taken, and what was done about it
     pub on_signal: &'a mut dyn FnMut(&str, &str),
+    /// told that the program has ended, before what it has left is ended
+    pub on_end: &'a dyn Fn(),
     /// told what the program says of how it is doing
     pub on_status: &'a mut dyn FnMut(&str),
     /// the program needs longer to start: until then, on CLOCK_MONOTONIC

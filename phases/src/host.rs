@@ -439,6 +439,12 @@ impl Host {
                 }
                 say(What::Signal { signal: signal.to_owned(), then: then.to_owned() });
             },
+            on_end: &|| {
+                for lock in self.pid_files.iter().filter_map(|p| p.lock.as_ref()) {
+                    // Where it fails a start that comes meanwhile is refused.
+                    let _ = lock::name_end(lock);
+                }
+            },
             on_status: &mut |text| say(What::Status { text: text.to_owned() }),
             on_extend: &mut |until| {
                 // The holder of the undo has a clock of its own.

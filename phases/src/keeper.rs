@@ -62,6 +62,8 @@ pub struct Voice {
     socket: Notify,
     /// what it said last of how it is doing
     status: String,
+    /// what it said before it began to reload
+    before: Option<String>,
     /// how many more of its words are recorded, and when that was counted
     allowance: (u64, u64),
     /// the sign of life that is expected
@@ -80,13 +82,34 @@ const ONE_MORE: u64 = 60_000_000_000;
 /// A program that was woken and does nothing is killed after this.
 const AFTER_WAKING: u64 = 10_000_000_000;
 /// How much of the end of the output is remembered while it starts.
-const TAIL: usize = 1024;
+const TAIL: usize = 4096;
+/// How many of the last lines are shown of a program that ended: what went wrong is often said before the last.
+const LAST_LINES: usize = 8;
 
 impl Voice {
     /// A place to speak.
     pub fn new(socket: Notify, watchdog: Option<Watchdog>) -> Voice {
         let allowance = (WORDS, monotonic());
-        Voice { socket, status: String::new(), allowance, watchdog, due: None, woken: false, strangers: 0 }
+        let status = String::new();
+        Voice { socket, status, before: None, allowance, watchdog, due: None, woken: false, strangers: 0 }
+    }
+
+    /// How it is doing by this message, in its own words where it has said any.
+    fn words(&mut self, message: &Message) -> Option<String> {
+        let before = match message.reloading {
+            true => Some(self.before.take().unwrap_or_else(|| self.status.clone())),
+            false if message.ready => None,
+            false => self.before.clone(),
+        };
+        let reloaded = if message.ready && !message.reloading { self.before.take() } else { None };
+        self.before = before;
+        match &message.status {
+            Some(status) => Some(status.clone()),
+            None if message.stopping => Some("stopping".to_owned()),
+            None if message.reloading => Some("reloading".to_owned()),
+            // What it said before it began to reload holds again.
+            None => reloaded.map(|before| if before.is_empty() { "ready".to_owned() } else { before }),
+        }
     }
 
     /// Whether these words are to be recorded: new ones, and not too many.
@@ -149,10 +172,15 @@ impl Kept {
         self.tree.descends(pid, self.pid.as_raw(), &self.beside)
     }
 
-    /// The last line of its output that says something, where that is captured.
-    pub fn last_line(&self) -> Option<String> {
-        let text = String::from_utf8_lossy(self.tail.as_deref()?).into_owned();
-        text.lines().rev().map(str::trim).find(|l| !l.is_empty()).map(str::to_owned)
+    /// The last lines of its output that say something, where that is captured, in their order.
+    pub fn last_lines(&self) -> Vec<String> {
+        let tail = self.tail.as_deref().unwrap_or_default();
+        let text = String::from_utf8_lossy(tail);
+        // The first one of a full buffer may lack its beginning.
+        let whole = text.lines().skip(usize::from(tail.len() == TAIL && text.lines().nth(1).is_some()));
+        let said: Vec<String> =
+            whole.map(|line| line.trim_end().to_owned()).filter(|line| !line.trim().is_empty()).collect();
+        said.get(said.len().saturating_sub(LAST_LINES)..).unwrap_or_default().to_vec()
     }
 
     /// It is another process from now on (`MAINPID=`), if that is one of its own.
@@ -327,16 +355,10 @@ fn hear(kept: &mut Kept, around: &mut Around, said: &mut Vec<Message>) {
         if message.trigger && voice.watchdog.is_some() && voice.due.is_some() && !voice.woken {
             voice.due = Some(0);
         }
-        let words = match &message.status {
-            Some(status) => Some(status.as_str()),
-            None if message.stopping => Some("stopping"),
-            None if message.reloading => Some("reloading"),
-            None => None,
-        };
-        if let Some(words) = words
-            && voice.tells(words)
+        if let Some(words) = voice.words(&message)
+            && voice.tells(&words)
         {
-            (around.on_status)(words);
+            (around.on_status)(&words);
         }
         around.manager.pass_on(&message);
         if let Some(pid) = message.main_pid {
@@ -373,6 +395,7 @@ pub fn keep(mut kept: Kept, around: &mut Around) -> Result<Served, SystemError> 
             handle(taken, &kept, around, &mut asked);
         }
         if let Some(ended) = turned.ended {
+            (around.on_end)();
             rest::end(&mut kept, FOR_THE_REST, around, Some(asked));
             return Ok(Served { ended: Some(ended), asked });
         }

@@ -26,6 +26,9 @@ use std::path::Path;
 /// A file may become larger than it may by so much, if a line is whole then.
 const LINE: usize = 64 * 1024;
 
+/// How it begins that something could not be done with a log.
+pub const CANNOT: &str = "cannot ";
+
 /// An open log. Writing to it cannot fail for the caller: what could not be written is counted and
 /// said in the log itself as soon as it takes something again.
 #[derive(Debug)]
@@ -235,7 +238,7 @@ impl Log {
         match self.try_reopen() {
             Ok(()) => Ok(()),
             Err(refused) => {
-                let text = format!("cannot reopen {}: {}", self.name.display(), refused.text());
+                let text = format!("{CANNOT}reopen {}: {}", self.name.display(), refused.text());
                 self.say(&text);
                 Err(text)
             }
@@ -330,7 +333,7 @@ impl Log {
 
     fn cannot_rotate(&mut self, errno: Errno) -> String {
         let ids = format!("{}:{}", unistd::geteuid(), unistd::getegid());
-        let mut text = format!("cannot rotate: {}: {}", self.name.display(), reason(errno));
+        let mut text = format!("{CANNOT}rotate: {}: {}", self.name.display(), reason(errno));
         if matches!(errno, Errno::EACCES | Errno::EPERM) {
             text += &format!(
                 " (uid:gid {ids} may not rename in the log's directory; give that directory to the user, or let logrotate move the file and send HUP)"

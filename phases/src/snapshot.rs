@@ -160,6 +160,17 @@ pub fn process(pid: i32) -> Option<Process> {
     })
 }
 
+/// Whether a process catches or ignores that signal (proc_pid_status(5): SigCgt, SigIgn); `None` if it cannot be seen.
+pub fn heeds(pid: i32, signal: nix::sys::signal::Signal) -> Option<bool> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let set = |key: &str| {
+        let hex = status.lines().find_map(|line| line.strip_prefix(key))?;
+        u64::from_str_radix(hex.trim(), 16).ok()
+    };
+    let heeded = set("SigCgt:")? | set("SigIgn:")?;
+    Some(heeded >> (signal as i32 - 1) & 1 == 1)
+}
+
 /// Whether a daemon has a guard: a child that runs the very same program. Of a guard that is root's an ordinary user
 /// cannot see what it runs, so what cannot be seen may be one.
 pub fn has_guard(pid: i32) -> bool {

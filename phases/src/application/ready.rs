@@ -221,7 +221,7 @@ pub(super) fn wait(kept: &mut Kept, probe: &mut Probe, around: &mut Around) -> R
                     kept.over = Some(ended);
                     Ok(())
                 }
-                (probe, ended) => Err(died(kept, ended, probe, !around.confining.is_empty())),
+                (probe, ended) => Err(died(kept, ended, probe, around)),
             };
         }
         let now = monotonic();
@@ -284,28 +284,32 @@ pub(crate) fn in_words(ended: Ended) -> String {
     }
 }
 
-fn died(kept: &Kept, ended: Ended, probe: &Probe, confined: bool) -> SystemError {
+fn died(kept: &Kept, ended: Ended, probe: &Probe, around: &Around) -> SystemError {
     let before = if matches!(probe, Probe::None) { "at once" } else { "before it was ready" };
     let mut error = SystemError::new(format!("start {}: it {} {before}", kept.name, in_words(ended)));
-    let silent = kept.last_line().is_none();
+    let silent = kept.last_lines().is_empty();
     if !silent {
         error = error.why(last_words(kept));
     }
     match ended {
         Ended::Exit(0) => error
             .help("a program that goes to the background by itself must be told to stay in the foreground"),
-        _ if silent && confined => error.help(
+        _ if silent && !around.confining.is_empty() => error.help(
             "run it without its filter of system calls and without Landlock: what they refuse it may say nothing of",
         ),
         _ if silent => error.help("run it by hand as that user to see why, or look into its own log"),
+        _ if around.log.is_some() => error.help("`rsd logs` shows all that it said"),
         _ => error,
     }
 }
 
+/// A sentence with the last line, or the last lines below one.
 fn last_words(kept: &Kept) -> String {
-    match kept.last_line() {
-        Some(line) => format!("the last it said is: {}", clean(&line)),
-        None => "it said nothing".to_owned(),
+    let lines: Vec<String> = kept.last_lines().iter().map(|line| clean(line).into_owned()).collect();
+    match &lines[..] {
+        [] => "it said nothing".to_owned(),
+        [line] => format!("the last it said is: {}", line.trim()),
+        lines => format!("the last it said is:\n{}", lines.join("\n")),
     }
 }
 

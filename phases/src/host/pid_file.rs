@@ -36,6 +36,8 @@ pub struct Found {
     pub content: Option<i32>,
     /// the guard of whoever holds the lock
     pub guard: Option<i32>,
+    /// the keeper that holds the lock, where its program has ended: it ends what that has left
+    pub ending: Option<i32>,
     /// who owns it
     pub uid: u32,
     mode: u32,
@@ -155,12 +157,14 @@ pub fn look(path: &Path) -> Result<Option<Found>, SystemError> {
     }
     // Asked first: a guard that ends in between leaves a lock that nobody holds, and not one without a guard.
     let guard = lock::guard(&file).map_err(|e| failed(e, what()))?;
+    let ending = lock::ending(&file).map_err(|e| failed(e, what()))?;
     let holder = lock::holder(&file).map_err(|e| failed(e, what()))?;
+    let ending = ending.filter(|pid| holder == Holder::Process(*pid));
     let mut text = [0; 32];
     let read = file.read_at(&mut text, 0).map_err(|e| io_failed(&e, what()))?;
     let content = std::str::from_utf8(&text[..read]).ok().and_then(|t| t.trim().parse().ok());
     let (uid, mode) = (stat.st_uid, stat.st_mode);
-    Ok(Some(Found { holder, content, guard, uid, mode }))
+    Ok(Some(Found { holder, content, guard, ending, uid, mode }))
 }
 
 fn is_regular(stat: &FileStat) -> bool {
@@ -337,7 +341,8 @@ impl Host {
     }
 
     /// Does what another start or an earlier daemon may keep from being done. The guard of one that has ended
-    /// removes what this start is about to make: it is waited for.
+    /// removes what this start is about to make, and the keeper of a program that has ended ends what that has
+    /// left: they are waited for.
     pub(super) fn when_cleared<T>(
         &mut self,
         path: &Path,
@@ -351,6 +356,7 @@ impl Host {
             };
             let guard = match look(path)? {
                 // It has just let go.
+                Some(found) if found.ending.is_some() => None,
                 Some(found) if found.holder != Holder::Nobody => match found.clearing(path) {
                     Some(guard) => Some(guard),
                     None => return Err(refused),

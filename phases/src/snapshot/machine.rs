@@ -187,8 +187,8 @@ impl Machine for This {
             found => found.ok().flatten(),
         };
         let found = found?;
-        if found.clearing(path).is_some() {
-            // The start waits until its guard has let go.
+        if found.ending.is_some() || found.clearing(path).is_some() {
+            // The start waits until its keeper or its guard has let go.
             return Some(Lock::Free);
         }
         Some(match found.holder {

@@ -4,7 +4,7 @@
 //! and no other open of the same file can lose it. A record lock on byte 1 tells the holder's number,
 //! by the kernel's word and not the file's (fcntl(2): F_GETLK). A guard holds the first one together with the
 //! daemon, and tells its own number by a record lock on byte 2: what the daemon has left is not cleared up as
-//! long as the guard is there.
+//! long as the guard is there. A keeper whose program has ended says so by a record lock on byte 3.
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
@@ -16,6 +16,7 @@ use std::sync::Mutex;
 const EXCLUDES: i64 = 0;
 const NAMES: i64 = 1;
 const GUARDS: i64 = 2;
+const ENDS: i64 = 3;
 
 fn one_byte(at: i64) -> flock {
     flock {
@@ -54,9 +55,23 @@ pub fn name_guard(file: impl AsFd) -> Result<(), Errno> {
 
 /// The guard of whoever holds the lock, by the kernel's word.
 pub fn guard(file: impl AsFd) -> Result<Option<i32>, Errno> {
-    let mut guards = one_byte(GUARDS);
-    fcntl(&file, FcntlArg::F_GETLK(&mut guards))?;
-    Ok((guards.l_type == libc::F_WRLCK as libc::c_short && guards.l_pid > 0).then_some(guards.l_pid))
+    named(file, GUARDS)
+}
+
+/// Says that the program of this process, its keeper, has ended: what it has left is ended next.
+pub fn name_end(file: impl AsFd) -> Result<(), Errno> {
+    fcntl(file, FcntlArg::F_SETLK(&one_byte(ENDS))).map(drop)
+}
+
+/// The keeper that has said so, by the kernel's word.
+pub fn ending(file: impl AsFd) -> Result<Option<i32>, Errno> {
+    named(file, ENDS)
+}
+
+fn named(file: impl AsFd, byte: i64) -> Result<Option<i32>, Errno> {
+    let mut names = one_byte(byte);
+    fcntl(&file, FcntlArg::F_GETLK(&mut names))?;
+    Ok((names.l_type == libc::F_WRLCK as libc::c_short && names.l_pid > 0).then_some(names.l_pid))
 }
 
 /// Locked descriptors that a fork is not to keep, and which file each of them is.
@@ -107,11 +122,5 @@ pub fn holder(file: impl AsFd) -> Result<Holder, Errno> {
     if excludes.l_type != libc::F_WRLCK as libc::c_short {
         return Ok(Holder::Nobody);
     }
-    let mut names = one_byte(NAMES);
-    fcntl(&file, FcntlArg::F_GETLK(&mut names))?;
-    Ok(if names.l_type == libc::F_WRLCK as libc::c_short && names.l_pid > 0 {
-        Holder::Process(names.l_pid)
-    } else {
-        Holder::Unknown
-    })
+    Ok(named(file, NAMES)?.map_or(Holder::Unknown, Holder::Process))
 }

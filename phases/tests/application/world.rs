@@ -169,6 +169,7 @@ impl Setup {
             drop_ahead: false,
             confining: &phases::host::confine::Confining::default(),
             on_signal: &mut on_signal,
+            on_end: &|| {},
             on_status: &mut on_status,
             on_extend: &mut on_extend,
         };

@@ -68,7 +68,7 @@ fn card(out: &mut String, drawing: &Drawing, i: usize, span: &Span, first: bool)
     };
     if let Some(error) = &span.error {
         paragraph("message", &error.message);
-        paragraph("why", error.why.as_deref().unwrap_or_default());
+        error.why_lines().for_each(|line| paragraph("why", line));
         paragraph("fix", error.help.as_deref().unwrap_or_default());
     }
     if let Some(why) = &span.skipped {
@@ -79,7 +79,7 @@ fn card(out: &mut String, drawing: &Drawing, i: usize, span: &Span, first: bool)
             None => paragraph("", &format!("Undone: {what}")),
             Some(e) => {
                 paragraph("message", &format!("Could not {what}: {}", e.message));
-                paragraph("why", e.why.as_deref().unwrap_or_default());
+                e.why_lines().for_each(|line| paragraph("why", line));
                 paragraph("fix", e.help.as_deref().unwrap_or_default());
             }
         }

@@ -69,7 +69,7 @@ fn line(out: &mut String, i: usize, span: &Span) {
     let mut said: Vec<String> = Vec::new();
     if let Some(e) = &span.error {
         said.push(e.message.clone());
-        said.extend(e.why.clone());
+        said.extend(e.why_lines().map(str::to_owned));
         said.extend(e.help.clone());
     }
     said.extend(span.skipped.clone().filter(|why| !why.is_empty()));

@@ -63,7 +63,7 @@ impl Page<'_> {
             if error.why.is_none() || !self.fits(*i, error) {
                 why.push(error.message.as_str());
             }
-            why.extend(error.why.as_deref());
+            why.extend(error.why_lines());
             self.say("why", BAD_BOLD, &span.phase.name, &why, out);
             self.say("fix", PLAIN, "", &[error.help.as_deref().unwrap_or_default()], out);
         }
