@@ -3,6 +3,7 @@
 //! One poll(2) over the signalfd, the program's pidfd and its output. Nothing wakes it while
 //! nothing happens.
 
+mod others;
 mod rest;
 
 use crate::application::{Around, Served};
@@ -15,7 +16,7 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
 use nix::sys::signalfd::SignalFd;
-use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::{Pid, getpgid, getpgrp, read};
 use rustix::process::pidfd_send_signal;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -44,6 +45,8 @@ pub struct Kept {
     pub early: Vec<Taken>,
     /// where it speaks, if it was given such a place
     pub voice: Option<Voice>,
+    /// signals that are the program's alone, once it serves
+    others: Option<SignalFd>,
     tree: Rc<Tree>,
     /// children that this process has beside it, such as the guard
     pub beside: Vec<i32>,
@@ -153,6 +156,7 @@ impl Kept {
             output,
             early: Vec::new(),
             voice: None,
+            others: None,
             tree,
             beside,
             tail: Some(Vec::new()),
@@ -275,6 +279,10 @@ pub fn turn(kept: &mut Kept, around: &mut Around, wanted: &Wanted) -> Result<Tur
         watched.push(input(voice.socket.as_fd()));
         watched.len() - 1
     });
+    let others = kept.others.as_ref().map(|fd| {
+        watched.push(input(fd.as_fd()));
+        watched.len() - 1
+    });
     let extra = wanted.extra.map(|(fd, flags)| {
         watched.push(PollFd::new(fd, flags));
         watched.len() - 1
@@ -295,6 +303,9 @@ pub fn turn(kept: &mut Kept, around: &mut Around, wanted: &Wanted) -> Result<Tur
     }
     if did(voice) {
         hear(kept, around, &mut turned.said);
+    }
+    if did(others) {
+        others::pass_on(kept, &mut *around.on_signal);
     }
     let signalled = did(Some(0));
     if signalled {
@@ -385,6 +396,7 @@ pub fn keep(mut kept: Kept, around: &mut Around) -> Result<Served, SystemError> 
     if let Some(voice) = &mut kept.voice {
         voice.due = voice.watchdog.map(|w| monotonic().saturating_add(w.every));
     }
+    kept.others = others::take_over().ok();
     shed();
     let mut sheds: Option<u64> = None;
     loop {
@@ -515,10 +527,9 @@ fn send(kept: &Kept, signal: Signal, done: &str) -> String {
 /// Reap the program, and with `all` every other child that ended; tells how the program did.
 fn reap(kept: &mut Kept, all: bool) -> Result<Option<Ended>, SystemError> {
     let ours = loop {
-        match waitpid(kept.pid, Some(WaitPidFlag::WNOHANG)) {
-            Ok(WaitStatus::Exited(_, status)) => break Some(Ended::Exit(status)),
-            Ok(WaitStatus::Signaled(_, signal, _)) => break Some(Ended::Signal(signal as i32)),
-            Ok(_) => break None,
+        match process::reap(Some(kept.pid)) {
+            Ok(Some((_, ended))) => break ended,
+            Ok(None) => break None,
             Err(Errno::EINTR) => {}
             // A main process that it named itself may be the child of another: its status goes there.
             Err(Errno::ECHILD) if kept.voice.is_some() => {
@@ -533,12 +544,9 @@ fn reap(kept: &mut Kept, all: bool) -> Result<Option<Ended>, SystemError> {
         }
     };
     if all {
-        while let Ok(status) = waitpid(None, Some(WaitPidFlag::WNOHANG)) {
-            match status.pid() {
-                // Its number may become that of something the program leaves.
-                Some(pid) => kept.beside.retain(|child| *child != pid.as_raw()),
-                None => break,
-            }
+        while let Ok(Some((pid, _))) = process::reap(None) {
+            // Its number may become that of something the program leaves.
+            kept.beside.retain(|child| *child != pid);
         }
     }
     Ok(ours)

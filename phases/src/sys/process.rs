@@ -53,6 +53,41 @@ pub fn take_signals() -> Result<SignalFd, Errno> {
     SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
 }
 
+/// Blocks these besides, by number: real-time signals have no names here.
+pub fn take_signals_beside(numbers: impl Iterator<Item = i32>) -> Result<SignalFd, Errno> {
+    let mut set = std::mem::MaybeUninit::uninit();
+    // SAFETY: sigemptyset(3) makes a set of the storage that we own, sigaddset(3) refuses what is no signal; the
+    // set is whole when it is handed on.
+    let set = unsafe {
+        nix::libc::sigemptyset(set.as_mut_ptr());
+        for number in numbers {
+            nix::libc::sigaddset(set.as_mut_ptr(), number);
+        }
+        SigSet::from_sigset_t_unchecked(set.assume_init())
+    };
+    sigprocmask(SigmaskHow::SIG_BLOCK, Some(&set), None)?;
+    SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
+}
+
+/// Takes the status of a child that has ended, of this one or of any: its number and how it ended; no how where a
+/// tracer only looks. `None`: nobody has ended. A real-time signal has no name, and to waitpid of nix the child would
+/// be gone with an error.
+pub fn reap(pid: Option<Pid>) -> Result<Option<(i32, Option<Ended>)>, Errno> {
+    let mut status = 0;
+    // SAFETY: waitpid(2) fills the number that we own.
+    match unsafe { nix::libc::waitpid(pid.map_or(-1, Pid::as_raw), &mut status, nix::libc::WNOHANG) } {
+        -1 => Err(Errno::last()),
+        0 => Ok(None),
+        pid if nix::libc::WIFEXITED(status) => {
+            Ok(Some((pid, Some(Ended::Exit(nix::libc::WEXITSTATUS(status))))))
+        }
+        pid if nix::libc::WIFSIGNALED(status) => {
+            Ok(Some((pid, Some(Ended::Signal(nix::libc::WTERMSIG(status))))))
+        }
+        pid => Ok(Some((pid, None))),
+    }
+}
+
 /// Signals that ask to stop come to the descriptor also where a thread that is not ours was given them:
 /// it does not block them, and the kernel takes any thread that does not.
 ///
@@ -297,8 +332,12 @@ pub fn pidfd(pid: Pid) -> Result<std::os::fd::OwnedFd, Errno> {
 
 /// Signals the process behind the handle. One that is gone already is fine: `false`.
 pub fn signal(pidfd: impl AsFd, signal: Signal) -> Result<bool, Errno> {
-    let number = signal as i32;
-    // SAFETY: a plain number that nix knows as a signal of this platform.
+    signal_by_number(pidfd, signal as i32)
+}
+
+/// The same by a number, of a real-time signal too.
+pub fn signal_by_number(pidfd: impl AsFd, number: i32) -> Result<bool, Errno> {
+    // SAFETY: a plain number, which the kernel refuses if it is no signal.
     let signal = unsafe { rustix::process::Signal::from_raw_unchecked(number) };
     match rustix::process::pidfd_send_signal(pidfd.as_fd(), signal) {
         Ok(()) => Ok(true),
@@ -421,14 +460,16 @@ pub fn survive_file_size_limit() -> Result<(), Errno> {
 
 /// Ends this process by a signal, as the program it kept was ended: a shell sees the same status.
 pub fn end_by_signal(number: i32) {
-    if let Ok(signal) = Signal::try_from(number) {
-        let _ = nix::sys::resource::setrlimit(nix::sys::resource::Resource::RLIMIT_CORE, 0, 0);
-        // SAFETY: the default disposition runs no code of ours.
-        let _ = unsafe { nix::sys::signal::signal(signal, nix::sys::signal::SigHandler::SigDfl) };
-        let _ = nix::sys::signal::raise(signal);
-        let mut set = SigSet::empty();
-        set.add(signal);
-        let _ = sigprocmask(SigmaskHow::SIG_UNBLOCK, Some(&set), None);
+    let _ = nix::sys::resource::setrlimit(nix::sys::resource::Resource::RLIMIT_CORE, 0, 0);
+    let mut set = std::mem::MaybeUninit::uninit();
+    // SAFETY: the default disposition runs no code of ours; sigemptyset(3) makes a set of the storage that we own,
+    // and what is no signal is refused by each of these.
+    unsafe {
+        nix::libc::signal(number, nix::libc::SIG_DFL);
+        nix::libc::raise(number);
+        nix::libc::sigemptyset(set.as_mut_ptr());
+        nix::libc::sigaddset(set.as_mut_ptr(), number);
+        nix::libc::sigprocmask(nix::libc::SIG_UNBLOCK, set.as_ptr(), std::ptr::null_mut());
     }
 }
 
