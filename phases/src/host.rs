@@ -10,6 +10,7 @@ mod fail;
 mod guard;
 mod holder;
 mod mounts;
+mod orphans;
 pub mod pid_file;
 pub mod protocol;
 mod settings;
@@ -30,6 +31,7 @@ use nix::sys::signal::Signal;
 use nix::sys::signalfd::SignalFd;
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::{ForkResult, Pid};
+use orphans::Orphans;
 use protocol::Held;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions};
@@ -117,6 +119,8 @@ pub struct Host {
     last_words: Option<OwnedFd>,
     /// a phase of the guard has a path that begins at the working directory
     guard_stays: bool,
+    /// what a guard ends that a killed keeper has left
+    orphans: Orphans,
 }
 
 /// How long the first process of a PID namespace waits for its guard at the end.
@@ -182,6 +186,7 @@ impl Host {
             guards: Vec::new(),
             last_words: None,
             guard_stays: false,
+            orphans: Orphans::default(),
         })
     }
 
@@ -557,6 +562,7 @@ impl System for Host {
     fn open(&mut self, plan: &Plan) -> Result<Performed, SystemError> {
         self.drop = plan.drop_step();
         self.guard_stays = plan.guard_stays();
+        self.orphans = Orphans::of(plan);
         self.phases = plan.steps().iter().map(|s| s.phase.clone()).collect();
         if plan.daemonizes() { Ok(Performed::Done(Done::with(Undo::Nothing))) } else { self.fork_holder() }
     }

@@ -1,7 +1,8 @@
 //! What a program leaves running when it ends goes with it.
 
 use crate::kernel;
-use crate::sandbox::{Needs, Out, SVC, World, entries, eventually, test};
+use crate::sandbox::{Needs, Out, SVC, World, binary, entries, eventually, test};
+use nix::sys::signal::Signal;
 use std::fs;
 
 /// A start of that script; its log is in a directory of the user's.
@@ -64,6 +65,55 @@ fn stop_ends_what_the_program_left_also_what_does_not_heed_term() {
         }
         let log = fs::read_to_string(world.path("log/it.log")).expect("the log");
         assert!(log.contains("left processes running, which were ended as well"), "{log}");
+    });
+}
+
+/// The kernel ends the program itself, and the guard its workers, so that the next start finds the port free.
+#[test]
+fn a_killed_keeper_leaves_no_worker() {
+    test("leftover::a_killed_keeper_leaves_no_worker", Needs::Root, |world| {
+        for (orphaned, worker) in [("KILL", "sleep 1091"), ("TERM", "sleep 1092"), ("none", "sleep 1093")] {
+            let script = format!("(trap '' TERM; exec {worker}) &\nexec sleep 1094\n");
+            let line = ["--user", "svc", "--pidfile", "it.pid", "--logfile=", "--orphaned", orphaned];
+            let port = ["--listen", "tcp:127.0.0.1:891", "--", "sh", "-c", &script];
+            let start = || world.rsd(&[&["run", "--spec", "daemon"], &line[..], &port].concat());
+            assert_eq!(start().code, 0, "{orphaned}");
+            eventually(worker, || kernel::running(worker).first().copied());
+            kernel::kill(world.pid("it.pid"), Signal::SIGKILL);
+            if orphaned == "none" {
+                eventually("the guard tidied up", || (!world.path("it.pid").exists()).then_some(()));
+                let left = [kernel::running(worker), kernel::running("sleep 1094")].concat();
+                assert_eq!(left.len(), 2, "they are to go on");
+                left.into_iter().for_each(|pid| kernel::kill(pid, Signal::SIGKILL));
+                continue;
+            }
+            eventually("the worker is gone", || kernel::running(worker).is_empty().then_some(()));
+            eventually("the guard tidied up", || (!world.path("it.pid").exists()).then_some(()));
+            assert_eq!(start().code, 0, "{orphaned}: the next start");
+            world.fine(&["stop", "--spec", "daemon", "--pidfile", "it.pid"]);
+        }
+    });
+}
+
+/// In the middle of a start the launcher is the reaper of what comes to it.
+#[test]
+fn a_keeper_that_is_killed_while_it_starts_leaves_no_worker() {
+    test("leftover::a_keeper_that_is_killed_while_it_starts_leaves_no_worker", Needs::Root, |world| {
+        let line = ["--spec", "daemon", "--pidfile", "it.pid", "--logfile=", "--ready", "alive:60s"];
+        let script = "setsid sleep 1095 & exec sleep 1096";
+        let mut start = world
+            .command(binary())
+            .arg("run")
+            .args(line)
+            .args(["--", "sh", "-c", script])
+            .spawn()
+            .expect("rsd");
+        eventually("its worker", || kernel::running("sleep 1095").first().copied());
+        eventually("its PID file", || fs::read_to_string(world.path("it.pid")).ok());
+        kernel::kill(world.pid("it.pid"), Signal::SIGKILL);
+        assert_eq!(start.wait().expect("its end").code(), Some(1));
+        assert_eq!([kernel::running("sleep 1095"), kernel::running("sleep 1096")].concat(), [0; 0]);
+        assert!(!world.path("it.pid").exists());
     });
 }
 

@@ -37,6 +37,7 @@ impl Host {
                     Ok(ForkResult::Child) => self.forked(true),
                     Err(error) => return Err(failed(error, "setsid and fork")),
                 }
+                self.orphans.enter_session(middle.as_raw());
                 self.tell_pid();
                 say(What::Fork {
                     parent: launcher.as_raw() as u32,

@@ -121,6 +121,7 @@ impl Host {
     fn close_all_but_ours(&self, gate: &Gate) {
         let mut ours = vec![self.signals.as_fd(), self.null.as_fd()];
         ours.extend(gate.descriptors());
+        ours.extend(self.orphans.descriptor());
         if let Role::Guard { daemon, launcher, last, .. } = &self.role {
             ours.extend([daemon.as_fd(), launcher.as_fd()]);
             ours.extend(last.as_ref().map(|last| last.as_fd()));
@@ -152,6 +153,10 @@ impl Host {
             }
             while let Ok(Some(info)) = self.signals.read_signal() {
                 if info.ssi_signo as i32 == Signal::SIGTERM as i32 {
+                    // Of a keeper that was killed while it started.
+                    if process::wait_readable([daemon.as_fd()], 0).is_ok_and(|[gone]| gone) {
+                        self.orphans.end();
+                    }
                     return false;
                 }
             }
@@ -162,6 +167,7 @@ impl Host {
             match process::wait_readable([daemon.as_fd(), last], -1) {
                 Ok([false, false]) => {}
                 Ok(_) => {
+                    self.orphans.end();
                     *over = true;
                     return true;
                 }

@@ -1,5 +1,6 @@
 //! The holder of the undo: the launcher, or in the foreground a child that is forked for it.
 
+use super::orphans;
 use super::protocol::{Held, HeldAs, Message};
 use super::{Host, Role, say};
 use crate::notify::Manager;
@@ -311,6 +312,13 @@ impl Host {
         }
         if end != End::Ready {
             self.hear_the_rest(&channel, &mut watch, &mut held);
+        }
+        if matches!(end, End::Gone { .. }) && ours {
+            let known = self.held.values().filter_map(|held| match held {
+                Held::Process { pid, .. } => Some(*pid),
+                Held::File { .. } => None,
+            });
+            orphans::end_those_that_came(&known.chain([watch.peer.as_raw()]).collect::<Vec<_>>());
         }
         if end == End::Ready && ours {
             self.manager.ready(Some(watch.peer.as_raw()));

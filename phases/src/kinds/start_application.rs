@@ -28,6 +28,7 @@ pub const KIND: Kind = Kind {
               once. The phase's `timeout` is the limit, 90s where none is given and more than exec is waited \
               for. When the keeper itself is killed the kernel sends the program `orphaned` (prctl(2), PR_SET_PDEATHSIG): \
               KILL leaves none behind that does not heed TERM, and TERM lets one with workers of its own end them. \
+              Behind it a guard kills whoever is left in the daemon's session, with TERM five seconds later. \
               A program that changes its user by a set-user-ID bit or file capabilities is out of its reach. With `replace` there is no keeper: the process itself becomes the program, and \
               nothing of rsd is left but the descriptor of the PID file, whose locks live as long as the program \
               keeps it open. Output goes to the log's file directly and nobody rotates it; what needs `serve` can \

@@ -5,7 +5,7 @@ use nix::errno::Errno;
 use nix::fcntl::{OFlag, open, openat};
 use nix::sys::stat::Mode;
 use nix::unistd::{getpid, read};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 /// No process has more ancestors than are looked at.
@@ -20,9 +20,16 @@ pub struct Tree(Option<OwnedFd>);
 /// What is asked of /proc/PID/stat.
 struct Stat {
     parent: i32,
+    session: i32,
     flags: u64,
     /// 'Z' and 'X' are dead
     state: u8,
+}
+
+impl Stat {
+    fn is_over(&self) -> bool {
+        self.flags & EXITING != 0 || matches!(self.state, b'Z' | b'X')
+    }
 }
 
 impl Tree {
@@ -87,17 +94,39 @@ impl Tree {
 
     fn children_by_looking(&self) -> Result<Vec<i32>, Errno> {
         let own = getpid().as_raw();
+        self.all(|stat| stat.parent == own)
+    }
+
+    /// Those of a session that live, but this process; empty where it cannot be told.
+    pub fn of_session(&self, session: i32) -> Vec<i32> {
+        let own = getpid().as_raw();
+        let mut all = self.all(|stat| stat.session == session && !stat.is_over()).unwrap_or_default();
+        all.retain(|pid| *pid != own);
+        all
+    }
+
+    /// Whether that process is of the session still.
+    pub fn is_of_session(&self, pid: i32, session: i32) -> bool {
+        self.stat(pid).is_ok_and(|stat| stat.session == session)
+    }
+
+    fn all(&self, meant: impl Fn(&Stat) -> bool) -> Result<Vec<i32>, Errno> {
         let dir = self.0.as_ref().ok_or(Errno::ENOSYS)?;
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         let mut all = Dir::openat(dir, ".", flags, Mode::empty())?;
         let pids = all.iter().filter_map(|entry| entry.ok()?.file_name().to_str().ok()?.parse().ok());
-        Ok(pids.filter(|pid| self.stat(*pid).is_ok_and(|stat| stat.parent == own)).collect())
+        Ok(pids.filter(|pid| self.stat(*pid).is_ok_and(|stat| meant(&stat))).collect())
+    }
+
+    /// The descriptor of /proc, to be kept where others are closed.
+    pub fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        self.0.as_ref().map(|fd| fd.as_fd())
     }
 
     /// Whether that process is dead or about to be. False where it cannot be told.
     pub fn is_ending(&self, pid: i32) -> bool {
         match self.stat(pid) {
-            Ok(stat) => stat.flags & EXITING != 0 || matches!(stat.state, b'Z' | b'X'),
+            Ok(stat) => stat.is_over(),
             Err(Errno::ENOENT | Errno::ESRCH) => self.0.is_some(),
             Err(_) => false,
         }
@@ -113,14 +142,15 @@ impl Tree {
     }
 }
 
-/// Behind the name, which is in parentheses and may hold anything: state, parent, …, flags as the 7th.
+/// Behind the name, which is in parentheses and may hold anything: state, parent, group, session, …, flags as the 7th.
 fn parse(text: &[u8]) -> Option<Stat> {
     let behind = text.iter().rposition(|b| *b == b')')? + 1;
     let mut fields = std::str::from_utf8(text.get(behind..)?).ok()?.split_ascii_whitespace();
     let state = *fields.next()?.as_bytes().first()?;
     let parent = fields.next()?.parse().ok()?;
-    let flags = fields.nth(4)?.parse().ok()?;
-    Some(Stat { parent, flags, state })
+    let session = fields.nth(1)?.parse().ok()?;
+    let flags = fields.nth(2)?.parse().ok()?;
+    Some(Stat { parent, session, flags, state })
 }
 
 #[cfg(test)]
