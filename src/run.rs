@@ -215,6 +215,7 @@ fn go(prepared: &Prepared, approved: &Approved, manner: &Manner, given: Descript
         host: &host,
         begin,
         quiet: manner.quiet.is_some(),
+        twisted: approved.plan().effects().any(|(_, e)| hosts_twisted(e)),
     });
     let up = matches!(report.ending, Ending::Ready | Ending::Completed | Ending::Failed | Ending::Guarded);
     if !up && process::id() == started {
@@ -264,6 +265,8 @@ struct Said<'a> {
     host: &'a Host,
     begin: u64,
     quiet: bool,
+    /// it is a Twisted application that runs
+    twisted: bool,
 }
 
 fn conclude(said: &Said) -> i32 {
@@ -277,7 +280,7 @@ fn conclude(said: &Said) -> i32 {
             if said.host.speaks() {
                 output::complain(&failures(said));
             }
-            raise(report);
+            raise(report, said.twisted);
         }
         Ending::Unwound | Ending::Stuck | Ending::Told => {
             if said.host.speaks() || !report.left.is_empty() {
@@ -373,10 +376,11 @@ fn failure_text(said: &Said, phase: &str, failure: &Failure) -> String {
     text
 }
 
-/// A program that a signal ended, also one that was told to stop: so do we, as a shell would see it
-/// (of a Twisted application twisted/twisted#7225).
-fn raise(report: &Report) {
-    if let (Ending::Failed | Ending::Completed, Some(Ended::Signal(signal))) = (report.ending, report.ended) {
+/// A program that a signal ended: so do we, as a shell would see it. A Twisted application that was told
+/// to stop ends by that signal, as under twistd (twisted/twisted#7225).
+fn raise(report: &Report, twisted: bool) {
+    let again = report.ending == Ending::Failed || (report.ending == Ending::Completed && twisted);
+    if let (true, Some(Ended::Signal(signal))) = (again, report.ended) {
         process::end_by_signal(signal);
     }
 }

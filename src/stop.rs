@@ -50,8 +50,11 @@ pub fn stop(prepared: &Prepared) -> i32 {
     };
     let steps = prepared.plan.iter().flat_map(|p| p.steps());
     let guarded = steps.filter(|s| s.skipped.is_none()).any(|s| s.process == Process::Guard);
+    // The launcher of one that is starting removes what it has made, a moment later.
+    let starting = instance::running_as(&prepared.name, pid).is_some_and(|run| run.ready_ns.is_none());
     // The options that led to a guard need not be given again.
-    let code = end(&name, &path, pid, patience, guarded || phases::snapshot::has_guard(pid));
+    let guarded = guarded || phases::snapshot::has_guard(pid);
+    let code = end(&name, &path, pid, patience, &Removers { guarded, starting });
     if code == exit::FINE {
         say_kept(&prepared.name, pid);
     }
@@ -106,7 +109,14 @@ fn wait_for_guard(name: &str, path: &Path, guard: Option<OwnedFd>) -> bool {
     false
 }
 
-fn end(name: &str, path: &Path, pid: i32, patience: u64, guarded: bool) -> i32 {
+/// Who else may remove its PID file, a moment after its end.
+struct Removers {
+    guarded: bool,
+    /// its launcher waits, and undoes the start
+    starting: bool,
+}
+
+fn end(name: &str, path: &Path, pid: i32, patience: u64, removers: &Removers) -> i32 {
     // The handle is of the process that has this number now: is it still the one that holds the lock?
     let Some(pidfd) = instance::handle(pid, path) else {
         return not_running(name, &format!("process {pid} has just let go of {}", path.display()));
@@ -148,7 +158,8 @@ fn end(name: &str, path: &Path, pid: i32, patience: u64, guarded: bool) -> i32 {
     }
     // A guard whose number somebody else's lock hides may be removing the PID file at this moment.
     let mut left = path.exists();
-    for _ in 0..if guarded && !named { 1_000 } else { 0 } {
+    let removed = removers.starting || (removers.guarded && !named);
+    for _ in 0..if removed { 1_000 } else { 0 } {
         if !left {
             break;
         }

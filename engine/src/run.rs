@@ -97,7 +97,6 @@ impl Report {
         match self.ending {
             Ending::Ready | Ending::Completed | Ending::Guarded => match self.ended {
                 Some(Ended::Exit(code)) => code,
-                Some(Ended::Signal(signal)) => 128 + signal,
                 _ => 0,
             },
             Ending::Failed => match self.ended {

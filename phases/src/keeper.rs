@@ -67,6 +67,8 @@ pub struct Voice {
     status: String,
     /// what it said before it began to reload
     before: Option<String>,
+    /// its last words, where they were too many to be recorded at once
+    late: Option<String>,
     /// how many more of its words are recorded, and when that was counted
     allowance: (u64, u64),
     /// the sign of life that is expected
@@ -94,7 +96,17 @@ impl Voice {
     pub fn new(socket: Notify, watchdog: Option<Watchdog>) -> Voice {
         let allowance = (WORDS, monotonic());
         let status = String::new();
-        Voice { socket, status, before: None, allowance, watchdog, due: None, woken: false, strangers: 0 }
+        Voice {
+            socket,
+            status,
+            before: None,
+            late: None,
+            allowance,
+            watchdog,
+            due: None,
+            woken: false,
+            strangers: 0,
+        }
     }
 
     /// How it is doing by this message, in its own words where it has said any.
@@ -121,6 +133,12 @@ impl Voice {
             return false;
         }
         text.clone_into(&mut self.status);
+        let allowed = self.is_allowed();
+        self.late = (!allowed).then(|| text.to_owned());
+        allowed
+    }
+
+    fn is_allowed(&mut self) -> bool {
         let (left, since) = &mut self.allowance;
         let more = monotonic().saturating_sub(*since) / ONE_MORE;
         *since = since.saturating_add(more.saturating_mul(ONE_MORE));
@@ -132,6 +150,17 @@ impl Voice {
             }
             None => false,
         }
+    }
+
+    /// When what was said last can be recorded after all.
+    fn late_at(&self) -> Option<u64> {
+        self.late.as_ref().map(|_| self.allowance.1.saturating_add(ONE_MORE))
+    }
+
+    /// That, once it can be.
+    fn late_words(&mut self) -> Option<String> {
+        let can = self.late.is_some() && self.is_allowed();
+        if can { self.late.take() } else { None }
     }
 
     fn push_due(&mut self) {
@@ -401,7 +430,8 @@ pub fn keep(mut kept: Kept, around: &mut Around) -> Result<Served, SystemError> 
     let mut sheds: Option<u64> = None;
     loop {
         let until = kept.voice.as_ref().and_then(|voice| voice.due);
-        let wakes = [until, sheds].into_iter().flatten().min();
+        let late = kept.voice.as_ref().and_then(Voice::late_at);
+        let wakes = [until, sheds, late].into_iter().flatten().min();
         let turned = turn(&mut kept, around, &Wanted { extra: None, until: wakes, all: true })?;
         for taken in turned.taken {
             handle(taken, &kept, around, &mut asked);
@@ -413,6 +443,9 @@ pub fn keep(mut kept: Kept, around: &mut Around) -> Result<Served, SystemError> 
         }
         if until.is_some_and(|due| monotonic() >= due) {
             no_sign_of_life(&mut kept, around);
+        }
+        if let Some(words) = kept.voice.as_mut().and_then(Voice::late_words) {
+            (around.on_status)(&words);
         }
         // What was done needed memory, which is given back once before it is idle again.
         sheds = match sheds {

@@ -20,6 +20,10 @@ const FIRST_PAUSE: u64 = 2_000_000;
 const LONGEST_PAUSE: u64 = 100_000_000;
 /// One try to connect takes no longer.
 const ONE_TRY: u64 = 1_000_000_000;
+/// How long a program lives on that answers and is no parent that is about to leave its child alone, and how long
+/// where it has no socket itself, so that a child of its must have answered.
+const PROOF: u64 = 50_000_000;
+const PROOF_OF_A_PARENT: u64 = 1_000_000_000;
 
 /// How it is found out.
 pub(super) enum Probe {
@@ -44,6 +48,8 @@ pub(super) struct Ask {
     pause: u64,
     /// why the last try failed
     refused: Option<Errno>,
+    /// it was answered; the program is to live until then all the same
+    answered: Option<u64>,
 }
 
 impl Probe {
@@ -55,8 +61,14 @@ impl Probe {
             Ready::Notify => Ok(Probe::Said),
             Ready::Alive(ns) => Ok(Probe::Alive(*ns)),
             Ready::Tcp(_) | Ready::Unix(_) => {
-                let mut ask =
-                    Ask { target: ready.clone(), trying: None, next: 0, pause: FIRST_PAUSE, refused: None };
+                let mut ask = Ask {
+                    target: ready.clone(),
+                    trying: None,
+                    next: 0,
+                    pause: FIRST_PAUSE,
+                    refused: None,
+                    answered: None,
+                };
                 if !ask.go_on(Some(ONE_TRY)) {
                     return Ok(Probe::Address(ask));
                 }
@@ -94,6 +106,7 @@ impl Probe {
     fn until(&self) -> Option<u64> {
         match self {
             Probe::Alive(at) => Some(*at),
+            Probe::Address(Ask { answered: Some(at), .. }) => Some(*at),
             Probe::Address(Ask { trying: Some((_, until)), .. }) => Some(*until),
             Probe::Address(ask) => Some(ask.next),
             _ => None,
@@ -202,8 +215,11 @@ pub(super) fn wait(kept: &mut Kept, probe: &mut Probe, around: &mut Around) -> R
         let mut ready = false;
         for message in turned.said {
             if let Some(errno) = message.errno {
-                return Err(SystemError::errno(errno, format!("start {name}: it says that it failed"))
-                    .why(last_words(kept)));
+                let error = SystemError::errno(errno, format!("start {name}: it says that it failed"));
+                return Err(error.why(match &message.status {
+                    Some(status) => format!("it says: {}", clean(status)),
+                    None => last_words(kept),
+                }));
             }
             if let Some(usec) = message.extend {
                 let longer = monotonic().saturating_add(usec.saturating_mul(1_000));
@@ -230,7 +246,12 @@ pub(super) fn wait(kept: &mut Kept, probe: &mut Probe, around: &mut Around) -> R
             Probe::None => !kept.is_ending(),
             Probe::Said => ready,
             Probe::Alive(at) => now >= *at,
-            Probe::Address(ask) => ask.go_on(None),
+            Probe::Address(ask) => {
+                if ask.answered.is_none() && ask.go_on(None) {
+                    ask.answered = Some(now.saturating_add(proof(kept)).min(limit));
+                }
+                ask.answered.is_some_and(|at| now >= at)
+            }
             Probe::Pipe(fd) if turned.extra => match written(fd, kept) {
                 Written::Ready => true,
                 Written::More => false,
@@ -252,6 +273,14 @@ pub(super) fn wait(kept: &mut Kept, probe: &mut Probe, around: &mut Around) -> R
                 .help("find out what it waits for, or give the phase a longer `timeout`, in a spec that `extends` this one"));
         }
     }
+}
+
+/// How long one that was answered must still live: one that goes to the background leaves a child that listens.
+fn proof(kept: &Kept) -> u64 {
+    let Ok(descriptors) = std::fs::read_dir(format!("/proc/{}/fd", kept.pid)) else { return PROOF };
+    let is_socket = |link: std::path::PathBuf| link.as_os_str().as_encoded_bytes().starts_with(b"socket:");
+    let mut links = descriptors.filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok());
+    if links.any(is_socket) { PROOF } else { PROOF_OF_A_PARENT }
 }
 
 enum Written {
