@@ -20,7 +20,7 @@ static void orphan(void) {
         if (fork() == 0) _exit(0);
         _exit(0);
     }
-    waitpid(child, NULL, 0);
+    while (waitpid(child, NULL, 0) < 0 && errno == EINTR) {}
 }
 
 int main(void) {
