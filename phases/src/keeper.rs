@@ -45,7 +45,7 @@ pub struct Kept {
     pub early: Vec<Taken>,
     /// where it speaks, if it was given such a place
     pub voice: Option<Voice>,
-    /// signals that are the program's alone, once it serves
+    /// signals that are the program's alone
     others: Option<SignalFd>,
     tree: Rc<Tree>,
     /// children that this process has beside it, such as the guard
@@ -171,7 +171,8 @@ impl Voice {
 }
 
 impl Kept {
-    /// A child that became the program, and the other children that are `beside` it.
+    /// A child that became the program, and the other children that are `beside` it. From here on this process takes
+    /// the signals that are the program's.
     pub fn new(
         (pid, pidfd): (Pid, OwnedFd),
         name: String,
@@ -185,7 +186,7 @@ impl Kept {
             output,
             early: Vec::new(),
             voice: None,
-            others: None,
+            others: others::take_over().ok(),
             tree,
             beside,
             tail: Some(Vec::new()),
@@ -425,7 +426,6 @@ pub fn keep(mut kept: Kept, around: &mut Around) -> Result<Served, SystemError> 
     if let Some(voice) = &mut kept.voice {
         voice.due = voice.watchdog.map(|w| monotonic().saturating_add(w.every));
     }
-    kept.others = others::take_over().ok();
     shed();
     let mut sheds: Option<u64> = None;
     loop {

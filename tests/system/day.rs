@@ -3,6 +3,7 @@
 use crate::kernel;
 use crate::sandbox::{Needs, World, binary, eventually, test};
 use serde_json::Value;
+use std::fs;
 use std::process::Stdio;
 
 const PROGRAM: &str = "trap 'echo reloaded' HUP; echo up; while :; do sleep 0.05; done";
@@ -164,5 +165,118 @@ time.sleep(1000)
         assert!(timeline["ready_ns"].as_u64().is_some_and(|ns| ns > 250_000_000), "{timeline}");
         assert!(world.fine(&["trace"]).out.contains("the program says: warming up"));
         world.fine(&["stop", "--spec", "speaks.yaml"]);
+    });
+}
+
+/// What means nothing to a keeper is its program's, signals without a name too.
+#[test]
+fn other_signals_are_passed_on() {
+    test("day::other_signals_are_passed_on", Needs::Anyone, |world| {
+        let names =
+            ["TTIN", "TTOU", "TSTP", "CONT", "URG", "PWR", "IO", "PROF", "ABRT", "RTMIN", "RTMIN+3", "RTMAX"];
+        let traps: String = names.iter().map(|name| format!("trap 'echo got {name}.' {name}; ")).collect();
+        let script = format!("{traps}echo up.; while :; do sleep 0.05; done");
+        let line = ["--spec", "daemon", "--pidfile", "it.pid", "--logfile", "it.log"];
+        world.fine(&[&["run"], &line[..], &["--", "bash", "-c", &script]].concat());
+        let keeper = world.pid("it.pid");
+        let said = |text: &str| {
+            eventually(text, || fs::read_to_string(world.path("it.log")).ok()?.contains(text).then_some(()));
+        };
+        said("up.");
+        for name in names {
+            crate::sandbox::sh("bash", &["-c", &format!("kill -s {name} {keeper}")]);
+            said(&format!("got {name}."));
+        }
+        assert_eq!(world.pid("it.pid"), keeper);
+        let journal = fs::read_to_string(world.journals().last().expect("one")).expect("text");
+        assert!(journal.contains("SIGRTMIN+3") && journal.contains("SIGTTIN"), "{journal}");
+        world.fine(&["stop", "--spec", "daemon", "--pidfile", "it.pid"]);
+    });
+}
+
+/// One that does not catch it would be ended, and the answer has what was done.
+#[test]
+fn a_reload_ends_nobody_and_says_what_was_done() {
+    test("day::a_reload_ends_nobody_and_says_what_was_done", Needs::Anyone, |world| {
+        let line = ["--spec", "daemon", "--pidfile", "it.pid", "--logfile", "log/it.log"];
+        let reload = |more: &[&str]| world.rsd(&[&["reload"], &line[..], more].concat());
+        let start = |program: &[&str]| world.fine(&[&["run"], &line[..], &["--"], program].concat());
+        start(&["sleep", "1097"]);
+        for (more, signal) in [(&[][..], "SIGHUP"), (&["--signal", "USR2"], "SIGUSR2")] {
+            let out = reload(more);
+            assert!(out.code == 1 && out.err.contains(&format!("does not catch {signal}")), "{out:?}");
+            assert!(
+                out.err.contains("nothing was sent") && out.err.contains("rsd restart --spec daemon"),
+                "{out:?}"
+            );
+        }
+        assert_eq!(kernel::running("sleep 1097").len(), 1);
+        world.fine(&["stop", "--spec", "daemon", "--pidfile", "it.pid"]);
+
+        start(&["bash", "-c", "trap 'echo again' HUP; while :; do sleep 0.05; done"]);
+        let out = reload(&[]);
+        assert!(out.code == 0 && out.out.ends_with("(SIGHUP): log reopened, forwarded to bash\n"), "{out:?}");
+        fs::rename(world.path("log/it.log"), world.path("log/moved")).expect("rename");
+        fs::create_dir(world.path("log/it.log")).expect("in its way");
+        let out = reload(&[]);
+        assert!(out.code == 1 && out.err.contains("(SIGHUP): cannot reopen it.log"), "{out:?}");
+        world.fine(&["stop", "--spec", "daemon", "--pidfile", "it.pid"]);
+    });
+}
+
+/// The reason is often not in the last line.
+#[test]
+fn the_last_lines_are_shown() {
+    test("day::the_last_lines_are_shown", Needs::Anyone, |world| {
+        let line =
+            ["run", "--spec", "daemon", "--pidfile", "it.pid", "--logfile", "it.log", "--", "sh", "-c"];
+        let script = "for n in 1 2 3 4 5 6 7; do echo line $n; done; echo; echo port taken; echo bye; exit 3";
+        let out = world.rsd(&[&line[..], &[script]].concat());
+        assert_eq!(out.code, 1, "{out:?}");
+        let lines = "  why: the last it said is:\n    line 2\n    line 3\n    line 4\n    line 5\n    line 6\n    line 7\n    \
+                     port taken\n    bye\n  do: `rsd logs --spec daemon --pidfile it.pid --logfile it.log` shows all that it said\n";
+        assert!(out.err.contains(lines), "{}", out.err);
+        assert!(world.fine(&["trace"]).out.contains("port taken"));
+    });
+}
+
+/// A program that was killed is no daemon that is running: the next start waits until its workers are gone.
+#[test]
+fn a_start_waits_for_a_keeper_that_is_at_its_end() {
+    test("day::a_start_waits_for_a_keeper_that_is_at_its_end", Needs::Anyone, |world| {
+        let line = ["--spec", "daemon", "--pidfile", "it.pid", "--logfile="];
+        let script = "(trap '' TERM; exec sleep 1098) &\nexec sleep 1099";
+        let start = || world.rsd(&[&["run"], &line[..], &["--", "sh", "-c", script]].concat());
+        assert_eq!(start().code, 0);
+        let keeper = world.pid("it.pid");
+        eventually("its worker", || kernel::running("sleep 1098").first().copied());
+        kernel::kill(kernel::running("sleep 1099")[0], nix::sys::signal::Signal::SIGKILL);
+        let status = || world.rsd(&[&["status"], &line[..]].concat());
+        eventually("it is at its end", || (status().code == 3).then_some(()));
+        let out = start();
+        assert_eq!(out.code, 0, "{out:?}");
+        assert!(world.pid("it.pid") != keeper && kernel::gone(keeper));
+        world.fine(&[&["stop"], &line[..]].concat());
+    });
+}
+
+/// A child that it leaves behind answers, and the program itself is about to go.
+#[test]
+fn who_goes_to_the_background_is_not_ready_by_an_answer() {
+    test("day::who_goes_to_the_background_is_not_ready_by_an_answer", Needs::Anyone, |world| {
+        if !std::path::Path::new("/usr/bin/python3").exists() {
+            crate::sandbox::skip("day::who_goes_to_the_background_is_not_ready_by_an_answer", "no python3");
+            return;
+        }
+        let server = "import socket, time\ns = socket.socket(socket.AF_UNIX); s.bind('it.sock'); s.listen(); time.sleep(1000)";
+        world.file("server.py", server, 0o644);
+        let line =
+            ["run", "--spec", "daemon", "--pidfile", "it.pid", "--logfile=", "--rundir", ".", "--ready"];
+        let ready = format!("unix:{}", world.text("it.sock"));
+        let script =
+            "/usr/bin/python3 server.py & while ! test -S it.sock; do sleep 0.01; done; sleep 0.3; exit 0";
+        let out = world.rsd(&[&line[..], &[&ready, "--", "sh", "-c", script]].concat());
+        assert!(out.code == 1 && out.err.contains("must be told to stay in the foreground"), "{out:?}");
+        assert_eq!(kernel::running("/usr/bin/python3 server.py"), [0; 0]);
     });
 }

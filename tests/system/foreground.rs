@@ -21,7 +21,7 @@ fn the_status_of_the_program_is_passed_on() {
             assert!(out.out.lines().any(|l| l == "out") && out.err.lines().any(|l| l == "err"), "{out:?}");
             assert!(!world.path("twistd.pid").exists() && !world.path("twistd.log").exists());
         }
-        for signal in ["TERM", "KILL", "USR1"] {
+        for signal in ["TERM", "KILL", "USR1", "34"] {
             let mut command = world.command(crate::sandbox::binary());
             command.args(["run", "-n", "--", "sh", "-c", &format!("kill -{signal} $$")]);
             let status = command.stderr(Stdio::null()).stdout(Stdio::null()).status().expect("start");

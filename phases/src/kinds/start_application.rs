@@ -24,7 +24,8 @@ pub const KIND: Kind = Kind {
               (sd_notify(3): also STATUS, ERRNO, MAINPID, STOPPING, RELOADING, EXTEND_TIMEOUT_USEC, WATCHDOG; \
               only from a process of its own tree); `fd:N`, it has written a newline to descriptor N, or closed \
               it and lives; `tcp:HOST:PORT` and `unix:PATH`, it accepts a connection there, where nobody did \
-              before; `alive:500ms`, it has lived that long. A program that ends before that fails the start at \
+              before, and lives on for a moment (a second where it has no socket itself: a child may have answered that \
+              it leaves to itself); `alive:500ms`, it has lived that long. A program that ends before that fails the start at \
               once. The phase's `timeout` is the limit, 90s where none is given and more than exec is waited \
               for. When the keeper itself is killed the kernel sends the program `orphaned` (prctl(2), PR_SET_PDEATHSIG): \
               KILL leaves none behind that does not heed TERM, and TERM lets one with workers of its own end them. \

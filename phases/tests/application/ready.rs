@@ -139,6 +139,8 @@ fn says_error() -> Result<(), Skipped> {
     let report = start(&["print:no disk", "sleep:100", "say:ERRNO=28", "stay"], Ready::Notify, 20_000).end();
     assert!(report.contains("error Some(28)") && report.contains("it says that it failed"), "{report}");
     assert!(report.contains("the last it said is: no disk"), "{report}");
+    let report = start(&["say:ERRNO=28\nSTATUS=the disk is full", "stay"], Ready::Notify, 20_000).end();
+    assert!(report.contains("it says: the disk is full"), "{report}");
     Ok(())
 }
 
