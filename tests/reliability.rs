@@ -16,6 +16,7 @@ fn run(name: &str, script: &str, arguments: &[&str]) {
         .arg(root.join("tests/reliability").join(script))
         .args(arguments)
         .env("RSD_TEST_BIN", rsd)
+        .env("RSD_TEST_RESIDENT_KIB", if cfg!(debug_assertions) { "6144" } else { "3072" })
         .output()
         .expect("start Debian's python3");
     let said = String::from_utf8_lossy(&out.stdout);
