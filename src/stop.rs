@@ -122,6 +122,7 @@ fn end(name: &str, path: &Path, pid: i32, patience: u64, removers: &Removers) ->
         return not_running(name, &format!("process {pid} has just let go of {}", path.display()));
     };
     let guard = guard_of(path);
+    let begin = process::monotonic();
     match process::signal(&pidfd, Signal::SIGTERM) {
         Ok(true) => {}
         Ok(false) => return not_running(name, &format!("process {pid} has just ended")),
@@ -132,7 +133,6 @@ fn end(name: &str, path: &Path, pid: i32, patience: u64, removers: &Removers) ->
             return exit::PRIVILEGE;
         }
     }
-    let begin = process::monotonic();
     let gone = |ns: u64| {
         process::wait_readable([pidfd.as_fd()], (ns / 1_000_000).min(i32::MAX as u64) as i32)
             .is_ok_and(|[g]| g)

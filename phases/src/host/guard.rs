@@ -55,7 +55,6 @@ impl Host {
                     // An error from here would be taken for one of the daemon, which goes on.
                     process::exit_now(1);
                 }
-                say(What::Fork { parent: me.as_raw() as u32, role: "guard".to_owned(), child: None });
                 Ok(Performed::Guard)
             }
             ForkResult::Parent { child } => {
@@ -72,6 +71,12 @@ impl Host {
                     let _ = nix::sys::wait::waitpid(child, None);
                     failed(e, "open a handle of the guard")
                 })?;
+                // Here, where it is still as whom the guard was forked: the guard itself speaks later.
+                say(What::Fork {
+                    parent: me.as_raw() as u32,
+                    role: "guard".to_owned(),
+                    child: Some(child.as_raw() as u32),
+                });
                 if let Err(error) = self.wait_at(&gate, &pidfd) {
                     let _ = process::signal(&pidfd, Signal::SIGKILL);
                     let _ = nix::sys::wait::waitpid(child, None);
