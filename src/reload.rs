@@ -44,11 +44,13 @@ pub fn command(argv: &[String]) -> i32 {
             let done = before.and_then(|run| what_was_done(&prepared.name, pid, &run));
             let line = format!("{name}: process {pid} was told to reload ({signal})");
             match done {
-                Some(then) if then.starts_with(phases::log::CANNOT) => {
-                    output::complain(&format!(
-                        "{line}: {}\n  do: give the log a directory of the daemon's user (rsd explain RSD0401)\n",
-                        clean(&then)
-                    ));
+                Some(then) if then.split(", ").any(|part| part.starts_with(phases::log::CANNOT)) => {
+                    let log = then.starts_with(phases::log::CANNOT) && signal == Signal::SIGHUP;
+                    let advice = match log {
+                        true => "  do: give the log a directory of the daemon's user (rsd explain RSD0401)\n",
+                        false => "  do: signal the program itself: it may have changed its user\n",
+                    };
+                    output::complain(&format!("{line}: {}\n{advice}", clean(&then)));
                     return exit::FAILED;
                 }
                 Some(then) => output::print(&format!("{line}: {}\n", clean(&then))),

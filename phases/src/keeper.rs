@@ -5,22 +5,23 @@
 
 mod others;
 mod rest;
+mod voice;
 
 use crate::application::{Around, Served};
 use crate::log::{Log, Shared};
-use crate::notify::{Message, Notify, Tree};
+use crate::notify::{Message, Tree};
 use crate::sys::process::{self, monotonic};
 use crate::sys::shed::shed;
-use engine::effect::{Ended, ErrorKind, SystemError, Watchdog};
+use engine::effect::{Ended, ErrorKind, SystemError};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
 use nix::sys::signalfd::SignalFd;
 use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::{Pid, getpgid, getpgrp, read};
-use rustix::process::pidfd_send_signal;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
+pub use voice::Voice;
 
 /// What the program leaves running when it ends has so long, in nanoseconds, to end when it is told.
 const FOR_THE_REST: u64 = 3_000_000_000;
@@ -59,116 +60,12 @@ pub struct Kept {
     buffer: Vec<u8>,
 }
 
-/// The program speaks to its keeper.
-#[derive(Debug)]
-pub struct Voice {
-    socket: Notify,
-    /// what it said last of how it is doing
-    status: String,
-    /// what it said before it began to reload
-    before: Option<String>,
-    /// its last words, where they were too many to be recorded at once
-    late: Option<String>,
-    /// how many more of its words are recorded, and when that was counted
-    allowance: (u64, u64),
-    /// the sign of life that is expected
-    watchdog: Option<Watchdog>,
-    /// when the next one is due, once it serves
-    due: Option<u64>,
-    /// it was woken
-    woken: bool,
-    /// how often somebody else spoke to us
-    strangers: u64,
-}
-
-/// Words of a program that are recorded at once, and one more for each of these in nanoseconds.
-const WORDS: u64 = 64;
-const ONE_MORE: u64 = 60_000_000_000;
 /// A program that was woken and does nothing is killed after this.
 const AFTER_WAKING: u64 = 10_000_000_000;
 /// How much of the end of the output is remembered while it starts.
 const TAIL: usize = 4096;
 /// How many of the last lines are shown of a program that ended: what went wrong is often said before the last.
 const LAST_LINES: usize = 8;
-
-impl Voice {
-    /// A place to speak.
-    pub fn new(socket: Notify, watchdog: Option<Watchdog>) -> Voice {
-        let allowance = (WORDS, monotonic());
-        let status = String::new();
-        Voice {
-            socket,
-            status,
-            before: None,
-            late: None,
-            allowance,
-            watchdog,
-            due: None,
-            woken: false,
-            strangers: 0,
-        }
-    }
-
-    /// How it is doing by this message, in its own words where it has said any.
-    fn words(&mut self, message: &Message) -> Option<String> {
-        let before = match message.reloading {
-            true => Some(self.before.take().unwrap_or_else(|| self.status.clone())),
-            false if message.ready => None,
-            false => self.before.clone(),
-        };
-        let reloaded = if message.ready && !message.reloading { self.before.take() } else { None };
-        self.before = before;
-        match &message.status {
-            Some(status) => Some(status.clone()),
-            None if message.stopping => Some("stopping".to_owned()),
-            None if message.reloading => Some("reloading".to_owned()),
-            // What it said before it began to reload holds again.
-            None => reloaded.map(|before| if before.is_empty() { "ready".to_owned() } else { before }),
-        }
-    }
-
-    /// Whether these words are to be recorded: new ones, and not too many.
-    fn tells(&mut self, text: &str) -> bool {
-        if text == self.status {
-            return false;
-        }
-        text.clone_into(&mut self.status);
-        let allowed = self.is_allowed();
-        self.late = (!allowed).then(|| text.to_owned());
-        allowed
-    }
-
-    fn is_allowed(&mut self) -> bool {
-        let (left, since) = &mut self.allowance;
-        let more = monotonic().saturating_sub(*since) / ONE_MORE;
-        *since = since.saturating_add(more.saturating_mul(ONE_MORE));
-        *left = left.saturating_add(more).min(WORDS);
-        match left.checked_sub(1) {
-            Some(fewer) => {
-                *left = fewer;
-                true
-            }
-            None => false,
-        }
-    }
-
-    /// When what was said last can be recorded after all.
-    fn late_at(&self) -> Option<u64> {
-        self.late.as_ref().map(|_| self.allowance.1.saturating_add(ONE_MORE))
-    }
-
-    /// That, once it can be.
-    fn late_words(&mut self) -> Option<String> {
-        let can = self.late.is_some() && self.is_allowed();
-        if can { self.late.take() } else { None }
-    }
-
-    fn push_due(&mut self) {
-        if let (Some(watchdog), true) = (self.watchdog, self.due.is_some() && !self.woken) {
-            self.due = Some(monotonic().saturating_add(watchdog.every));
-        }
-    }
-}
 
 impl Kept {
     /// A child that became the program, and the other children that are `beside` it. From here on this process takes
@@ -493,7 +390,7 @@ fn no_sign_of_life(kept: &mut Kept, around: &mut Around) {
     };
     voice.due = (!voice.woken).then(|| now.saturating_add(AFTER_WAKING));
     voice.woken = true;
-    let then = send(kept, signal, "sent");
+    let then = send(kept, signal as i32, "sent");
     let text = format!("{} gave no sign of life: {signal} {then}", kept.name);
     if let Some(log) = around.log {
         log.with(|log| log.say(&text));
@@ -505,10 +402,10 @@ fn handle(taken: Taken, kept: &Kept, around: &mut Around, asked: &mut bool) {
     let log = around.log;
     let then = match taken.signal {
         Signal::SIGCHLD => return,
-        Signal::SIGTERM | Signal::SIGINT if *asked => send(kept, Signal::SIGKILL, "killed"),
+        Signal::SIGTERM | Signal::SIGINT if *asked => send(kept, Signal::SIGKILL as i32, "killed"),
         Signal::SIGTERM | Signal::SIGINT => {
             *asked = true;
-            forward(kept, taken)
+            forward(kept, taken.signal as i32, taken.from_kernel)
         }
         Signal::SIGHUP => {
             // One that speaks tells itself what it does.
@@ -516,7 +413,7 @@ fn handle(taken: Taken, kept: &Kept, around: &mut Around, asked: &mut bool) {
             if silent {
                 around.manager.reloading();
             }
-            let then = format!("{}, {}", reopen(log), forward(kept, taken));
+            let then = format!("{}, {}", reopen(log), forward(kept, taken.signal as i32, taken.from_kernel));
             if silent {
                 around.manager.reloaded();
             }
@@ -524,35 +421,32 @@ fn handle(taken: Taken, kept: &Kept, around: &mut Around, asked: &mut bool) {
         }
         Signal::SIGUSR1 => match rotate(log) {
             Some(text) => text,
-            None => forward(kept, taken),
+            None => forward(kept, taken.signal as i32, taken.from_kernel),
         },
-        _ => forward(kept, taken),
+        _ => forward(kept, taken.signal as i32, taken.from_kernel),
     };
     (around.on_signal)(taken.signal.as_str(), &then);
 }
 
 /// Pass a signal on, unless the terminal gave it to the program as well.
-fn forward(kept: &Kept, taken: Taken) -> String {
-    if taken.from_kernel && getpgid(Some(kept.pid)).is_ok_and(|group| group == getpgrp()) {
+fn forward(kept: &Kept, number: i32, from_kernel: bool) -> String {
+    if from_kernel && getpgid(Some(kept.pid)).is_ok_and(|group| group == getpgrp()) {
         return format!("{} has it from the terminal", kept.name);
     }
-    send(kept, taken.signal, "forwarded")
+    send(kept, number, "forwarded")
 }
 
-fn send(kept: &Kept, signal: Signal, done: &str) -> String {
-    let Some(number) = rustix::process::Signal::from_named_raw(signal as i32) else {
-        return format!("cannot be sent to {}", kept.name);
-    };
-    match pidfd_send_signal(&kept.pidfd, number) {
-        Ok(()) if matches!(done, "killed" | "sent") => match done {
+fn send(kept: &Kept, number: i32, done: &str) -> String {
+    match process::signal_by_number(&kept.pidfd, number) {
+        Ok(true) => match done {
             "killed" => format!("{} killed", kept.name),
-            _ => "was sent".to_owned(),
+            "sent" => "was sent".to_owned(),
+            _ => format!("{done} to {}", kept.name),
         },
-        Ok(()) => format!("{done} to {}", kept.name),
-        Err(rustix::io::Errno::SRCH) => format!("{} has ended already", kept.name),
-        Err(e) => {
-            let text = engine::text::errno_message(e.raw_os_error()).into_owned();
-            format!("could not be sent to {}: {text}", kept.name)
+        Ok(false) => format!("{} has ended already", kept.name),
+        Err(error) => {
+            let why = engine::text::errno_message(error as i32);
+            format!("{}be sent to {}: {why}", crate::log::CANNOT, kept.name)
         }
     }
 }

@@ -1,11 +1,10 @@
 //! Signals that mean nothing to a keeper: they are the program's, real-time signals among them.
 
-use super::Kept;
+use super::{Kept, forward};
 use crate::sys::process;
 use nix::errno::Errno;
 use nix::libc;
 use nix::sys::signalfd::SignalFd;
-use nix::unistd::{getpgid, getpgrp};
 use std::fs::OpenOptions;
 
 /// Besides real-time signals. Those of a terminal are a keeper's own where it has one: it stops with its program.
@@ -38,24 +37,12 @@ pub(super) fn pass_on(kept: &Kept, mut told: impl FnMut(&str, &str)) {
     let Some(others) = &kept.others else { return };
     while let Ok(Some(info)) = others.read_signal() {
         let number = info.ssi_signo as i32;
-        let from_kernel = info.ssi_code == libc::SI_KERNEL;
-        if from_kernel && getpgid(Some(kept.pid)).is_ok_and(|group| group == getpgrp()) {
-            told(&name(number), &format!("{} has it from the terminal", kept.name));
-            continue;
-        }
-        let then = match process::signal_by_number(&kept.pidfd, number) {
-            Ok(true) => format!("forwarded to {}", kept.name),
-            Ok(false) => format!("{} has ended already", kept.name),
-            Err(error) => {
-                format!("cannot be sent to {}: {}", kept.name, engine::text::errno_message(error as i32))
-            }
-        };
-        told(&name(number), &then);
+        told(&name(number), &forward(kept, number, info.ssi_code == libc::SI_KERNEL));
     }
 }
 
 /// As signal(7) has it.
-pub fn name(number: i32) -> String {
+fn name(number: i32) -> String {
     let named = NAMED.iter().chain(&OF_A_TERMINAL).find(|(known, _)| *known == number);
     match (named, number - libc::SIGRTMIN()) {
         (Some((_, name)), _) => (*name).to_owned(),
