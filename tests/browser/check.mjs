@@ -35,6 +35,12 @@ async function open(name, options = {}) {
   await page.goto(base + name);
   return page;
 }
+// A page learns of its new width in the next frame: until it was drawn, nobody has seen the lanes fitted to it.
+async function resize(page, width) {
+  await page.setViewportSize({ width, height: 800 });
+  await page.evaluate(() => new Promise(drawn => requestAnimationFrame(() => requestAnimationFrame(drawn))));
+  same(await page.evaluate(() => innerWidth), width, 'the width that was asked for');
+}
 const overflow = page => page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
 const current = page => page.evaluate(() => document.querySelector('a.r[aria-current]')?.dataset.i);
 const card = page => page.evaluate(() =>
@@ -121,7 +127,7 @@ for (const name of runs) {
     ok(ratio >= 4.5, `${name}, ${theme}: contrast ${ratio.toFixed(2)} of ${text}`);
   }
   for (const width of [1240, 1000, 700, 420]) {
-    await page.setViewportSize({ width, height: 800 });
+    await resize(page, width);
     ok(await overflow(page) <= 0, `${name}: ${width} px wide without overflow`);
     if (width >= 700) for (const key of ['s', 's', 's']) {
       same(await collisions(page), [], `${name}: texts at ${width} px, ${await page.getAttribute('.chart', 'data-scale')}`);
@@ -275,7 +281,7 @@ for (const name of runs) {
     await page.screenshot({ path: join(dir, `folded-${theme}.png`) });
     await page.locator('.more').first().click();
   }
-  await page.setViewportSize({ width: 420, height: 800 });
+  await resize(page, 420);
   await page.locator('.more').first().click();
   ok(await overflow(page) <= 0, 'folded: no overflow');
   same(page.said, [], 'nothing on the console');
