@@ -116,6 +116,24 @@ struct Removers {
     starting: bool,
 }
 
+/// Whether it is `gone` by then, or by the moment until which the program has asked for time since `begin`.
+fn gone_in_time(name: &str, pid: i32, (begin, patience): (u64, u64), gone: impl Fn(u64) -> bool) -> bool {
+    let mut until = begin.saturating_add(patience);
+    loop {
+        if gone(until.saturating_sub(process::monotonic())) {
+            return true;
+        }
+        let asked = instance::running_as(name, pid).and_then(|t| t.extended.map(|(at, ns)| (t.begin_ns, at, ns)));
+        let longer = asked.map(|(begin, at, ns)| begin.saturating_add(at).saturating_add(ns));
+        let Some(longer) = longer.filter(|longer| *longer > until) else { return false };
+        output::complain(&format!(
+            "{name}: it asks for {} more (EXTEND_TIMEOUT_USEC); `rsd stop` once more kills it\n",
+            engine::text::duration(longer.saturating_sub(process::monotonic()))
+        ));
+        until = longer;
+    }
+}
+
 fn end(name: &str, path: &Path, pid: i32, patience: u64, removers: &Removers) -> i32 {
     // The handle is of the process that has this number now: is it still the one that holds the lock?
     let Some(pidfd) = instance::handle(pid, path) else {
@@ -138,11 +156,11 @@ fn end(name: &str, path: &Path, pid: i32, patience: u64, removers: &Removers) ->
             .is_ok_and(|[g]| g)
     };
     let mut how = "stopped in";
-    if !gone(patience) {
+    if !gone_in_time(name, pid, (begin, patience), gone) {
         how = "killed: it did not heed the request to stop for";
         output::complain(&format!(
             "{name}: process {pid} did not end within {}; it is killed\n",
-            engine::text::duration(patience)
+            engine::text::duration(process::monotonic().saturating_sub(begin))
         ));
         // Asked again, the keeper kills its program and comes down in order. Killed itself, it could
         // not: a program that does not heed TERM would stay.

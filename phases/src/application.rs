@@ -95,6 +95,8 @@ pub struct Around<'a> {
     pub on_status: &'a mut dyn FnMut(&str),
     /// the program needs longer to start: until then, on CLOCK_MONOTONIC
     pub on_extend: &'a mut dyn FnMut(u64),
+    /// told to stop, it needs so many nanoseconds more
+    pub on_longer_stop: &'a dyn Fn(u64),
 }
 
 /// A process that was started. It must be ended if the start fails after all.

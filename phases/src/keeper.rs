@@ -333,6 +333,12 @@ pub fn keep(mut kept: Kept, around: &mut Around) -> Result<Served, SystemError> 
         for taken in turned.taken {
             handle(taken, &kept, around, &mut asked);
         }
+        let longer = turned.said.iter().filter(|_| asked).filter_map(|message| message.extend).next_back();
+        if let (Some(usec), Some(voice)) = (longer, &mut kept.voice)
+            && voice.stops_later(usec)
+        {
+            (around.on_longer_stop)(usec.saturating_mul(1_000));
+        }
         if let Some(ended) = turned.ended {
             (around.on_end)();
             rest::end(&mut kept, FOR_THE_REST, around, Some(asked));

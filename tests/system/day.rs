@@ -168,6 +168,57 @@ time.sleep(1000)
     });
 }
 
+/// Told to stop, it may ask for longer than it would be let (sd_notify(3)), and once more: as long as it asks.
+#[test]
+fn it_asks_for_longer_to_stop() {
+    test("day::it_asks_for_longer_to_stop", Needs::Anyone, |world| {
+        if !std::path::Path::new("/usr/bin/python3").exists() {
+            crate::sandbox::skip("day::it_asks_for_longer_to_stop", "there is no python3 to speak sd_notify");
+            return;
+        }
+        let script = "import os, signal, socket, sys, time
+s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+s.connect('\\0' + os.environ['NOTIFY_SOCKET'][1:])
+def stop(*_):
+    # more than is needed by far: this machine may be busy
+    for n in range(4):
+        s.send(b'STOPPING=1\\nEXTEND_TIMEOUT_USEC=%d' % ((20 + 2 * n) * 1000000))
+        time.sleep(0.4)
+    if sys.argv[1] == 'ends':
+        open('ended', 'w').close()
+        sys.exit(0)
+signal.signal(signal.SIGTERM, stop)
+s.send(b'READY=1')
+while True:
+    time.sleep(1000)
+";
+        world.file("slow.py", script, 0o755);
+        let spec = ["--spec", "daemon", "--pidfile", "it.pid", "--logfile", "log/it.log"];
+        let run = |how| {
+            let out = [&["run"], &spec[..], &["--ready", "notify", "--", "/usr/bin/python3"]].concat();
+            let path = world.path("slow.py");
+            world.fine(&[&out[..], &[path.to_str().expect("a path"), how]].concat());
+            world.pid("it.pid")
+        };
+        run("ends");
+        let out = world.fine(&[&["stop", "--kill-after", "100ms"], &spec[..]].concat());
+        assert!(out.err.contains(" more (EXTEND_TIMEOUT_USEC)") && out.out.contains("stopped in"), "{out:#?}");
+        let told = world.fine(&["trace"]).out;
+        assert!(told.contains("told to stop, the program asks for 20 s more"), "{told}");
+
+        // Who asks twice is not put off.
+        let keeper = run("stays");
+        let mut first = world.command(binary());
+        first.args(["stop", "--kill-after", "100ms"]).args(spec).stdout(Stdio::null()).stderr(Stdio::null());
+        let mut first = first.spawn().expect("rsd stop");
+        eventually("it asks", || world.fine(&["trace"]).out.contains("asks for").then_some(()));
+        world.rsd(&[&["stop", "--kill-after", "5s"], &spec[..]].concat());
+        assert!(kernel::gone(keeper));
+        first.wait().expect("the first");
+        assert!(!world.path("it.pid").exists());
+    });
+}
+
 /// What means nothing to a keeper is its program's, signals without a name too.
 #[test]
 fn other_signals_are_passed_on() {
