@@ -116,16 +116,20 @@ struct Removers {
     starting: bool,
 }
 
-/// Whether it is `gone` by then, or by the moment until which the program has asked for time since `begin`.
-fn gone_in_time(name: &str, pid: i32, (begin, patience): (u64, u64), gone: impl Fn(u64) -> bool) -> bool {
+/// Waits until it is `gone`, by the moment at the latest until which the program has asked for time. `Err` is how
+/// long it has been given since `begin`, nanoseconds.
+fn wait(name: &str, pid: i32, (begin, patience): (u64, u64), gone: impl Fn(u64) -> bool) -> Result<(), u64> {
     let mut until = begin.saturating_add(patience);
     loop {
         if gone(until.saturating_sub(process::monotonic())) {
-            return true;
+            return Ok(());
         }
-        let asked = instance::running_as(name, pid).and_then(|t| t.extended.map(|(at, ns)| (t.begin_ns, at, ns)));
+        let asked =
+            instance::running_as(name, pid).and_then(|t| t.extended.map(|(at, ns)| (t.begin_ns, at, ns)));
         let longer = asked.map(|(begin, at, ns)| begin.saturating_add(at).saturating_add(ns));
-        let Some(longer) = longer.filter(|longer| *longer > until) else { return false };
+        let Some(longer) = longer.filter(|longer| *longer > until) else {
+            return Err(until.saturating_sub(begin));
+        };
         output::complain(&format!(
             "{name}: it asks for {} more (EXTEND_TIMEOUT_USEC); `rsd stop` once more kills it\n",
             engine::text::duration(longer.saturating_sub(process::monotonic()))
@@ -156,11 +160,11 @@ fn end(name: &str, path: &Path, pid: i32, patience: u64, removers: &Removers) ->
             .is_ok_and(|[g]| g)
     };
     let mut how = "stopped in";
-    if !gone_in_time(name, pid, (begin, patience), gone) {
+    if let Err(given) = wait(name, pid, (begin, patience), gone) {
         how = "killed: it did not heed the request to stop for";
         output::complain(&format!(
             "{name}: process {pid} did not end within {}; it is killed\n",
-            engine::text::duration(process::monotonic().saturating_sub(begin))
+            engine::text::duration(given)
         ));
         // Asked again, the keeper kills its program and comes down in order. Killed itself, it could
         // not: a program that does not heed TERM would stay.

@@ -202,7 +202,10 @@ while True:
         };
         run("ends");
         let out = world.fine(&[&["stop", "--kill-after", "100ms"], &spec[..]].concat());
-        assert!(out.err.contains(" more (EXTEND_TIMEOUT_USEC)") && out.out.contains("stopped in"), "{out:#?}");
+        assert!(
+            out.err.contains(" more (EXTEND_TIMEOUT_USEC)") && out.out.contains("stopped in"),
+            "{out:#?}"
+        );
         let told = world.fine(&["trace"]).out;
         assert!(told.contains("told to stop, the program asks for 20 s more"), "{told}");
 
