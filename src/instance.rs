@@ -102,6 +102,24 @@ pub fn listening(timeline: &Timeline) -> impl Iterator<Item = String> {
     })
 }
 
+/// Where the daemon waits for clients: what was bound for it, and what its program has bound itself, as far as that can
+/// be seen. `None` where nothing is known.
+pub fn waits_at(pid: i32, timeline: Option<&Timeline>) -> Option<Vec<String>> {
+    let held = phases::snapshot::held(pid);
+    let mut all: Vec<String> = timeline.into_iter().flat_map(listening).collect();
+    // In a root of its own a program has other paths than the machine.
+    let file =
+        |socket: &str| socket.strip_prefix("unix:/").and_then(|p| p.rsplit('/').next()).map(str::to_owned);
+    let noted: Vec<String> = all.iter().filter_map(|socket| file(socket)).collect();
+    for socket in held.waiting {
+        let socket = socket.to_string();
+        if !all.contains(&socket) && !file(&socket).is_some_and(|file| noted.contains(&file)) {
+            all.push(socket);
+        }
+    }
+    (timeline.is_some() || held.whole).then_some(all)
+}
+
 /// The process that is to be told something, and the PID file that leads to it. `Err` is an exit code: there is
 /// none, or it cannot be told which, and that was said.
 pub fn running(prepared: &Prepared) -> Result<(PathBuf, i32), i32> {

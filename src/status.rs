@@ -58,6 +58,7 @@ pub fn command(argv: &[String]) -> i32 {
         true => text.replacen("is running", "is starting", 1),
         false => text,
     };
+    let listening = pid.and_then(|pid| instance::waits_at(pid, timeline.as_ref()));
     let says = timeline.as_ref().and_then(|t| t.status.as_ref()).map(|(_, text)| text.clone());
     if prepared.matches.get_flag("json") {
         let who = pid.and_then(phases::snapshot::process);
@@ -80,7 +81,7 @@ pub fn command(argv: &[String]) -> i32 {
                 "memory_bytes": phases::snapshot::process(pid).map(|p| p.memory),
             })),
             "says": says,
-            "listening": timeline.as_ref().map(|t| instance::listening(t).collect::<Vec<_>>()),
+            "listening": listening,
             "log": instance::log(&prepared),
             "run": timeline.as_ref().map(|t| t.run.clone()),
             "ready_wall_ns": timeline.as_ref().and_then(|t| t.ready_ns).and_then(wall),
@@ -89,6 +90,9 @@ pub fn command(argv: &[String]) -> i32 {
         output::print(&format!("{document:#}\n"));
     } else {
         output::print(&format!("{name} {}\n", clean(&text)));
+        if let Some(all) = listening.filter(|all| !all.is_empty()) {
+            output::print(&format!("  listening: {}\n", clean(&all.join(", "))));
+        }
         if let Some(says) = says {
             output::print(&format!("  it says: {}\n", clean(&says)));
         }

@@ -1,12 +1,13 @@
 //! Facts of this machine, taken read-only, for the model.
 
 pub mod file;
+mod held;
 pub mod interpreter;
 mod machine;
 mod network;
 
+pub use held::{Held, held};
 pub use machine::This;
-pub use network::{Held, held};
 
 use crate::sys::{failed, identity, namespace, settings};
 use engine::effect::SystemError;

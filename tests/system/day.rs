@@ -168,6 +168,47 @@ time.sleep(1000)
     });
 }
 
+/// What was bound for a program, and what it binds itself, in a network of its own too.
+#[test]
+fn where_it_listens() {
+    test("day::where_it_listens", Needs::Root, |world| {
+        if !std::path::Path::new("/usr/bin/python3").exists() {
+            crate::sandbox::skip("day::where_it_listens", "there is no python3 to bind sockets");
+            return;
+        }
+        let script = "import os, socket, time
+stream = socket.create_server(('127.0.0.1', 8921))
+local = socket.socket(socket.AF_UNIX)
+local.bind('/tmp/where it listens'); local.listen(1)
+told = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); told.bind(('127.0.0.1', 8922))
+client = socket.create_connection(('127.0.0.1', 8921))
+open(os.environ['READY'], 'w').close()
+time.sleep(1000)
+";
+        let script = world.file("listens.py", script, 0o755);
+        let ready = world.directory("ready", crate::sandbox::SVC, 0o755).join("now");
+        let env = format!("READY={}", ready.display());
+        let unix = world.path("given.sock");
+        for more in [&[][..], &["--private-network"]] {
+            let line = ["--spec", "daemon", "--user", "svc", "--pidfile", "it.pid", "--logfile="];
+            let given = format!("unix:{}", unix.display());
+            let script = script.to_str().expect("a path");
+            let program = ["--env", &env, "--listen", &given, "--", "/usr/bin/python3", script];
+            world.fine(&[&["run"], &line[..], more, &program].concat());
+            eventually("it has bound them", || ready.exists().then_some(()));
+            let wanted = [&given, "tcp:127.0.0.1:8921", "udp:127.0.0.1:8922", "unix:/tmp/where it listens"];
+            let told = status(world, &line);
+            assert_eq!(told["listening"], serde_json::json!(wanted), "{more:?} {told:#}");
+            let text = world.fine(&[&["status"], &line[..]].concat()).out;
+            assert!(text.contains(&format!("\n  listening: {}\n", wanted.join(", "))), "{text}");
+            world.fine(&[&["stop"], &line[..]].concat());
+            for file in [std::path::Path::new("/tmp/where it listens"), &ready] {
+                fs::remove_file(file).expect("what it has made");
+            }
+        }
+    });
+}
+
 /// Told to stop, it may ask for longer than it would be let (sd_notify(3)), and once more: as long as it asks.
 #[test]
 fn it_asks_for_longer_to_stop() {
