@@ -7,6 +7,7 @@ pub mod command;
 pub mod explain;
 pub mod facts;
 pub mod http;
+mod idle;
 pub mod program;
 mod ready;
 mod spawn;

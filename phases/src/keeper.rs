@@ -9,7 +9,7 @@ mod voice;
 
 use crate::application::{Around, Served};
 use crate::log::{Log, Shared};
-use crate::notify::{Message, Tree};
+use crate::notify::{Effort, Message, Tree};
 use crate::sys::process::{self, monotonic};
 use crate::sys::shed::shed;
 use engine::effect::{Ended, ErrorKind, SystemError};
@@ -96,6 +96,11 @@ impl Kept {
     /// Whether it is on its way out already.
     pub fn is_ending(&self) -> bool {
         self.tree.is_ending(self.pid.as_raw())
+    }
+
+    /// What it and all below it, and whoever it has left, have worked so far; `None` where that cannot be seen.
+    pub fn effort(&self) -> Option<Effort> {
+        self.tree.effort(self.pid.as_raw(), &self.beside)
     }
 
     /// Whether that process is the program, or below it, or was left by it.

@@ -90,7 +90,8 @@ fn a_killed_keeper_leaves_no_worker() {
                 eventually("the guard tidied up", || (!world.path("it.pid").exists()).then_some(()));
                 let left = [kernel::running(worker), kernel::running("sleep 1094")].concat();
                 assert_eq!(left.len(), 2, "they are to go on");
-                left.into_iter().for_each(|pid| kernel::kill(pid, Signal::SIGKILL));
+                left.iter().for_each(|pid| kernel::kill(*pid, Signal::SIGKILL));
+                eventually("they are gone", || left.iter().all(|pid| kernel::gone(*pid)).then_some(()));
                 continue;
             }
             eventually("the worker is gone", || kernel::running(worker).is_empty().then_some(()));
