@@ -76,8 +76,10 @@ pub fn command(argv: &[String]) -> i32 {
             "gid": who.as_ref().map(|w| w.gid),
             "up_ns": who.as_ref().map(|w| w.up_ns),
             "memory_bytes": who.as_ref().map(|w| w.memory),
+            "identity": pid.and_then(phases::snapshot::credential),
             "program": program.map(|pid| json!({
                 "pid": pid,
+                "identity": phases::snapshot::credential(pid),
                 "memory_bytes": phases::snapshot::process(pid).map(|p| p.memory),
             })),
             "says": says,
@@ -87,7 +89,7 @@ pub fn command(argv: &[String]) -> i32 {
             "ready_wall_ns": timeline.as_ref().and_then(|t| t.ready_ns).and_then(wall),
             "ready_ns": timeline.as_ref().and_then(|t| t.ready_ns),
         });
-        output::print(&format!("{document:#}\n"));
+        output::print_json(&document);
     } else {
         output::print(&format!("{name} {}\n", clean(&text)));
         if let Some(all) = listening.filter(|all| !all.is_empty()) {

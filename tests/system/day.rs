@@ -199,6 +199,19 @@ time.sleep(1000)
             let wanted = [&given, "tcp:127.0.0.1:8921", "udp:127.0.0.1:8922", "unix:/tmp/where it listens"];
             let told = status(world, &line);
             assert_eq!(told["listening"], serde_json::json!(wanted), "{more:?} {told:#}");
+            // As the kernel has them: the keeper, and its program.
+            let svc = [crate::sandbox::SVC; 3];
+            for who in [&told["identity"], &told["program"]["identity"]] {
+                assert_eq!(
+                    (&who["uid"], &who["gid"]),
+                    (&svc.as_slice().into(), &svc.as_slice().into()),
+                    "{told:#}"
+                );
+                assert_eq!(who["groups"], serde_json::json!([crate::sandbox::SVC, crate::sandbox::EXTRA]));
+                assert_eq!((&who["caps"], &who["bounding"]), (&Value::Array(vec![]), &Value::Array(vec![])));
+                assert_eq!((&who["umask"], &who["cwd"]), (&"022".into(), &"/".into()));
+                assert_eq!(who["no_new_privs"], true);
+            }
             let text = world.fine(&[&["status"], &line[..]].concat()).out;
             assert!(text.contains(&format!("\n  listening: {}\n", wanted.join(", "))), "{text}");
             world.fine(&[&["stop"], &line[..]].concat());
