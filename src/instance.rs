@@ -4,6 +4,7 @@ use crate::prepare::Prepared;
 use crate::{exit, output};
 use clap::parser::ValueSource;
 use engine::effect::Effect;
+use engine::state::Phase;
 use engine::text::clean;
 use engine::timeline::{Outcome, Timeline};
 use phases::host::pid_file::{self, Doubt};
@@ -179,8 +180,35 @@ pub fn hint(prepared: &Prepared) -> String {
             clean(&prepared.name),
             clean(&spec)
         ),
-        None => String::new(),
+        None => other_options(prepared).unwrap_or_default(),
     }
+}
+
+/// Where a daemon of that name runs that was started with another PID file or log: a line that says so.
+fn other_options(prepared: &Prepared) -> Option<String> {
+    let all = journals(&prepared.name).map(|dir| phases::journal::list(&dir)).unwrap_or_default();
+    let held = all.into_iter().rev().filter(|path| phases::journal::is_held(path));
+    let runs = held.filter_map(|path| crate::trace::runs::read(&path).ok());
+    let run = runs.into_iter().find(|run| run.outcome == Outcome::Running)?;
+    let made = |kind: &str| {
+        let span = run.spans.iter().find(|span| span.phase.kind == kind && span.state == Phase::Done)?;
+        Some(PathBuf::from(&span.phase.detail))
+    };
+    let differs = |kind: &str, ours: Option<PathBuf>| made(kind).filter(|its| Some(its) != ours.as_ref());
+    let pid_file = differs("create-pid-file", pid_file(prepared).map(|(path, _)| path));
+    let log = differs("start-logger", log(prepared));
+    let has = match (pid_file, log) {
+        (Some(path), _) => format!("its PID file is {}", path.display()),
+        (None, Some(path)) => format!("its log is {}", path.display()),
+        (None, None) => return None,
+    };
+    Some(format!(
+        "  do: say the options that it was started with: process {} is a {} that runs, and {} (`rsd trace {}`)\n",
+        run.stayed(),
+        clean(&prepared.name),
+        clean(&has),
+        clean(&run.run)
+    ))
 }
 
 /// What can be told of it.
