@@ -107,14 +107,17 @@ pub fn listening(timeline: &Timeline) -> impl Iterator<Item = String> {
 /// be seen. `None` where nothing is known.
 pub fn waits_at(pid: i32, timeline: Option<&Timeline>) -> Option<Vec<String>> {
     let held = phases::snapshot::held(pid);
-    let mut all: Vec<String> = timeline.into_iter().flat_map(listening).collect();
+    let seen: Vec<String> = held.waiting.iter().map(ToString::to_string).collect();
     // In a root of its own a program has other paths than the machine.
+    let elsewhere = phases::snapshot::credential(pid).is_none_or(|who| who.root.as_deref() != Some("/"));
     let file =
         |socket: &str| socket.strip_prefix("unix:/").and_then(|p| p.rsplit('/').next()).map(str::to_owned);
-    let noted: Vec<String> = all.iter().filter_map(|socket| file(socket)).collect();
-    for socket in held.waiting {
-        let socket = socket.to_string();
-        if !all.contains(&socket) && !file(&socket).is_some_and(|file| noted.contains(&file)) {
+    let same = |a: &str, b: &str| a == b || (elsewhere && file(a).is_some() && file(a) == file(b));
+    // One that was bound for it may be closed by now.
+    let is_open = |noted: &String| !held.whole || seen.iter().any(|socket| same(socket, noted));
+    let mut all: Vec<String> = timeline.into_iter().flat_map(listening).filter(is_open).collect();
+    for socket in seen {
+        if !all.iter().any(|noted| same(&socket, noted)) {
             all.push(socket);
         }
     }

@@ -93,8 +93,8 @@ pub fn command(argv: &[String]) -> i32 {
         output::print_json(&document);
     } else {
         output::print(&format!("{name} {}\n", clean(&text)));
-        if let Some(all) = listening.filter(|all| !all.is_empty()) {
-            output::print(&format!("  listening: {}\n", clean(&all.join(", "))));
+        for socket in listening.unwrap_or_default() {
+            output::print(&format!("  listening: {}\n", clean(&socket)));
         }
         if let Some(says) = says {
             output::print(&format!("  it says: {}\n", clean(&says)));

@@ -429,7 +429,14 @@ fn handle(taken: Taken, kept: &Kept, around: &mut Around, asked: &mut bool) {
         Signal::SIGTERM | Signal::SIGINT if *asked => send(kept, Signal::SIGKILL as i32, "killed"),
         Signal::SIGTERM | Signal::SIGINT => {
             *asked = true;
-            forward(kept, taken.signal as i32, taken.from_kernel)
+            let then = forward(kept, taken.signal as i32, taken.from_kernel);
+            // One that was stopped does not see it before it goes on.
+            match kept.tree.is_stopped(kept.pid.as_raw()) {
+                true => {
+                    format!("{then}; it was stopped: SIGCONT {}", send(kept, Signal::SIGCONT as i32, "sent"))
+                }
+                false => then,
+            }
         }
         Signal::SIGHUP => {
             // One that speaks tells itself what it does.

@@ -6,6 +6,7 @@ pub mod interpreter;
 mod machine;
 mod network;
 mod process;
+mod unix;
 
 pub use held::{Held, held};
 pub use machine::This;

@@ -146,7 +146,7 @@ impl Application for Command {
         let begun = process::monotonic();
         let result = wait_for_exec(&status, found, around, &mut kept.early).and_then(|()| {
             drop(status);
-            probe.begin();
+            probe.begin(around);
             if starting.ready == Ready::Exec && (around.foreground || !kept.is_ending()) {
                 return Ok(());
             }

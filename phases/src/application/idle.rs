@@ -23,36 +23,43 @@ pub(super) struct Idle {
     /// until when it may be busy
     at_last: u64,
     never: bool,
+    /// nothing could be seen of it
+    unseen: bool,
 }
 
 impl Idle {
     pub(super) fn new(long: u64) -> Idle {
-        Idle { long, since: 0, before: None, next: 0, at_last: 0, never: false }
+        Idle { long, since: 0, before: None, next: 0, at_last: 0, never: false, unseen: false }
     }
 
-    /// The program was executed.
-    pub(super) fn begin(&mut self) {
+    /// The program was executed, and is waited for until the `limit`.
+    pub(super) fn begin(&mut self, limit: u64) {
         let now = monotonic();
         (self.since, self.next) = (now, now);
-        self.at_last = now.saturating_add(self.long.saturating_mul(NEVER_IDLE));
+        self.at_last = now.saturating_add(self.long.saturating_mul(NEVER_IDLE)).min(limit);
     }
 
     pub(super) fn looks_at(&self) -> u64 {
-        self.next
+        self.next.min(self.at_last)
     }
 
-    /// It was busy all the time.
-    pub(super) fn never(&self) -> bool {
-        self.never
+    /// What is to be said beside that it is ready.
+    pub(super) fn but(&self) -> &'static str {
+        match (self.never, self.unseen) {
+            (true, _) => ", in which it did not come to rest",
+            (_, true) => ", in which nothing could be seen of what it does",
+            _ => "",
+        }
     }
 
     /// Looks, where it is time for it. Where nothing can be seen of the program, that it lives must do.
     pub(super) fn is_over(&mut self, kept: &Kept, now: u64) -> bool {
-        if now < self.next {
+        if now < self.looks_at() {
             return false;
         }
         self.next = now.saturating_add((self.long / LOOKS).max(LEAST_PAUSE));
         let effort = kept.effort();
+        self.unseen = effort.is_none();
         let works = match (&self.before, &effort) {
             (Some(before), Some(effort)) => effort.busy || effort.ticks.abs_diff(before.ticks) > OVERLOOKED,
             (None, Some(_)) => true,

@@ -91,10 +91,10 @@ impl Probe {
     }
 
     /// The program was started: from now on it counts.
-    pub(super) fn begin(&mut self) {
+    pub(super) fn begin(&mut self, around: &Around) {
         match self {
             Probe::Alive(at) => *at = monotonic().saturating_add(*at),
-            Probe::Idle(idle) => idle.begin(),
+            Probe::Idle(idle) => idle.begin(limit(around)),
             Probe::Address(ask) => (ask.next, ask.pause) = (0, FIRST_PAUSE),
             _ => {}
         }
@@ -103,7 +103,7 @@ impl Probe {
     /// What is to be said beside that it is ready.
     pub(super) fn but(&self) -> &'static str {
         match self {
-            Probe::Idle(idle) if idle.never() => ", in which it was busy",
+            Probe::Idle(idle) => idle.but(),
             _ => "",
         }
     }
@@ -206,11 +206,16 @@ fn open(target: &Ready) -> Result<Option<OwnedFd>, Errno> {
     }
 }
 
+/// Until when it is waited for, on CLOCK_MONOTONIC.
+fn limit(around: &Around) -> u64 {
+    around.deadline.unwrap_or_else(|| monotonic().saturating_add(READY_WITHIN))
+}
+
 /// Waits. The program's output goes to the log meanwhile, and its end is noticed at once.
 pub(super) fn wait(kept: &mut Kept, probe: &mut Probe, around: &mut Around) -> Result<(), SystemError> {
     let name = kept.name.clone();
     let begun = monotonic();
-    let mut limit = around.deadline.unwrap_or_else(|| begun.saturating_add(READY_WITHIN));
+    let mut limit = limit(around);
     loop {
         let until = probe.until().map_or(limit, |at| at.min(limit));
         let turned = turn(kept, around, &Wanted { extra: probe.watches(), until: Some(until), all: false })?;
@@ -366,7 +371,6 @@ fn late(message: String, probe: &Probe) -> SystemError {
             error.why(format!("{target}: {}", engine::text::errno_message(*errno as i32)))
         }
         Probe::Address(Ask { target, refused: None, .. }) => error.why(format!("{target} has not answered")),
-        Probe::Idle(_) => error.why("it has been busy all the time"),
-        Probe::None | Probe::Alive(_) => error,
+        Probe::None | Probe::Alive(_) | Probe::Idle(_) => error,
     }
 }

@@ -27,7 +27,7 @@ pub const KIND: Kind = Kind {
               before, and lives on for a moment (a second where it has no socket itself: a child may have answered that \
               it leaves to itself); `alive:500ms`, it has lived that long; `idle:250ms`, it and all below it \
               have used no processor for that long (proc_pid_stat(5); ten milliseconds of it are overlooked), or it has \
-              been busy for 20 times as long: what fails while it loads its code and reads its configuration \
+              not come to rest for 20 times as long, or until the limit: what fails while it loads its code and reads its configuration \
               fails the start. A program that ends before that fails the start at \
               once. The phase's `timeout` is the limit, 90s where none is given and more than exec is waited \
               for. When the keeper itself is killed the kernel sends the program `orphaned` (prctl(2), PR_SET_PDEATHSIG): \

@@ -36,14 +36,14 @@ struct Stat {
 pub struct Effort {
     /// processor time that they have used, clock ticks
     pub ticks: u64,
-    /// one of them runs, wants to run, or waits for a disk
+    /// one of them runs, wants to run, waits for a disk, or was stopped in what it did
     pub busy: bool,
 }
 
 impl Stat {
-    /// It runs, wants to run, or waits for a disk.
+    /// It runs, wants to run, waits for a disk, or was stopped in what it did, by a signal or by a tracer.
     fn is_busy(&self) -> bool {
-        matches!(self.state, b'R' | b'D')
+        matches!(self.state, b'R' | b'D' | b'T' | b't')
     }
 
     fn is_over(&self) -> bool {
@@ -121,19 +121,42 @@ impl Tree {
     pub fn effort(&self, root: i32, own_children: &[i32]) -> Option<Effort> {
         let first = self.stat(root).ok()?;
         let mut all = Effort { ticks: first.ticks, busy: first.is_busy() };
-        let left = self.children().into_iter().filter(|pid| *pid != root && !own_children.contains(pid));
-        let mut todo: Vec<i32> = left.chain(self.children_of(root)).collect();
-        let mut seen = BTreeSet::from([root]);
+        let mut left = self.children();
+        left.retain(|pid| *pid != root && !own_children.contains(pid));
+        left.push(root);
+        for pid in self.below(left).into_iter().filter(|pid| *pid != root) {
+            let Ok(stat) = self.stat(pid) else { continue };
+            all.ticks = all.ticks.saturating_add(stat.ticks);
+            all.busy |= stat.is_busy();
+        }
+        Some(all)
+    }
+
+    /// These processes and all below them, each once.
+    pub fn below(&self, mut todo: Vec<i32>) -> Vec<i32> {
+        // A kernel may have no list of children (proc_pid_task(5): CONFIG_PROC_CHILDREN).
+        let all = match self.listed("thread-self/children") {
+            Ok(_) => None,
+            Err(_) => self.all(|_| true).ok(),
+        };
+        let mut seen = BTreeSet::new();
         while let Some(pid) = todo.pop().filter(|_| seen.len() < MOST) {
             if !seen.insert(pid) {
                 continue;
             }
-            let Ok(stat) = self.stat(pid) else { continue };
-            all.ticks = all.ticks.saturating_add(stat.ticks);
-            all.busy |= stat.is_busy();
-            todo.extend(self.children_of(pid));
+            match &all {
+                None => todo.extend(self.children_of(pid)),
+                Some(all) => {
+                    todo.extend(all.iter().filter(|child| self.stat(**child).is_ok_and(|s| s.parent == pid)))
+                }
+            }
         }
-        Some(all)
+        seen.into_iter().collect()
+    }
+
+    /// Whether that process was stopped by a signal.
+    pub fn is_stopped(&self, pid: i32) -> bool {
+        self.stat(pid).is_ok_and(|stat| stat.state == b'T')
     }
 
     /// The children of all threads of a process.
@@ -145,10 +168,8 @@ impl Tree {
         let threads =
             tasks.iter().filter_map(|entry| entry.ok()?.file_name().to_str().ok()?.parse::<i32>().ok());
         let threads: Vec<i32> = threads.take(MOST).collect();
-        threads
-            .iter()
-            .flat_map(|tid| self.listed(&format!("{task}/{tid}/children")).unwrap_or_default())
-            .collect()
+        let listed = |tid: &i32| self.listed(&format!("{task}/{tid}/children")).unwrap_or_default();
+        threads.iter().flat_map(listed).collect()
     }
 
     fn children_by_looking(&self) -> Result<Vec<i32>, Errno> {

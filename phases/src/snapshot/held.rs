@@ -1,13 +1,16 @@
-//! What sockets a process and all below it have open, by proc_pid_fd(5) and the tables of proc_pid_net(5).
+//! What sockets a process and all below it have open, by proc_pid_fd(5), the tables of proc_pid_net(5) and sock_diag(7).
 
 use super::network::{TABLES, entries};
+use super::unix;
+use crate::notify::Tree;
 use engine::effect::Socket;
 use engine::snapshot::Protocol;
+use nix::sched::{CloneFlags, setns};
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::BufReader;
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
+use std::path::Path;
 
 /// The addresses of a process and of all below it.
 #[derive(Clone, Debug, Default)]
@@ -26,19 +29,30 @@ pub struct Held {
 pub fn held(pid: i32) -> Held {
     let mut held = Held { whole: true, ..Held::default() };
     let mut inodes = BTreeSet::new();
-    let (mut todo, mut seen) = (vec![pid], BTreeSet::new());
-    while let Some(pid) = todo.pop().filter(|pid| seen.insert(*pid)) {
-        held.whole &= sockets_of(pid, &mut inodes);
-        todo.extend(children_of(pid));
+    let tree = Tree::open();
+    for one in tree.below(vec![pid]) {
+        held.whole &= sockets_of(one, &tree, &mut inodes);
     }
+    held.internet("self", true, &inodes);
+    held.unix(unix::named(), true, &inodes);
     let network = |pid: &str| std::fs::read_link(format!("/proc/{pid}/ns/net")).ok();
     let pid = pid.to_string();
-    let foreign = network(&pid).filter(|its| Some(its) != network("self").as_ref());
-    for (of, ours) in [("self", true)].into_iter().chain(foreign.map(|_| (pid.as_str(), false))) {
-        held.internet(of, ours, &inodes);
-        held.unix(of, ours, &inodes);
+    if network(&pid).is_some_and(|its| Some(its) != network("self")) {
+        held.internet(&pid, false, &inodes);
+        held.unix(named_there(&pid), false, &inodes);
     }
     held
+}
+
+/// The Unix sockets of the network namespace of that process. Only root may look there.
+fn named_there(pid: &str) -> Option<Vec<unix::Named>> {
+    let network = File::open(format!("/proc/{pid}/ns/net")).ok()?;
+    // This process stays where it is.
+    let there = move || {
+        setns(network, CloneFlags::CLONE_NEWNET).ok()?;
+        unix::named()
+    };
+    std::thread::spawn(there).join().ok()?
 }
 
 impl Held {
@@ -63,60 +77,36 @@ impl Held {
         }
     }
 
-    fn unix(&mut self, of: &str, ours: bool, inodes: &BTreeSet<u64>) {
-        let table = std::fs::read(format!("/proc/{of}/net/unix")).unwrap_or_default();
-        for line in table.split(|b| *b == b'\n').skip(1) {
-            let Some(unix) = Unix::of(&String::from_utf8_lossy(line)).filter(|u| inodes.contains(&u.inode))
-            else {
-                continue;
-            };
-            if let (Socket::Abstract(name), true) = (&unix.name, ours) {
+    fn unix(&mut self, all: Option<Vec<unix::Named>>, ours: bool, inodes: &BTreeSet<u64>) {
+        self.whole &= all.is_some();
+        for one in all.into_iter().flatten().filter(|one| inodes.contains(&one.inode)) {
+            if let (Socket::Abstract(name), true) = (&one.name, ours) {
                 self.abstracts.push(name.clone());
             }
-            if unix.waits {
-                self.waiting.push(unix.name);
+            if one.waits {
+                self.waiting.push(one.name);
             }
         }
-    }
-}
-
-/// A line of the table of Unix sockets that have a name.
-struct Unix {
-    inode: u64,
-    name: Socket,
-    waits: bool,
-}
-
-impl Unix {
-    /// `Num RefCount Protocol Flags Type St Inode Path`.
-    fn of(line: &str) -> Option<Unix> {
-        const LISTENS: &str = "00010000";
-        const DATAGRAMS: &str = "0002";
-        let (mut words, mut rest) = ([""; 7], line);
-        for word in &mut words {
-            (*word, rest) = rest.trim_start().split_once(' ')?;
-        }
-        let [_, _, _, flags, sort, _, inode] = words;
-        let (name, chosen) = match rest.strip_prefix('@') {
-            // Five digits are what the kernel has chosen (unix(7), autobind), for a client that is to be answered.
-            Some(name) => {
-                let chosen = name.len() == 5 && name.bytes().all(|b| b.is_ascii_hexdigit());
-                (Socket::Abstract(name.to_owned()), chosen)
-            }
-            None => (Socket::Unix(PathBuf::from(rest)), false),
-        };
-        let waits = flags == LISTENS || (sort == DATAGRAMS && !chosen);
-        Some(Unix { inode: inode.parse().ok()?, name, waits })
     }
 }
 
 /// The inodes of the sockets that a process has open; false where they cannot be seen.
-fn sockets_of(pid: i32, inodes: &mut BTreeSet<u64>) -> bool {
-    let fds = match std::fs::read_dir(format!("/proc/{pid}/fd")) {
-        Ok(fds) => fds,
-        // It is gone.
-        Err(error) => return error.kind() == std::io::ErrorKind::NotFound,
-    };
+fn sockets_of(pid: i32, tree: &Tree, inodes: &mut BTreeSet<u64>) -> bool {
+    let seen = open_in(Path::new(&format!("/proc/{pid}")), inodes);
+    if !tree.is_ending(pid) {
+        return seen;
+    }
+    // Its first thread has ended. Others may go on with the descriptors; without any it is gone.
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten();
+    let others: Vec<_> = tasks.filter_map(|task| Some(task.ok()?.path())).collect();
+    let mut others = others.iter().filter(|task| !task.ends_with(pid.to_string()));
+    // Threads share them.
+    others.next().is_none_or(|task| open_in(task, inodes))
+}
+
+/// False where it may not be looked.
+fn open_in(task: &Path, inodes: &mut BTreeSet<u64>) -> bool {
+    let Ok(fds) = std::fs::read_dir(task.join("fd")) else { return false };
     for fd in fds.map_while(Result::ok) {
         let Ok(to) = std::fs::read_link(fd.path()) else { continue };
         let inode =
@@ -124,14 +114,6 @@ fn sockets_of(pid: i32, inodes: &mut BTreeSet<u64>) -> bool {
         inodes.extend(inode);
     }
     true
-}
-
-/// The children of all threads of a process.
-fn children_of(pid: i32) -> Vec<i32> {
-    let Ok(tasks) = std::fs::read_dir(format!("/proc/{pid}/task")) else { return Vec::new() };
-    let children = |task: std::fs::DirEntry| std::fs::read_to_string(task.path().join("children")).ok();
-    let texts: Vec<String> = tasks.filter_map(|task| children(task.ok()?)).collect();
-    texts.iter().flat_map(|text| text.split_whitespace()).filter_map(|child| child.parse().ok()).collect()
 }
 
 #[cfg(test)]

@@ -177,6 +177,12 @@ pub(super) fn v6_only(protocol: Protocol, port: u16) -> Option<bool> {
 /// Tells every socket of that family that listens, or, of UDP, is bound, until it has been told enough; `None`
 /// where the kernel breaks off.
 fn dump(family: AddressFamily, protocol: Protocol, tell: &mut dyn FnMut(Told) -> bool) -> Option<()> {
+    ask(&request(family, protocol), &mut |message| Some(tell(Told::of(message)?)))
+}
+
+/// Asks sock_diag(7), and hands on what it tells of each socket: `Some(true)` is enough, and `None` that it cannot be
+/// read. `None` where the kernel breaks off.
+pub(super) fn ask(request: &[u8], tell: &mut dyn FnMut(&[u8]) -> Option<bool>) -> Option<()> {
     let netlink = socket(
         AddressFamily::Netlink,
         SockType::Datagram,
@@ -187,7 +193,7 @@ fn dump(family: AddressFamily, protocol: Protocol, tell: &mut dyn FnMut(Told) ->
     let patience = nix::sys::time::TimeVal::new(1, 0);
     setsockopt(&netlink, sockopt::ReceiveTimeout, &patience).ok()?;
     nix::sys::socket::connect(netlink.as_raw_fd(), &NetlinkAddr::new(0, 0)).ok()?;
-    send(netlink.as_raw_fd(), &request(family, protocol), MsgFlags::empty()).ok()?;
+    send(netlink.as_raw_fd(), request, MsgFlags::empty()).ok()?;
     let mut buffer = vec![0; 32 * 1024];
     loop {
         let length = recv(netlink.as_raw_fd(), &mut buffer, MsgFlags::empty()).ok()?;
@@ -284,11 +290,11 @@ impl Told {
     }
 }
 
-fn short(bytes: &[u8], at: usize) -> Option<u16> {
+pub(super) fn short(bytes: &[u8], at: usize) -> Option<u16> {
     Some(u16::from_ne_bytes(bytes.get(at..at + 2)?.try_into().ok()?))
 }
 
-fn answer(mut bytes: &[u8], tell: &mut dyn FnMut(Told) -> bool) -> Answer {
+fn answer(mut bytes: &[u8], tell: &mut dyn FnMut(&[u8]) -> Option<bool>) -> Answer {
     const DONE: u16 = 3;
     const BY_FAMILY: u16 = 20;
     while let Some(head) = bytes.get(..16) {
@@ -298,9 +304,10 @@ fn answer(mut bytes: &[u8], tell: &mut dyn FnMut(Told) -> bool) -> Answer {
             Some(BY_FAMILY) => {}
             _ => return Answer::Broken,
         }
-        let Some(told) = bytes.get(16..length).and_then(Told::of) else { return Answer::Broken };
-        if tell(told) {
-            return Answer::Enough;
+        match bytes.get(16..length).and_then(&mut *tell) {
+            None => return Answer::Broken,
+            Some(true) => return Answer::Enough,
+            Some(false) => {}
         }
         bytes = bytes.get((length + 3) & !3..).unwrap_or_default();
     }
@@ -385,9 +392,9 @@ mod tests {
         let one = message(20, &body);
         let count = |bytes: &[u8]| {
             let mut ports = Vec::new();
-            let answer = answer(bytes, &mut |told| {
-                ports.push(told.port);
-                false
+            let answer = answer(bytes, &mut |message| {
+                ports.push(Told::of(message)?.port);
+                Some(false)
             });
             (matches!(answer, Answer::Enough), matches!(answer, Answer::More), ports)
         };

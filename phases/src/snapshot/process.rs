@@ -89,8 +89,8 @@ pub struct Credential {
     pub root: Option<String>,
     /// working directory, as seen from our root; `None` where that may not be seen
     pub cwd: Option<String>,
-    /// file mode creation mask, in octal digits
-    pub umask: String,
+    /// file mode creation mask, in octal digits; `None` where the first thread has ended
+    pub umask: Option<String>,
     /// no execve(2) gives privileges any more
     pub no_new_privs: bool,
     /// system calls are filtered
@@ -118,7 +118,7 @@ pub fn credential(pid: i32) -> Option<Credential> {
         bounding: set("CapBnd")?,
         root: link("root"),
         cwd: link("cwd"),
-        umask: format!("{:0>3}", value("Umask")?.trim_start_matches('0')),
+        umask: value("Umask").map(|mask| format!("{:0>3}", mask.trim_start_matches('0'))),
         no_new_privs: value("NoNewPrivs")? == "1",
         seccomp: value("Seccomp").is_some_and(|mode| mode != "0"),
     })
@@ -138,7 +138,7 @@ mod tests {
         assert_eq!((seen.uid, seen.gid, seen.groups), (known.uid, known.gid, known.groups));
         assert_eq!((seen.caps, seen.permitted, seen.bounding), (known.caps, known.permitted, known.bounding));
         assert_eq!((seen.inheritable, seen.ambient), (known.inheritable, known.ambient));
-        assert_eq!(seen.umask, format!("{:03o}", known.umask));
+        assert_eq!(seen.umask, Some(format!("{:03o}", known.umask)));
         assert_eq!((seen.cwd, seen.root), (known.cwd.to_str().map(str::to_owned), Some("/".into())));
         assert_eq!((seen.no_new_privs, seen.seccomp), (known.no_new_privs, known.seccomp));
         assert!(credential(i32::MAX).is_none());

@@ -72,6 +72,7 @@ pub fn play(steps: &[String]) {
             "print" => println!("{value}"),
             "name" => println!("<{}>", own()),
             "sleep" => sleep(Duration::from_millis(value.parse().expect("milliseconds"))),
+            "stop" => nix::sys::signal::raise(nix::sys::signal::Signal::SIGSTOP).expect("stop"),
             "work" => work(value.parse().expect("milliseconds")),
             "beside" => {
                 // SAFETY: one thread.
