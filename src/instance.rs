@@ -195,22 +195,31 @@ fn other_options(prepared: &Prepared) -> Option<String> {
     let run = runs.into_iter().find(|run| run.outcome == Outcome::Running)?;
     let made = |kind: &str| {
         let span = run.spans.iter().find(|span| span.phase.kind == kind && span.state == Phase::Done)?;
-        Some(PathBuf::from(&span.phase.detail))
+        let root = &span.identity_before.as_deref()?.root;
+        Some(engine::effect::outside(root, Path::new(&span.phase.detail)))
     };
-    let differs = |kind: &str, ours: Option<PathBuf>| made(kind).filter(|its| Some(its) != ours.as_ref());
-    let pid_file = differs("create-pid-file", pid_file(prepared).map(|(path, _)| path));
-    let log = differs("start-logger", log(prepared));
-    let has = match (pid_file, log) {
-        (Some(path), _) => format!("its PID file is {}", path.display()),
-        (None, Some(path)) => format!("its log is {}", path.display()),
-        (None, None) => return None,
+    let is = |its: &Path, ours: Option<&Path>| {
+        let resolved = |path: &Path| Some(path.parent()?.canonicalize().ok()?.join(path.file_name()?));
+        ours.is_some_and(|ours| ours == its || resolved(ours).is_some_and(|ours| Some(ours) == resolved(its)))
+    };
+    let (pid_file, log) = (pid_file(prepared).map(|(path, _)| path), log(prepared));
+    let other = |what: &str, its: PathBuf| {
+        format!("say the options that it was started with: its {what} is {}", its.display())
+    };
+    let advice = match (made("create-pid-file"), made("start-logger")) {
+        (Some(its), _) if !is(&its, pid_file.as_deref()) => other("PID file", its),
+        (Some(its), _) if !its.exists() => {
+            format!("end it by its number: its PID file {} was removed", its.display())
+        }
+        (_, Some(its)) if !is(&its, log.as_deref()) => other("log", its),
+        _ => return None,
     };
     Some(format!(
-        "  do: say the options that it was started with: process {} is a {} that runs, and {} (`rsd trace {}`)\n",
+        "  process {} is a {} that runs (`rsd trace {}`)\n  do: {}\n",
         run.stayed(),
         clean(&prepared.name),
-        clean(&has),
-        clean(&run.run)
+        clean(&run.run),
+        clean(&advice)
     ))
 }
 

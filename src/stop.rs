@@ -49,15 +49,16 @@ pub fn stop(prepared: &Prepared) -> i32 {
         },
     };
     let steps = prepared.plan.iter().flat_map(|p| p.steps());
-    let guarded = steps.filter(|s| s.skipped.is_none()).any(|s| s.process == Process::Guard);
+    let planned = steps.filter(|s| s.skipped.is_none()).any(|s| s.process == Process::Guard);
     // The launcher of one that is starting removes what it has made, a moment later.
     let run = instance::running_as(&prepared.name, pid);
     let starting = run.as_ref().is_some_and(|run| run.ready_ns.is_none());
     // It runs, and its run is over: it is the program now.
     let replaced = run.is_some_and(|run| run.outcome == Outcome::Completed);
-    // The options that led to a guard need not be given again.
-    let guarded = guarded || phases::snapshot::has_guard(pid);
-    let code = end(&name, &path, pid, patience, &Removers { guarded, starting, replaced });
+    // The options that led to a guard need not be given again, and it may have been killed.
+    let guarded = phases::snapshot::has_guard(pid).unwrap_or(planned);
+    let unguarded = planned && !guarded && !replaced;
+    let code = end(&name, &path, pid, patience, &Removers { guarded, unguarded, starting, replaced });
     if code == exit::FINE {
         say_kept(&prepared.name, pid);
     }
@@ -115,6 +116,8 @@ fn wait_for_guard(name: &str, path: &Path, guard: Option<OwnedFd>) -> bool {
 /// Who else may remove its PID file, a moment after its end.
 struct Removers {
     guarded: bool,
+    /// there was to be a guard, and there is none
+    unguarded: bool,
     /// its launcher waits, and undoes the start
     starting: bool,
     /// there is no keeper: the process has become the program
@@ -219,12 +222,17 @@ fn end(name: &str, path: &Path, pid: i32, patience: u64, removers: &Removers) ->
             clean(&path.display().to_string())
         ));
     } else if left {
-        let (why, code) = match removers.replaced {
-            true => ("the program had taken the place of who would have removed it", "RSD0507"),
-            false => ("the daemon was not allowed to remove it", "RSD0402"),
+        let why = match removers {
+            Removers { replaced: true, .. } => {
+                "the program had taken the place of who would have removed it\n  why: rsd explain RSD0507"
+            }
+            Removers { unguarded: true, .. } => {
+                "its guard was gone before it\n  do: nothing; the next start removes it"
+            }
+            _ => "the daemon was not allowed to remove it\n  why: rsd trace; rsd explain RSD0402",
         };
         output::complain(&format!(
-            "  its PID file {} is left behind, and stale: {why}\n  why: rsd trace; rsd explain {code}\n",
+            "  its PID file {} is left behind, and stale: {why}\n",
             clean(&path.display().to_string())
         ));
     }

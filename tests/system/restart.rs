@@ -52,7 +52,7 @@ fn a_name_without_its_spec_is_told_which_was_meant() {
             let has = format!("its PID file is {}", world.path("web.pid").display());
             assert!(
                 out.code != 0
-                    && out.err.contains("do: say the options that it was started with")
+                    && out.err.contains("do: say the options that it was started with: ")
                     && out.err.contains(&has),
                 "{subcommand}: {out:#?}"
             );
@@ -70,7 +70,18 @@ fn a_name_without_its_spec_is_told_which_was_meant() {
         world.fine(&[&["run"], &line[..], &["--", "true"]].concat());
         let shown = world.fine(&["trace", &run[..1]]).out;
         assert!(!shown.contains(&run) && shown.starts_with(&run[..1]), "{shown}");
-        assert_eq!(web(world, "stop", &[]).code, 0);
+        let keeper = world.pid("web.pid");
+        std::fs::remove_file(world.path("web.pid")).expect("somebody removes it");
+        let out = web(world, "status", &[]);
+        assert!(
+            out.code == 3 && out.err.contains(&format!("process {keeper} is a web that runs")),
+            "{out:#?}"
+        );
+        assert!(out.err.contains("web.pid was removed"), "{out:#?}");
+        kernel::kill(keeper, nix::sys::signal::Signal::SIGTERM);
+        eventually("it ends", || kernel::gone(keeper).then_some(()));
+        let out = web(world, "status", &[]);
+        assert!(out.code == 3 && !out.err.contains("that runs"), "{out:#?}");
     });
 }
 

@@ -251,6 +251,22 @@ fn the_guard_removes_what_the_daemon_may_not() {
     });
 }
 
+/// Nobody waits for it then, and it is said why the file is there.
+#[test]
+fn a_guard_that_was_killed_is_told() {
+    test("stop::a_guard_that_was_killed_is_told", Needs::Root, |world| {
+        let (keeper, guard) = guarded(world);
+        kernel::kill(guard, Signal::SIGKILL);
+        eventually("the guard is gone", || kernel::gone(guard).then_some(()));
+        let out = world.fine(&["stop", "--spec", "guard.yaml", "--uid", "svc"]);
+        assert!(out.err.contains("is left behind, and stale: its guard was gone before it"), "{out:#?}");
+        assert!(kernel::gone(keeper));
+        guarded(world);
+        let out = world.fine(&["stop", "--spec", "guard.yaml", "--uid", "svc"]);
+        assert!(!out.err.contains("left behind"), "{out:#?}");
+    });
+}
+
 #[test]
 fn the_guard_removes_it_after_kill_nine() {
     test("stop::the_guard_removes_it_after_kill_nine", Needs::Root, |world| {

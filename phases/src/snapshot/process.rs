@@ -52,17 +52,15 @@ pub fn heeds(pid: i32, signal: nix::sys::signal::Signal) -> Option<bool> {
 }
 
 /// Whether a daemon has a guard: a child that runs the very same program. Of a guard that is root's an ordinary user
-/// cannot see what it runs, so what cannot be seen may be one.
-pub fn has_guard(pid: i32) -> bool {
+/// cannot see what it runs, so what cannot be seen may be one. `None` where its children cannot be seen.
+pub fn has_guard(pid: i32) -> Option<bool> {
     let exe = |pid: &str| std::fs::read_link(format!("/proc/{pid}/exe"));
-    let Ok(children) = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")) else {
-        return false;
-    };
+    let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).ok()?;
     let own = exe(&pid.to_string()).or_else(|_| exe("self")).ok();
-    children.split_whitespace().any(|child| match exe(child) {
+    Some(children.split_whitespace().any(|child| match exe(child) {
         Ok(exe) => own.as_ref() == Some(&exe),
         Err(error) => error.kind() == std::io::ErrorKind::PermissionDenied,
-    })
+    }))
 }
 
 /// Who a running process is. The names are those of an identity in a plan or a timeline; what the kernel tells nobody
