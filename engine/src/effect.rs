@@ -20,7 +20,7 @@ mod start;
 mod touches;
 
 pub use confine::{Otherwise, SystemCalls, Whose};
-pub use environment::{Environment, matches as environment_matches};
+pub use environment::{Environment, Flaw, matches as environment_matches, parse as parse_environment};
 pub use fault::{Fault, Manner};
 pub use identity::{Capability, CapabilitySet, Domains, Identity, Ids, outside};
 pub use landlock::Landlock;

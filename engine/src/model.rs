@@ -24,7 +24,7 @@ pub use process::{CALLERS_SESSION, Ids, Role};
 pub use settings::OOM_SCORE;
 
 use crate::effect::{
-    Application, Brought, Capability, CapabilitySet, Done, Effect, Identity, News, Performed, Settings,
+    Application, Brought, Capability, CapabilitySet, Done, Effect, Flaw, Identity, News, Performed, Settings,
     Socket, Standing, System, SystemError, Undo, Undoer, Verdict,
 };
 use crate::plan::Plan;
@@ -72,6 +72,8 @@ pub struct Model {
     long_files: BTreeMap<PathBuf, u64>,
     /// logs that were found with something in them, with their sizes
     logs: BTreeMap<PathBuf, u64>,
+    /// files of variables that cannot be taken
+    flaws: BTreeMap<PathBuf, Flaw>,
     application: Option<application::Loaded>,
     /// what is mounted where when a step begins, where it is not as at the start
     views: BTreeMap<usize, view::View>,
@@ -109,6 +111,7 @@ impl Model {
             known: named::Known::default(),
             long_files: snapshot.long_files.clone(),
             logs: snapshot.logs.clone(),
+            flaws: snapshot.flaws.clone(),
             application: None,
             views: BTreeMap::new(),
             left: None,

@@ -20,6 +20,7 @@ use crate::spec::{OnFailure, Privilege, Spec};
 use crate::timeline::Process;
 use serde::Serialize;
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// Why one step comes after another. The order is that of strength.
@@ -89,6 +90,8 @@ pub struct Step {
     pub because: Vec<Because>,
     /// what it does
     pub effects: Vec<Effect>,
+    /// paths that it was given to read, and where they are written
+    pub given: Vec<(PathBuf, Place)>,
     /// runs after a failed start too
     pub always: bool,
     /// nanoseconds it may take
@@ -428,6 +431,7 @@ fn assemble(request: &Request, nodes: Vec<resolve::Node>, graph: &order::Graph, 
             needs: phase.needs.iter().map(|n| n.v.clone()).collect(),
             because,
             effects: node.effects,
+            given: node.given,
             always: phase.always,
             timeout: phase.timeout.as_ref().map(|t| t.v),
             on_failure: phase.on_failure.v,

@@ -4,7 +4,7 @@ mod bind;
 pub mod confine;
 mod credential;
 mod daemonize;
-mod directories;
+pub mod directories;
 mod draft;
 mod fail;
 mod guard;

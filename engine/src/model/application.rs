@@ -170,6 +170,10 @@ impl Model {
                 Some(node) if !node.is_file() => return Err(super::irregular(&at, node, &what)),
                 _ => self.files.may_hand_out(&self.identity, path, &at).map_err(|e| e.of(&what))?,
             }
+            let kept = &*self.files.kept(&at);
+            if let Some(flaw) = self.flaws.get(kept).filter(|_| self.files.birth_kept(kept) == 0) {
+                return Err(flaw.of(path));
+            }
         }
         Ok(Done::with(Undo::EndsWithProcess))
     }

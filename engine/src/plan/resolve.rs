@@ -13,6 +13,7 @@ use crate::kind::Learns;
 use crate::spec::{OnFailure, Phase};
 use effects::fill_effects;
 use names::Names;
+use std::path::PathBuf;
 
 const NOTHING: &str = "nothing to do";
 
@@ -25,6 +26,8 @@ pub struct Node {
     pub skipped: Option<String>,
     /// what it does
     pub effects: Vec<Effect>,
+    /// paths that it was given to read, and where they are written
+    pub given: Vec<(PathBuf, Place)>,
     /// it needs the phase that serves
     pub down: bool,
     /// it changes the uid away from the starting one

@@ -1,7 +1,7 @@
 //! What fails when the plan is played: the step, the error, and what it means for the daemon.
 
 use super::Judge;
-use crate::diagnostic::{Diagnostic, Severity};
+use crate::diagnostic::{Diagnostic, Place, Severity};
 use crate::effect::{Application, Capability, Effect, ErrorKind, Socket};
 use crate::plan::Step;
 use crate::spec::OnFailure;
@@ -108,7 +108,12 @@ impl Judge<'_> {
                 self.blame_the_mount(finding, i, step, failure)
             }
         };
-        let mut finding = finding.at(step.at, format!("runs as {who}")).phase(&step.phase);
+        let runs = format!("runs as {who}");
+        let mut finding = match given(step, failure) {
+            Some(at) => finding.at(at, "this file").with(step.at, runs),
+            None => finding.at(step.at, runs),
+        };
+        finding = finding.phase(&step.phase);
         if let Some(drop) = self.drop_before(i).filter(|_| failure.lacks.is_some()) {
             finding = finding.with(drop.at, "privileges are dropped here, before it").phase(&drop.phase);
         }
@@ -153,6 +158,14 @@ fn directory(effect: &Effect) -> Option<&Path> {
         Effect::Chdir { path } | Effect::Chroot { path } | Effect::PivotRoot { path } => Some(path),
         _ => None,
     }
+}
+
+/// Where the path is written of a file that cannot be read.
+fn given(step: &Step, failure: &Failure) -> Option<Place> {
+    let about = failure.message.strip_prefix("read the environment file ")?;
+    let means =
+        |path: &Path| about.strip_prefix(&*path.to_string_lossy()).is_some_and(|rest| rest.starts_with(": "));
+    step.given.iter().find(|(path, _)| means(path)).map(|(_, at)| *at)
 }
 
 /// True where sockets of the caller's are to be taken over.

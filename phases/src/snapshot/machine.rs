@@ -2,10 +2,10 @@
 
 use super::{interpreter, network};
 use crate::application::program;
-use crate::host::pid_file;
+use crate::host::{directories, pid_file};
 use crate::python;
 use crate::sys::{lock::Holder, process};
-use engine::effect::{Program, Socket, Sort};
+use engine::effect::{Flaw, Program, Socket, Sort};
 use engine::snapshot::{
     FileFact, FileKind, Handed, Interpreter, Listener, Lock, Machine, Mount, NoPython, Python, ReadOnly,
 };
@@ -204,6 +204,11 @@ impl Machine for This {
 
     fn size(&mut self, path: &Path) -> Option<u64> {
         size(path)
+    }
+
+    fn flaw(&mut self, path: &Path) -> Option<Flaw> {
+        // By its own rights alone, as the start would: what only root may read is not told to others.
+        directories::variables(path).ok()?.err()
     }
 
     fn listens(&mut self, path: &Path) -> Option<bool> {

@@ -1,12 +1,13 @@
 //! What a phase does: its parameters read, its kind asked.
 
 use super::{NOTHING, Node};
-use crate::diagnostic::{At, Diagnostic};
+use crate::diagnostic::{At, Diagnostic, Place};
 use crate::effect::{Brought, Effect, Owner};
-use crate::kind::{Args, Context, Kind, Learns, Type, Unfit};
+use crate::kind::{Args, Context, Kind, Learns, Type, Unfit, Value};
 use crate::options;
 use crate::plan::Request;
 use crate::spec::{Given, Phase};
+use std::path::PathBuf;
 
 /// The effects of every phase that is not skipped.
 pub(super) fn fill_effects(request: &Request, nodes: &mut [Node], findings: &mut Vec<Diagnostic>) {
@@ -21,6 +22,10 @@ pub(super) fn fill_effects(request: &Request, nodes: &mut [Node], findings: &mut
         match effects(request, phase, kind, &context) {
             Ok(effects) => node.effects = effects,
             Err(found) => findings.extend(found),
+        }
+        let reads = |e: &Effect| matches!(e, Effect::Environment(wanted) if !wanted.files.is_empty());
+        if node.effects.iter().any(reads) {
+            node.given = paths(request, phase, kind);
         }
     }
     let twisted = nodes.iter().any(Node::loads_twisted);
@@ -168,6 +173,24 @@ pub(super) fn effects(
         return Err(found);
     }
     (kind.effects)(&args, context).map_err(|unfit| vec![unfitting(request, phase, unfit)])
+}
+
+/// The paths that a phase is given, and where they are written.
+fn paths(request: &Request, phase: &Phase, kind: &Kind) -> Vec<(PathBuf, Place)> {
+    let of_type = |key: &str| kind.params.iter().any(|p| p.name == key && matches!(p.ty, Type::Path));
+    let written = phase.with.iter().filter(|(key, _)| of_type(&key.v));
+    let given = written.filter_map(|(_, given)| options::substitute(given, request.settings).ok()?);
+    let texts = given.flat_map(|given| match given {
+        Given::One(text) => vec![text],
+        Given::List(texts) => texts,
+    });
+    let path = |text: At<String>| {
+        let (at, given) = (text.at, Given::One(text));
+        let value =
+            options::parse_given(Type::Path, false, &given, request.launch, request.snapshot, None).ok()?;
+        if let Value::Path(path) = value { Some((path, at)) } else { None }
+    };
+    texts.filter_map(path).collect()
 }
 
 /// Points at the value that no effects can be made of, else at the phase.
