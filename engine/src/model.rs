@@ -74,6 +74,8 @@ pub struct Model {
     logs: BTreeMap<PathBuf, u64>,
     /// files of variables that cannot be taken
     flaws: BTreeMap<PathBuf, Flaw>,
+    /// a log is open
+    logging: bool,
     application: Option<application::Loaded>,
     /// what is mounted where when a step begins, where it is not as at the start
     views: BTreeMap<usize, view::View>,
@@ -112,6 +114,7 @@ impl Model {
             long_files: snapshot.long_files.clone(),
             logs: snapshot.logs.clone(),
             flaws: snapshot.flaws.clone(),
+            logging: false,
             application: None,
             views: BTreeMap::new(),
             left: None,
@@ -210,7 +213,11 @@ impl System for Model {
         self.lets_through(effect)?;
         let done = match effect {
             Effect::CheckPidFile { path } => self.check_pid_file(path),
-            Effect::OpenLog { path, owner, mode, .. } => self.open_log(path, *owner, *mode),
+            Effect::OpenLog { path, owner, mode, .. } => {
+                let opened = self.open_log(path, *owner, *mode);
+                self.logging |= opened.is_ok();
+                opened
+            }
             Effect::Chroot { path } => self.chroot(path),
             Effect::Chdir { path } => self.chdir(path),
             Effect::Umask { mask } => {

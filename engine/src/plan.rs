@@ -13,14 +13,13 @@ pub use why::{Why, why};
 
 use crate::diagnostic::{At, Diagnostic, Place, joined};
 use crate::effect::{Application, Brought, Effect, Manner, State};
-use crate::kind::{Catalogue, Learns};
+use crate::kind::{Catalogue, Learns, Value};
 use crate::options::{Launch, Settings};
 use crate::snapshot::Snapshot;
 use crate::spec::{OnFailure, Privilege, Spec};
 use crate::timeline::Process;
 use serde::Serialize;
 use std::collections::HashMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 /// Why one step comes after another. The order is that of strength.
@@ -63,6 +62,17 @@ pub struct Because {
     pub at: Option<Place>,
 }
 
+/// A value of a parameter, and where it is written.
+#[derive(Clone, Debug)]
+pub struct Written {
+    /// the parameter
+    pub param: &'static str,
+    /// the value; of a list one
+    pub value: Value,
+    /// where it stands: on the command line, if it was given there
+    pub at: Place,
+}
+
 /// One phase in its place.
 #[derive(Clone, Debug)]
 pub struct Step {
@@ -90,8 +100,8 @@ pub struct Step {
     pub because: Vec<Because>,
     /// what it does
     pub effects: Vec<Effect>,
-    /// paths that it was given to read, and where they are written
-    pub given: Vec<(PathBuf, Place)>,
+    /// the values that it was given, where one of them may turn out to be wrong on this machine
+    pub given: Vec<Written>,
     /// runs after a failed start too
     pub always: bool,
     /// nanoseconds it may take

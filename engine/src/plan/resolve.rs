@@ -6,14 +6,13 @@ mod names;
 
 pub use learn::{learn, learn_nothing};
 
-use super::Request;
+use super::{Request, Written};
 use crate::diagnostic::{Diagnostic, Place};
 use crate::effect::{Application, Effect};
 use crate::kind::Learns;
 use crate::spec::{OnFailure, Phase};
 use effects::fill_effects;
 use names::Names;
-use std::path::PathBuf;
 
 const NOTHING: &str = "nothing to do";
 
@@ -26,8 +25,8 @@ pub struct Node {
     pub skipped: Option<String>,
     /// what it does
     pub effects: Vec<Effect>,
-    /// paths that it was given to read, and where they are written
-    pub given: Vec<(PathBuf, Place)>,
+    /// what it was given and only the machine can tell to be wrong
+    pub given: Vec<Written>,
     /// it needs the phase that serves
     pub down: bool,
     /// it changes the uid away from the starting one

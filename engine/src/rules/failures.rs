@@ -2,13 +2,15 @@
 
 use super::Judge;
 use crate::diagnostic::{Diagnostic, Place, Severity};
-use crate::effect::{Application, Capability, Effect, ErrorKind, Socket};
+use crate::effect::{Application, Capability, Effect, ErrorKind, Resource, Setting, Socket};
+use crate::kind::Value;
 use crate::plan::Step;
 use crate::spec::OnFailure;
 use crate::timeline::Failure;
 use std::path::Path;
 
 const ECHILD: i32 = 10;
+const EMFILE: i32 = 24;
 const EAFNOSUPPORT: i32 = 97;
 const EADDRNOTAVAIL: i32 = 99;
 
@@ -109,9 +111,13 @@ impl Judge<'_> {
             }
         };
         let runs = format!("runs as {who}");
-        let mut finding = match given(step, failure) {
-            Some(at) => finding.at(at, "this file").with(step.at, runs),
-            None => finding.at(step.at, runs),
+        let limit = limit_of_files(&self.plan.steps()[..i]).filter(|_| failure.errno == Some(EMFILE));
+        let mut finding = match (file(step, failure), limit) {
+            (Some(at), _) => finding.at(at, "this file").with(step.at, runs),
+            (_, Some((at, sets))) => {
+                finding.at(at, "the limit of open files").with(step.at, runs).phase(&sets.phase)
+            }
+            _ => finding.at(step.at, runs),
         };
         finding = finding.phase(&step.phase);
         if let Some(drop) = self.drop_before(i).filter(|_| failure.lacks.is_some()) {
@@ -161,11 +167,20 @@ fn directory(effect: &Effect) -> Option<&Path> {
 }
 
 /// Where the path is written of a file that cannot be read.
-fn given(step: &Step, failure: &Failure) -> Option<Place> {
+fn file(step: &Step, failure: &Failure) -> Option<Place> {
     let about = failure.message.strip_prefix("read the environment file ")?;
     let means =
         |path: &Path| about.strip_prefix(&*path.to_string_lossy()).is_some_and(|rest| rest.starts_with(": "));
-    step.given.iter().find(|(path, _)| means(path)).map(|(_, at)| *at)
+    let written = step.given.iter().find(|w| matches!(&w.value, Value::Path(path) if means(path)));
+    written.map(|w| w.at)
+}
+
+/// Where the limit of open files is written that is in force in a step, and the step that sets it.
+fn limit_of_files(steps: &[Step]) -> Option<(Place, &Step)> {
+    let sets = |e: &Effect| matches!(e, Effect::Process(Setting::Limit(Resource::Nofile, _)));
+    let step = steps.iter().rev().find(|s| s.skipped.is_none() && s.effects.iter().any(sets))?;
+    let written = step.given.iter().find(|w| w.param == Resource::Nofile.name());
+    Some((written.map_or(step.at, |w| w.at), step))
 }
 
 /// True where sockets of the caller's are to be taken over.

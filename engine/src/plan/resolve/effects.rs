@@ -1,13 +1,12 @@
 //! What a phase does: its parameters read, its kind asked.
 
 use super::{NOTHING, Node};
-use crate::diagnostic::{At, Diagnostic, Place};
-use crate::effect::{Brought, Effect, Owner};
-use crate::kind::{Args, Context, Kind, Learns, Type, Unfit, Value};
+use crate::diagnostic::{At, Diagnostic};
+use crate::effect::{Brought, Effect, Owner, Resource, Setting};
+use crate::kind::{Args, Context, Kind, Learns, Type, Unfit};
 use crate::options;
-use crate::plan::Request;
+use crate::plan::{Request, Written};
 use crate::spec::{Given, Phase};
-use std::path::PathBuf;
 
 /// The effects of every phase that is not skipped.
 pub(super) fn fill_effects(request: &Request, nodes: &mut [Node], findings: &mut Vec<Diagnostic>) {
@@ -23,9 +22,8 @@ pub(super) fn fill_effects(request: &Request, nodes: &mut [Node], findings: &mut
             Ok(effects) => node.effects = effects,
             Err(found) => findings.extend(found),
         }
-        let reads = |e: &Effect| matches!(e, Effect::Environment(wanted) if !wanted.files.is_empty());
-        if node.effects.iter().any(reads) {
-            node.given = paths(request, phase, kind);
+        if node.effects.iter().any(is_tried) {
+            node.given = written(request, phase, kind);
         }
     }
     let twisted = nodes.iter().any(Node::loads_twisted);
@@ -175,22 +173,33 @@ pub(super) fn effects(
     (kind.effects)(&args, context).map_err(|unfit| vec![unfitting(request, phase, unfit)])
 }
 
-/// The paths that a phase is given, and where they are written.
-fn paths(request: &Request, phase: &Phase, kind: &Kind) -> Vec<(PathBuf, Place)> {
-    let of_type = |key: &str| kind.params.iter().any(|p| p.name == key && matches!(p.ty, Type::Path));
-    let written = phase.with.iter().filter(|(key, _)| of_type(&key.v));
-    let given = written.filter_map(|(_, given)| options::substitute(given, request.settings).ok()?);
-    let texts = given.flat_map(|given| match given {
-        Given::One(text) => vec![text],
-        Given::List(texts) => texts,
-    });
-    let path = |text: At<String>| {
-        let (at, given) = (text.at, Given::One(text));
-        let value =
-            options::parse_given(Type::Path, false, &given, request.launch, request.snapshot, None).ok()?;
-        if let Value::Path(path) = value { Some((path, at)) } else { None }
-    };
-    texts.filter_map(path).collect()
+/// Whether a value of it may be found wrong when the start is played.
+fn is_tried(effect: &Effect) -> bool {
+    match effect {
+        Effect::Environment(environment) => !environment.files.is_empty(),
+        Effect::Process(Setting::Limit(resource, _)) => *resource == Resource::Nofile,
+        _ => false,
+    }
+}
+
+/// The values that a phase is given, one by one, and where they are written.
+fn written(request: &Request, phase: &Phase, kind: &Kind) -> Vec<Written> {
+    let mut all = Vec::new();
+    for param in kind.params {
+        let given = phase.with.iter().find(|(key, _)| key.v == param.name);
+        let given = given.and_then(|(_, given)| options::substitute(given, request.settings).ok()?);
+        let texts = match given {
+            Some(Given::One(text)) => vec![text],
+            Some(Given::List(texts)) => texts,
+            None => continue,
+        };
+        for text in texts {
+            let (at, one) = (text.at, Given::One(text));
+            let value = options::parse_given(param.ty, false, &one, request.launch, request.snapshot, None);
+            all.extend(value.ok().map(|value| Written { param: param.name, value, at }));
+        }
+    }
+    all
 }
 
 /// Points at the value that no effects can be made of, else at the phase.
