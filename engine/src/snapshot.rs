@@ -225,6 +225,9 @@ pub struct Snapshot {
     /// logs that are there and have something in them, with their sizes in bytes
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty", with = "text::path_map")]
     pub logs: BTreeMap<PathBuf, u64>,
+    /// logs, PID files and files of variables that have more than one name, with how many (link(2))
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty", with = "text::path_map")]
+    pub links: BTreeMap<PathBuf, u64>,
     /// files of variables that cannot be taken, and why
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty", with = "text::path_map")]
     pub flaws: BTreeMap<PathBuf, Flaw>,

@@ -162,6 +162,10 @@ impl Machine for Paper {
         Some(number(path.as_os_str().as_bytes()) % 5)
     }
 
+    fn links(&mut self, path: &Path) -> Option<u64> {
+        Some(1 + number(path.as_os_str().as_bytes()) % 3)
+    }
+
     fn flaw(&mut self, path: &Path) -> Option<Flaw> {
         match number(path.as_os_str().as_bytes()) % 6 {
             0 => Some(Flaw::Line(3)),

@@ -11,6 +11,7 @@ use std::path::Path;
 
 const ECHILD: i32 = 10;
 const EMFILE: i32 = 24;
+const EMLINK: i32 = 31;
 const EAFNOSUPPORT: i32 = 97;
 const EADDRNOTAVAIL: i32 = 99;
 
@@ -140,6 +141,7 @@ impl Judge<'_> {
                 None => finding.help("make what is missing, or name another path"),
             },
             (Some(20), _) => finding.help("name a path that leads through directories only"),
+            (Some(EMLINK), _) => finding.help("remove this name, or let root own the directory"),
             (Some(36), _) => finding.help("choose a shorter name"),
             // As root it would be another program that serves.
             (Some(1 | 13), Some(_)) if starts(step) => finding

@@ -206,6 +206,10 @@ impl Machine for This {
         size(path)
     }
 
+    fn links(&mut self, path: &Path) -> Option<u64> {
+        looked_at(path, |meta| meta.nlink())
+    }
+
     fn flaw(&mut self, path: &Path) -> Option<Flaw> {
         // By its own rights alone, as the start would: what only root may read is not told to others.
         directories::variables(path).ok()?.err()
@@ -266,12 +270,17 @@ impl Machine for This {
 }
 
 fn size(path: &Path) -> Option<u64> {
-    let size = |path: &Path| std::fs::symlink_metadata(path).map(|m| m.len());
-    match size(path) {
+    looked_at(path, |meta| meta.len())
+}
+
+/// What lstat(2) says of it, as whoever this process may be later.
+fn looked_at(path: &Path, what: impl Fn(&Metadata) -> u64) -> Option<u64> {
+    let look = |path: &Path| std::fs::symlink_metadata(path).map(|m| what(&m));
+    match look(path) {
         Err(error) if error.kind() == ErrorKind::PermissionDenied => from_here(path)
-            .and_then(|path| size(&path).ok())
-            .or_else(|| as_another(&nearest(path)?, || size(path).ok())),
-        size => size.ok(),
+            .and_then(|path| look(&path).ok())
+            .or_else(|| as_another(&nearest(path)?, || look(path).ok())),
+        found => found.ok(),
     }
 }
 
