@@ -1,5 +1,6 @@
 //! From a phase as written to a node: its needs as phases, its condition decided, its effects.
 
+mod aliases;
 mod effects;
 mod learn;
 mod names;
@@ -53,7 +54,7 @@ impl Node {
 /// Resolves every phase, in the order of the file.
 pub fn resolve(request: &Request) -> (Vec<Node>, Vec<Diagnostic>) {
     let spec = request.spec;
-    let mut findings = Vec::new();
+    let mut findings = aliases::contradictions(request);
     let mut nodes: Vec<Node> = (0..spec.phases.len()).map(|_| Node::default()).collect();
     let names = Names::new(spec);
     for (i, phase) in spec.phases.iter().enumerate() {
