@@ -298,7 +298,7 @@ impl fmt::Display for Effect {
                 write!(f, "open log {}, mode {mode:04o}", path.display())?;
                 owned(f, owner)?;
                 if let Some(n) = rotate_at {
-                    write!(f, ", rotated at {n} bytes")?;
+                    write!(f, ", rotated at {}", crate::text::count(*n, "byte"))?;
                 }
                 write!(f, "{rotation}")
             }

@@ -197,7 +197,7 @@ fn irregular(at: &Path, node: &Node, what: &str) -> SystemError {
 pub fn describe(identity: &Identity) -> String {
     let caps = match identity.caps.len() {
         0 => "no capabilities".to_owned(),
-        n => format!("{n} capabilities"),
+        n => crate::text::count(n, "capability"),
     };
     format!("{}:{} with {caps}", identity.uid[1], identity.gid[1])
 }

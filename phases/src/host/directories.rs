@@ -160,7 +160,8 @@ impl Host {
         }
         all.extend(wanted.set.iter().map(|(name, value)| (name.into(), value.into())));
         let count = environment::replace(all);
-        Ok(Done::with(Undo::EndsWithProcess).note(format!("the program gets {count} variables")))
+        Ok(Done::with(Undo::EndsWithProcess)
+            .note(format!("the program gets {}", engine::text::count(count, "variable"))))
     }
 }
 
