@@ -60,5 +60,5 @@ pub fn print_json(findings: &[Diagnostic], sources: &Sources, denied: bool) {
         "ok": !denied && !findings.iter().any(Diagnostic::is_error),
         "findings": list,
     });
-    output::print(&format!("{document:#}\n"));
+    output::print_json(&document);
 }

@@ -4,6 +4,7 @@ use crate::prepare::Prepared;
 use crate::{exit, output};
 use clap::parser::ValueSource;
 use engine::effect::Effect;
+use engine::state::Phase;
 use engine::text::clean;
 use engine::timeline::{Outcome, Timeline};
 use phases::host::pid_file::{self, Doubt};
@@ -133,6 +134,24 @@ pub fn listening(timeline: &Timeline) -> impl Iterator<Item = String> {
     })
 }
 
+/// Where the daemon waits for clients: what was bound for it, and what its program has bound itself, as far as that can
+/// be seen. `None` where nothing is known.
+pub fn waits_at(pid: i32, timeline: Option<&Timeline>) -> Option<Vec<String>> {
+    let held = phases::snapshot::held(pid);
+    let mut all: Vec<String> = timeline.into_iter().flat_map(listening).collect();
+    // In a root of its own a program has other paths than the machine.
+    let file =
+        |socket: &str| socket.strip_prefix("unix:/").and_then(|p| p.rsplit('/').next()).map(str::to_owned);
+    let noted: Vec<String> = all.iter().filter_map(|socket| file(socket)).collect();
+    for socket in held.waiting {
+        let socket = socket.to_string();
+        if !all.contains(&socket) && !file(&socket).is_some_and(|file| noted.contains(&file)) {
+            all.push(socket);
+        }
+    }
+    (timeline.is_some() || held.whole).then_some(all)
+}
+
 /// The process that is to be told something, and the PID file that leads to it. `Err` is an exit code: there is
 /// none, or it cannot be told which, and that was said.
 pub fn running(prepared: &Prepared) -> Result<(PathBuf, i32), i32> {
@@ -192,8 +211,35 @@ pub fn hint(prepared: &Prepared) -> String {
             clean(&prepared.name),
             clean(&spec)
         ),
-        None => String::new(),
+        None => other_options(prepared).unwrap_or_default(),
     }
+}
+
+/// Where a daemon of that name runs that was started with another PID file or log: a line that says so.
+fn other_options(prepared: &Prepared) -> Option<String> {
+    let all = journals(&prepared.name).map(|dir| phases::journal::list(&dir)).unwrap_or_default();
+    let held = all.into_iter().rev().filter(|path| phases::journal::is_held(path));
+    let runs = held.filter_map(|path| crate::trace::runs::read(&path).ok());
+    let run = runs.into_iter().find(|run| run.outcome == Outcome::Running)?;
+    let made = |kind: &str| {
+        let span = run.spans.iter().find(|span| span.phase.kind == kind && span.state == Phase::Done)?;
+        Some(PathBuf::from(&span.phase.detail))
+    };
+    let differs = |kind: &str, ours: Option<PathBuf>| made(kind).filter(|its| Some(its) != ours.as_ref());
+    let pid_file = differs("create-pid-file", pid_file(prepared).map(|(path, _)| path));
+    let log = differs("start-logger", log(prepared));
+    let has = match (pid_file, log) {
+        (Some(path), _) => format!("its PID file is {}", path.display()),
+        (None, Some(path)) => format!("its log is {}", path.display()),
+        (None, None) => return None,
+    };
+    Some(format!(
+        "  do: say the options that it was started with: process {} is a {} that runs, and {} (`rsd trace {}`)\n",
+        run.stayed(),
+        clean(&prepared.name),
+        clean(&has),
+        clean(&run.run)
+    ))
 }
 
 /// What can be told of it.

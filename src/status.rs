@@ -55,6 +55,7 @@ pub fn command(argv: &[String]) -> i32 {
         true => text.replacen("is running", "is starting", 1),
         false => text,
     };
+    let listening = pid.and_then(|pid| instance::waits_at(pid, timeline.as_ref()));
     let says = timeline.as_ref().and_then(|t| t.status.as_ref()).map(|(_, text)| text.clone());
     if prepared.matches.get_flag("json") {
         let who = pid.and_then(phases::snapshot::process);
@@ -72,20 +73,25 @@ pub fn command(argv: &[String]) -> i32 {
             "gid": who.as_ref().map(|w| w.gid),
             "up_ns": who.as_ref().map(|w| w.up_ns),
             "memory_bytes": who.as_ref().map(|w| w.memory),
+            "identity": pid.and_then(phases::snapshot::credential),
             "program": program.map(|pid| json!({
                 "pid": pid,
+                "identity": phases::snapshot::credential(pid),
                 "memory_bytes": phases::snapshot::process(pid).map(|p| p.memory),
             })),
             "says": says,
-            "listening": timeline.as_ref().map(|t| instance::listening(t).collect::<Vec<_>>()),
+            "listening": listening,
             "log": instance::log(&prepared),
             "run": timeline.as_ref().map(|t| t.run.clone()),
             "ready_wall_ns": timeline.as_ref().and_then(|t| t.ready_ns).and_then(wall),
             "ready_ns": timeline.as_ref().and_then(|t| t.ready_ns),
         });
-        output::print(&format!("{document:#}\n"));
+        output::print_json(&document);
     } else {
         output::print(&format!("{name} {}\n", clean(&text)));
+        if let Some(all) = listening.filter(|all| !all.is_empty()) {
+            output::print(&format!("  listening: {}\n", clean(&all.join(", "))));
+        }
         if let Some(says) = says {
             output::print(&format!("  it says: {}\n", clean(&says)));
         }

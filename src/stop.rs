@@ -4,7 +4,7 @@ use crate::instance::{self, State, look};
 use crate::prepare::{Prepared, planned};
 use crate::{exit, output};
 use engine::text::clean;
-use engine::timeline::Process;
+use engine::timeline::{Outcome, Process};
 use nix::sys::signal::Signal;
 use phases::host::pid_file;
 use phases::sys::lock::Holder;
@@ -51,10 +51,13 @@ pub fn stop(prepared: &Prepared) -> i32 {
     let steps = prepared.plan.iter().flat_map(|p| p.steps());
     let guarded = steps.filter(|s| s.skipped.is_none()).any(|s| s.process == Process::Guard);
     // The launcher of one that is starting removes what it has made, a moment later.
-    let starting = instance::running_as(&prepared.name, pid).is_some_and(|run| run.ready_ns.is_none());
+    let run = instance::running_as(&prepared.name, pid);
+    let starting = run.as_ref().is_some_and(|run| run.ready_ns.is_none());
+    // It runs, and its run is over: it is the program now.
+    let replaced = run.is_some_and(|run| run.outcome == Outcome::Completed);
     // The options that led to a guard need not be given again.
     let guarded = guarded || phases::snapshot::has_guard(pid);
-    let code = end(&name, &path, pid, patience, &Removers { guarded, starting });
+    let code = end(&name, &path, pid, patience, &Removers { guarded, starting, replaced });
     if code == exit::FINE {
         say_kept(&prepared.name, pid);
     }
@@ -114,6 +117,30 @@ struct Removers {
     guarded: bool,
     /// its launcher waits, and undoes the start
     starting: bool,
+    /// there is no keeper: the process has become the program
+    replaced: bool,
+}
+
+/// Waits until it is `gone`, by the moment at the latest until which the program has asked for time. `Err` is how
+/// long it has been given since `begin`, nanoseconds.
+fn wait(name: &str, pid: i32, (begin, patience): (u64, u64), gone: impl Fn(u64) -> bool) -> Result<(), u64> {
+    let mut until = begin.saturating_add(patience);
+    loop {
+        if gone(until.saturating_sub(process::monotonic())) {
+            return Ok(());
+        }
+        let asked =
+            instance::running_as(name, pid).and_then(|t| t.extended.map(|(at, ns)| (t.begin_ns, at, ns)));
+        let longer = asked.map(|(begin, at, ns)| begin.saturating_add(at).saturating_add(ns));
+        let Some(longer) = longer.filter(|longer| *longer > until) else {
+            return Err(until.saturating_sub(begin));
+        };
+        output::complain(&format!(
+            "{name}: it asks for {} more (EXTEND_TIMEOUT_USEC); `rsd stop` once more kills it\n",
+            engine::text::duration(longer.saturating_sub(process::monotonic()))
+        ));
+        until = longer;
+    }
 }
 
 fn end(name: &str, path: &Path, pid: i32, patience: u64, removers: &Removers) -> i32 {
@@ -138,11 +165,11 @@ fn end(name: &str, path: &Path, pid: i32, patience: u64, removers: &Removers) ->
             .is_ok_and(|[g]| g)
     };
     let mut how = "stopped in";
-    if !gone(patience) {
+    if let Err(given) = wait(name, pid, (begin, patience), gone) {
         how = "killed: it did not heed the request to stop for";
         output::complain(&format!(
             "{name}: process {pid} did not end within {}; it is killed\n",
-            engine::text::duration(patience)
+            engine::text::duration(given)
         ));
         // Asked again, the keeper kills its program and comes down in order. Killed itself, it could
         // not: a program that does not heed TERM would stay.
@@ -183,8 +210,12 @@ fn end(name: &str, path: &Path, pid: i32, patience: u64, removers: &Removers) ->
             clean(&path.display().to_string())
         ));
     } else if left {
+        let (why, code) = match removers.replaced {
+            true => ("the program had taken the place of who would have removed it", "RSD0507"),
+            false => ("the daemon was not allowed to remove it", "RSD0402"),
+        };
         output::complain(&format!(
-            "  its PID file {} is left behind, and stale: the daemon was not allowed to remove it\n  why: rsd trace; rsd explain RSD0402\n",
+            "  its PID file {} is left behind, and stale: {why}\n  why: rsd trace; rsd explain {code}\n",
             clean(&path.display().to_string())
         ));
     }

@@ -29,7 +29,7 @@ pub use namespace::{Namespace, NamespaceSet};
 pub use setting::{IoPriority, Limits, Policy, Resource, SecureBits, Setting, Settings, Unit};
 pub use socket::{Listen, Socket, SocketOptions, Sort};
 pub use standing::Standing;
-pub use start::{READY_WITHIN, Ready, Rotation, Starting, Watchdog};
+pub use start::{NEVER_IDLE, READY_WITHIN, Ready, Rotation, Starting, Watchdog};
 pub use touches::{State, Touch};
 
 use crate::plan::Plan;

@@ -36,7 +36,7 @@ pub enum Type {
     Capability,
     /// for parameters of kinds only: `dropped`, `USER` or `USER:GROUP`
     Owner,
-    /// `exec`, `notify`, `fd:N`, `tcp:HOST:PORT`, `unix:PATH` or `alive:DURATION`
+    /// `exec`, `notify`, `fd:N`, `tcp:HOST:PORT`, `unix:PATH`, `idle:DURATION` or `alive:DURATION`
     Readiness,
 }
 

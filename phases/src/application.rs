@@ -7,6 +7,7 @@ pub mod command;
 pub mod explain;
 pub mod facts;
 pub mod http;
+mod idle;
 pub mod program;
 mod ready;
 mod spawn;
@@ -95,6 +96,8 @@ pub struct Around<'a> {
     pub on_status: &'a mut dyn FnMut(&str),
     /// the program needs longer to start: until then, on CLOCK_MONOTONIC
     pub on_extend: &'a mut dyn FnMut(u64),
+    /// told to stop, it needs so many nanoseconds more
+    pub on_longer_stop: &'a dyn Fn(u64),
 }
 
 /// A process that was started. It must be ended if the start fails after all.

@@ -450,6 +450,7 @@ impl Host {
                     let _ = lock::name_end(lock);
                 }
             },
+            on_longer_stop: &|ns| say(What::Extend { ns }),
             on_status: &mut |text| say(What::Status { text: text.to_owned() }),
             on_extend: &mut |until| {
                 // The holder of the undo has a clock of its own.

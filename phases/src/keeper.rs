@@ -9,7 +9,7 @@ mod voice;
 
 use crate::application::{Around, Served};
 use crate::log::{Log, Shared};
-use crate::notify::{Message, Tree};
+use crate::notify::{Effort, Message, Tree};
 use crate::sys::process::{self, monotonic};
 use crate::sys::shed::shed;
 use engine::effect::{Ended, ErrorKind, SystemError};
@@ -96,6 +96,11 @@ impl Kept {
     /// Whether it is on its way out already.
     pub fn is_ending(&self) -> bool {
         self.tree.is_ending(self.pid.as_raw())
+    }
+
+    /// What it and all below it, and whoever it has left, have worked so far; `None` where that cannot be seen.
+    pub fn effort(&self) -> Option<Effort> {
+        self.tree.effort(self.pid.as_raw(), &self.beside)
     }
 
     /// Whether that process is the program, or below it, or was left by it.
@@ -332,6 +337,12 @@ pub fn keep(mut kept: Kept, around: &mut Around) -> Result<Served, SystemError> 
         let turned = turn(&mut kept, around, &Wanted { extra: None, until: wakes, all: true })?;
         for taken in turned.taken {
             handle(taken, &kept, around, &mut asked);
+        }
+        let longer = turned.said.iter().filter(|_| asked).filter_map(|message| message.extend).next_back();
+        if let (Some(usec), Some(voice)) = (longer, &mut kept.voice)
+            && voice.stops_later(usec)
+        {
+            (around.on_longer_stop)(usec.saturating_mul(1_000));
         }
         if let Some(ended) = turned.ended {
             (around.on_end)();

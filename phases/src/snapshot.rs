@@ -1,12 +1,15 @@
 //! Facts of this machine, taken read-only, for the model.
 
 pub mod file;
+mod held;
 pub mod interpreter;
 mod machine;
 mod network;
+mod process;
 
+pub use held::{Held, held};
 pub use machine::This;
-pub use network::{Held, held};
+pub use process::{Credential, Process, credential, has_guard, heeds, process};
 
 use crate::sys::{failed, identity, namespace, settings};
 use engine::effect::SystemError;
@@ -121,68 +124,6 @@ fn group(text: &str) -> Result<Option<Group>, SystemError> {
 /// to run it; a wrapper script of an interpreter may have to be asked, which takes its time.
 pub fn take(snapshot: &mut Snapshot, plan: &Plan, hosted: bool) {
     engine::snapshot::survey(snapshot, plan, Some(&mut This::default()), hosted);
-}
-
-/// A running process, as /proc shows it.
-#[derive(Clone, Debug)]
-pub struct Process {
-    /// effective user id
-    pub uid: u32,
-    /// effective group id
-    pub gid: u32,
-    /// for how long it has been up, nanoseconds
-    pub up_ns: u64,
-    /// resident, bytes
-    pub memory: u64,
-}
-
-/// What /proc says of a process; `None` if it is gone or cannot be seen.
-pub fn process(pid: i32) -> Option<Process> {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let effective = |key: &str| -> Option<u32> {
-        status.lines().find_map(|l| l.strip_prefix(key))?.split_whitespace().nth(1)?.parse().ok()
-    };
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The name is in parentheses and may hold anything: fields are counted behind the last one.
-    let started: u64 = stat.rsplit_once(')')?.1.split_whitespace().nth(19)?.parse().ok()?;
-    let ticks = nix::unistd::sysconf(nix::unistd::SysconfVar::CLK_TCK).ok()??.max(1) as u64;
-    let now = nix::time::clock_gettime(nix::time::ClockId::CLOCK_BOOTTIME).ok()?;
-    let now_ns = std::time::Duration::from(now).as_nanos() as u64;
-    Some(Process {
-        uid: effective("Uid:")?,
-        gid: effective("Gid:")?,
-        // A kernel thread and what is dead have no line of this.
-        memory: status
-            .lines()
-            .find_map(|l| l.strip_prefix("VmRSS:")?.split_whitespace().next()?.parse::<u64>().ok())
-            .map_or(0, |kib| kib * 1024),
-        up_ns: now_ns.saturating_sub(started.saturating_mul(1_000_000_000 / ticks)),
-    })
-}
-
-/// Whether a process catches or ignores that signal (proc_pid_status(5): SigCgt, SigIgn); `None` if it cannot be seen.
-pub fn heeds(pid: i32, signal: nix::sys::signal::Signal) -> Option<bool> {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let set = |key: &str| {
-        let hex = status.lines().find_map(|line| line.strip_prefix(key))?;
-        u64::from_str_radix(hex.trim(), 16).ok()
-    };
-    let heeded = set("SigCgt:")? | set("SigIgn:")?;
-    Some(heeded >> (signal as i32 - 1) & 1 == 1)
-}
-
-/// Whether a daemon has a guard: a child that runs the very same program. Of a guard that is root's an ordinary user
-/// cannot see what it runs, so what cannot be seen may be one.
-pub fn has_guard(pid: i32) -> bool {
-    let exe = |pid: &str| std::fs::read_link(format!("/proc/{pid}/exe"));
-    let Ok(children) = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")) else {
-        return false;
-    };
-    let own = exe(&pid.to_string()).or_else(|_| exe("self")).ok();
-    children.split_whitespace().any(|child| match exe(child) {
-        Ok(exe) => own.as_ref() == Some(&exe),
-        Err(error) => error.kind() == std::io::ErrorKind::PermissionDenied,
-    })
 }
 
 /// Why a file in the working directory may be another's than ours: its owner, its mode, or those of

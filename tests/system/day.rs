@@ -168,6 +168,114 @@ time.sleep(1000)
     });
 }
 
+/// What was bound for a program, and what it binds itself, in a network of its own too.
+#[test]
+fn where_it_listens() {
+    test("day::where_it_listens", Needs::Root, |world| {
+        if !std::path::Path::new("/usr/bin/python3").exists() {
+            crate::sandbox::skip("day::where_it_listens", "there is no python3 to bind sockets");
+            return;
+        }
+        let script = "import os, socket, time
+stream = socket.create_server(('127.0.0.1', 8921))
+local = socket.socket(socket.AF_UNIX)
+local.bind('/tmp/where it listens'); local.listen(1)
+told = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); told.bind(('127.0.0.1', 8922))
+client = socket.create_connection(('127.0.0.1', 8921))
+open(os.environ['READY'], 'w').close()
+time.sleep(1000)
+";
+        let script = world.file("listens.py", script, 0o755);
+        let ready = world.directory("ready", crate::sandbox::SVC, 0o755).join("now");
+        let env = format!("READY={}", ready.display());
+        let unix = world.path("given.sock");
+        for more in [&[][..], &["--private-network"]] {
+            let line = ["--spec", "daemon", "--user", "svc", "--pidfile", "it.pid", "--logfile="];
+            let given = format!("unix:{}", unix.display());
+            let script = script.to_str().expect("a path");
+            let program = ["--env", &env, "--listen", &given, "--", "/usr/bin/python3", script];
+            world.fine(&[&["run"], &line[..], more, &program].concat());
+            eventually("it has bound them", || ready.exists().then_some(()));
+            let wanted = [&given, "tcp:127.0.0.1:8921", "udp:127.0.0.1:8922", "unix:/tmp/where it listens"];
+            let told = status(world, &line);
+            assert_eq!(told["listening"], serde_json::json!(wanted), "{more:?} {told:#}");
+            // As the kernel has them: the keeper, and its program.
+            let svc = [crate::sandbox::SVC; 3];
+            for who in [&told["identity"], &told["program"]["identity"]] {
+                assert_eq!(
+                    (&who["uid"], &who["gid"]),
+                    (&svc.as_slice().into(), &svc.as_slice().into()),
+                    "{told:#}"
+                );
+                assert_eq!(who["groups"], serde_json::json!([crate::sandbox::SVC, crate::sandbox::EXTRA]));
+                assert_eq!((&who["caps"], &who["bounding"]), (&Value::Array(vec![]), &Value::Array(vec![])));
+                assert_eq!((&who["umask"], &who["cwd"]), (&"022".into(), &"/".into()));
+                assert_eq!(who["no_new_privs"], true);
+            }
+            let text = world.fine(&[&["status"], &line[..]].concat()).out;
+            assert!(text.contains(&format!("\n  listening: {}\n", wanted.join(", "))), "{text}");
+            world.fine(&[&["stop"], &line[..]].concat());
+            for file in [std::path::Path::new("/tmp/where it listens"), &ready] {
+                fs::remove_file(file).expect("what it has made");
+            }
+        }
+    });
+}
+
+/// Told to stop, it may ask for longer than it would be let (sd_notify(3)), and once more: as long as it asks.
+#[test]
+fn it_asks_for_longer_to_stop() {
+    test("day::it_asks_for_longer_to_stop", Needs::Anyone, |world| {
+        if !std::path::Path::new("/usr/bin/python3").exists() {
+            crate::sandbox::skip("day::it_asks_for_longer_to_stop", "there is no python3 to speak sd_notify");
+            return;
+        }
+        let script = "import os, signal, socket, sys, time
+s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+s.connect('\\0' + os.environ['NOTIFY_SOCKET'][1:])
+def stop(*_):
+    # more than is needed by far: this machine may be busy
+    for n in range(4):
+        s.send(b'STOPPING=1\\nEXTEND_TIMEOUT_USEC=%d' % ((20 + 2 * n) * 1000000))
+        time.sleep(0.4)
+    if sys.argv[1] == 'ends':
+        open('ended', 'w').close()
+        sys.exit(0)
+signal.signal(signal.SIGTERM, stop)
+s.send(b'READY=1')
+while True:
+    time.sleep(1000)
+";
+        world.file("slow.py", script, 0o755);
+        let spec = ["--spec", "daemon", "--pidfile", "it.pid", "--logfile", "log/it.log"];
+        let run = |how| {
+            let out = [&["run"], &spec[..], &["--ready", "notify", "--", "/usr/bin/python3"]].concat();
+            let path = world.path("slow.py");
+            world.fine(&[&out[..], &[path.to_str().expect("a path"), how]].concat());
+            world.pid("it.pid")
+        };
+        run("ends");
+        let out = world.fine(&[&["stop", "--kill-after", "100ms"], &spec[..]].concat());
+        assert!(
+            out.err.contains(" more (EXTEND_TIMEOUT_USEC)") && out.out.contains("stopped in"),
+            "{out:#?}"
+        );
+        let told = world.fine(&["trace"]).out;
+        assert!(told.contains("told to stop, the program asks for 20 s more"), "{told}");
+
+        // Who asks twice is not put off.
+        let keeper = run("stays");
+        let mut first = world.command(binary());
+        first.args(["stop", "--kill-after", "100ms"]).args(spec).stdout(Stdio::null()).stderr(Stdio::null());
+        let mut first = first.spawn().expect("rsd stop");
+        eventually("it asks", || world.fine(&["trace"]).out.contains("asks for").then_some(()));
+        world.rsd(&[&["stop", "--kill-after", "5s"], &spec[..]].concat());
+        assert!(kernel::gone(keeper));
+        first.wait().expect("the first");
+        assert!(!world.path("it.pid").exists());
+    });
+}
+
 /// What means nothing to a keeper is its program's, signals without a name too.
 #[test]
 fn other_signals_are_passed_on() {

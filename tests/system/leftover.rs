@@ -72,9 +72,15 @@ fn stop_ends_what_the_program_left_also_what_does_not_heed_term() {
 #[test]
 fn a_killed_keeper_leaves_no_worker() {
     test("leftover::a_killed_keeper_leaves_no_worker", Needs::Root, |world| {
-        for (orphaned, worker) in [("KILL", "sleep 1091"), ("TERM", "sleep 1092"), ("none", "sleep 1093")] {
+        let as_svc = &["--user", "svc"][..];
+        for (who, orphaned, worker) in [
+            (as_svc, "KILL", "sleep 1091"),
+            (as_svc, "TERM", "sleep 1092"),
+            (as_svc, "none", "sleep 1093"),
+            (&[], "KILL", "sleep 1090"),
+        ] {
             let script = format!("(trap '' TERM; exec {worker}) &\nexec sleep 1094\n");
-            let line = ["--user", "svc", "--pidfile", "it.pid", "--logfile=", "--orphaned", orphaned];
+            let line = [who, &["--pidfile", "it.pid", "--logfile=", "--orphaned", orphaned]].concat();
             let port = ["--listen", "tcp:127.0.0.1:891", "--", "sh", "-c", &script];
             let start = || world.rsd(&[&["run", "--spec", "daemon"], &line[..], &port].concat());
             assert_eq!(start().code, 0, "{orphaned}");
@@ -84,7 +90,8 @@ fn a_killed_keeper_leaves_no_worker() {
                 eventually("the guard tidied up", || (!world.path("it.pid").exists()).then_some(()));
                 let left = [kernel::running(worker), kernel::running("sleep 1094")].concat();
                 assert_eq!(left.len(), 2, "they are to go on");
-                left.into_iter().for_each(|pid| kernel::kill(pid, Signal::SIGKILL));
+                left.iter().for_each(|pid| kernel::kill(*pid, Signal::SIGKILL));
+                eventually("they are gone", || left.iter().all(|pid| kernel::gone(*pid)).then_some(()));
                 continue;
             }
             eventually("the worker is gone", || kernel::running(worker).is_empty().then_some(()));

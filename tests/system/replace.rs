@@ -74,6 +74,42 @@ fn dropped_with_a_guard() {
     });
 }
 
+/// Of `daemon` too nothing is left: no keeper, and no guard that its program would find among its children.
+#[test]
+fn of_daemon_nothing_is_left() {
+    test("replace::of_daemon_nothing_is_left", Needs::Root, |world| {
+        let line = [
+            "--spec",
+            "daemon",
+            "--user",
+            "svc",
+            "--pidfile",
+            "it.pid",
+            "--logfile",
+            "log/it.log",
+            "--replace",
+        ];
+        let out = world.rsd(&[&["check"], &line[..], &["--", "sleep", "1083"]].concat());
+        assert!(
+            out.code == 0 && out.err.contains("RSD0507") && !out.err.contains("RSD0402"),
+            "what stays is foreseen: {out:#?}"
+        );
+        world.fine(&[&["run"], &line[..], &["--", "sleep", "1083"]].concat());
+        let pid = world.pid("it.pid");
+        assert_eq!(kernel::running("sleep 1083"), [pid]);
+        assert_eq!(kernel::children(pid), Vec::<i32>::new());
+        kernel::process(pid).is(SVC, SVC, &[SVC, crate::sandbox::EXTRA]);
+        let out = world.fine(&[&["stop"], &line[..]].concat());
+        assert!(
+            kernel::gone(pid) && out.err.contains("left behind, and stale: the program had taken"),
+            "{out:#?}"
+        );
+        // Which blocks no start.
+        world.fine(&[&["run"], &line[..], &["--", "sleep", "1083"]].concat());
+        world.fine(&[&["stop"], &line[..]].concat());
+    });
+}
+
 #[test]
 fn what_cannot_be_executed_is_undone() {
     test("replace::what_cannot_be_executed_is_undone", Needs::Anyone, |world| {

@@ -47,6 +47,16 @@ fn a_name_without_its_spec_is_told_which_was_meant() {
             let out = world.rsd(&[subcommand, "--name", "other"]);
             assert!(!out.err.contains("say --spec"), "{subcommand}: {out:#?}");
         }
+        for subcommand in ["status", "stop", "reload", "logs"] {
+            let out = world.rsd(&[subcommand, "--spec", "daemon", "--name", "web", "--logfile", "other.log"]);
+            let has = format!("its PID file is {}", world.path("web.pid").display());
+            assert!(
+                out.code != 0
+                    && out.err.contains("do: say the options that it was started with")
+                    && out.err.contains(&has),
+                "{subcommand}: {out:#?}"
+            );
+        }
         assert_eq!(web(world, "status", &[]).code, 0);
         // `web` is no beginning of a run's name, and a run may begin like another daemon's name.
         assert_eq!(world.fine(&["trace", "web"]).out, world.fine(&["trace", "--spec", "web"]).out);

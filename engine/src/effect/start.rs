@@ -24,7 +24,13 @@ pub enum Ready {
     Unix(PathBuf),
     /// it has lived for this long, nanoseconds
     Alive(u64),
+    /// it lives, and it and all below it have done nothing for this long, nanoseconds; or it has been busy
+    /// [`NEVER_IDLE`] times as long
+    Idle(u64),
 }
+
+/// A program that is never idle is taken for ready after so many times the time that it was to be.
+pub const NEVER_IDLE: u64 = 20;
 
 impl fmt::Display for Ready {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -35,6 +41,7 @@ impl fmt::Display for Ready {
             Ready::Tcp(address) => write!(f, "tcp:{address}"),
             Ready::Unix(path) => write!(f, "unix:{}", path.display()),
             Ready::Alive(ns) => write!(f, "alive:{}", crate::text::duration(*ns)),
+            Ready::Idle(ns) => write!(f, "idle:{}", crate::text::duration(*ns)),
         }
     }
 }

@@ -214,13 +214,18 @@ impl Model {
         Ok(self.start_program(&name))
     }
 
-    /// What is to live longer than it is waited for is never ready.
+    /// What is to live, or to be idle, for longer than it is waited for is never ready.
     fn can_be_ready(&self, starting: &Starting) -> Result<(), SystemError> {
         let limit = self.patience.unwrap_or(READY_WITHIN);
         match starting.ready {
-            Ready::Alive(ns) if ns >= limit => Err(SystemError::new("start the application")
+            Ready::Alive(ns) | Ready::Idle(ns) if ns >= limit => Err(SystemError::new("start the application")
                 .kind(ErrorKind::Timeout)
-                .why(format!("it is ready when it has lived {}, and is given up after {}", duration(ns), duration(limit)))
+                .why(format!(
+                    "it is ready when it has {} {}, and is given up after {}",
+                    if matches!(starting.ready, Ready::Idle(_)) { "been idle for" } else { "lived" },
+                    duration(ns),
+                    duration(limit)
+                ))
                 .help("choose a shorter time, or give the phase a longer `timeout`, in a spec that `extends` this one")),
             _ => Ok(()),
         }

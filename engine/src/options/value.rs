@@ -306,7 +306,7 @@ pub(super) fn size(text: &str) -> Result<u64, Wrong> {
 const DESCRIPTORS: std::ops::RangeInclusive<u32> = 3..=1023;
 
 fn ready(text: &str, cwd: &Path) -> Result<Ready, Wrong> {
-    let help = "write `exec`, `notify`, `fd:3`, `tcp:HOST:PORT`, `unix:PATH` or `alive:500ms`";
+    let help = "write `exec`, `notify`, `fd:3`, `tcp:HOST:PORT`, `unix:PATH`, `idle:250ms` or `alive:500ms`";
     match text.split_once(':') {
         None if text == "exec" => Ok(Ready::Exec),
         None if text == "notify" => Ok(Ready::Notify),
@@ -341,6 +341,7 @@ fn ready(text: &str, cwd: &Path) -> Result<Ready, Wrong> {
             _ => Err(wrong("it is no Unix socket", help)),
         },
         Some(("alive", long)) => duration(long).map(Ready::Alive),
+        Some(("idle", long)) => duration(long).map(Ready::Idle),
         Some((other, _)) => Err(wrong(format!("`{other}` is not a way to be ready"), help)),
     }
 }

@@ -18,7 +18,9 @@ const EADDRNOTAVAIL: i32 = 99;
 impl Judge<'_> {
     pub(super) fn failures(&self) -> Vec<Diagnostic> {
         let steps = self.plan.steps();
-        let meant = |(i, _): &&(usize, &Failure)| super::fail::asked_for(&steps[*i]).is_none();
+        let meant = |(i, _): &&(usize, &Failure)| {
+            super::fail::asked_for(&steps[*i]).is_none() && !self.never_runs(&steps[*i])
+        };
         let failed: Vec<(usize, &Failure)> = self.failed.iter().filter(meant).copied().collect();
         // What starts or serves the application fails again, for want of what an earlier step did not bring.
         let brings = |i: &usize| {

@@ -26,14 +26,21 @@ impl Judge<'_> {
             .collect()
     }
 
-    /// What stands behind serve is done by a process that is the program by then.
-    pub(super) fn down_phases_of_a_replaced_process(&self) -> Vec<Diagnostic> {
+    /// Where the program takes the place of this process: the phase that says so.
+    fn replaces(&self) -> Option<&Step> {
         let replaces = |e: &Effect| matches!(e, Effect::Application(Application::Start(s)) if s.replace);
-        let Some((_, start)) = self.steps().find(|(_, s)| s.effects.iter().any(replaces)) else {
-            return Vec::new();
-        };
+        self.steps().map(|(_, step)| step).find(|step| step.effects.iter().any(replaces))
+    }
+
+    /// What stands behind serve is to be done by a process that is the program by then.
+    pub(super) fn never_runs(&self, step: &Step) -> bool {
+        step.down && step.process != Process::Guard && self.replaces().is_some()
+    }
+
+    pub(super) fn down_phases_of_a_replaced_process(&self) -> Vec<Diagnostic> {
+        let Some(start) = self.replaces() else { return Vec::new() };
         self.steps()
-            .filter(|(_, s)| s.down && s.process != Process::Guard)
+            .filter(|(_, step)| self.never_runs(step))
             .map(|(_, step)| {
                 Diagnostic::warning("RSD0507", format!("`{}` can never run", step.phase))
                     .at(step.at, "to be run behind serve")

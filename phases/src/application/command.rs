@@ -162,7 +162,7 @@ impl Application for Command {
         }
         if starting.ready != Ready::Exec {
             let took = engine::text::duration(process::monotonic().saturating_sub(begun));
-            notes.push(format!("ready by {} after {took}", starting.ready));
+            notes.push(format!("ready by {} after {took}{}", starting.ready, probe.but()));
         }
         let main = match kept.pid == pid {
             true => theirs,

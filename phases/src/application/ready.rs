@@ -1,6 +1,7 @@
 //! Waiting until a program is ready, or is seen not to become so.
 
 use super::Around;
+use super::idle::Idle;
 use crate::keeper::{Kept, Wanted, turn};
 use crate::sys::process::monotonic;
 use engine::effect::{Ended, ErrorKind, READY_WITHIN, Ready, SystemError};
@@ -37,6 +38,8 @@ pub(super) enum Probe {
     Address(Ask),
     /// it lives until then
     Alive(u64),
+    /// it comes to rest
+    Idle(Idle),
 }
 
 /// Someone to connect to.
@@ -60,6 +63,7 @@ impl Probe {
             Ready::Exec | Ready::Fd(_) => Ok(Probe::None),
             Ready::Notify => Ok(Probe::Said),
             Ready::Alive(ns) => Ok(Probe::Alive(*ns)),
+            Ready::Idle(ns) => Ok(Probe::Idle(Idle::new(*ns))),
             Ready::Tcp(_) | Ready::Unix(_) => {
                 let mut ask = Ask {
                     target: ready.clone(),
@@ -90,8 +94,17 @@ impl Probe {
     pub(super) fn begin(&mut self) {
         match self {
             Probe::Alive(at) => *at = monotonic().saturating_add(*at),
+            Probe::Idle(idle) => idle.begin(),
             Probe::Address(ask) => (ask.next, ask.pause) = (0, FIRST_PAUSE),
             _ => {}
+        }
+    }
+
+    /// What is to be said beside that it is ready.
+    pub(super) fn but(&self) -> &'static str {
+        match self {
+            Probe::Idle(idle) if idle.never() => ", in which it was busy",
+            _ => "",
         }
     }
 
@@ -106,6 +119,7 @@ impl Probe {
     fn until(&self) -> Option<u64> {
         match self {
             Probe::Alive(at) => Some(*at),
+            Probe::Idle(idle) => Some(idle.looks_at()),
             Probe::Address(Ask { answered: Some(at), .. }) => Some(*at),
             Probe::Address(Ask { trying: Some((_, until)), .. }) => Some(*until),
             Probe::Address(ask) => Some(ask.next),
@@ -246,6 +260,7 @@ pub(super) fn wait(kept: &mut Kept, probe: &mut Probe, around: &mut Around) -> R
             Probe::None => !kept.is_ending(),
             Probe::Said => ready,
             Probe::Alive(at) => now >= *at,
+            Probe::Idle(idle) => idle.is_over(kept, now),
             Probe::Address(ask) => {
                 if ask.answered.is_none() && ask.go_on(None) {
                     ask.answered = Some(now.saturating_add(proof(kept)).min(limit));
@@ -351,6 +366,7 @@ fn late(message: String, probe: &Probe) -> SystemError {
             error.why(format!("{target}: {}", engine::text::errno_message(*errno as i32)))
         }
         Probe::Address(Ask { target, refused: None, .. }) => error.why(format!("{target} has not answered")),
+        Probe::Idle(_) => error.why("it has been busy all the time"),
         Probe::None | Probe::Alive(_) => error,
     }
 }

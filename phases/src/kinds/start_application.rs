@@ -25,7 +25,10 @@ pub const KIND: Kind = Kind {
               only from a process of its own tree); `fd:N`, it has written a newline to descriptor N, or closed \
               it and lives; `tcp:HOST:PORT` and `unix:PATH`, it accepts a connection there, where nobody did \
               before, and lives on for a moment (a second where it has no socket itself: a child may have answered that \
-              it leaves to itself); `alive:500ms`, it has lived that long. A program that ends before that fails the start at \
+              it leaves to itself); `alive:500ms`, it has lived that long; `idle:250ms`, it and all below it \
+              have used no processor for that long (proc_pid_stat(5); ten milliseconds of it are overlooked), or it has \
+              been busy for 20 times as long: what fails while it loads its code and reads its configuration \
+              fails the start. A program that ends before that fails the start at \
               once. The phase's `timeout` is the limit, 90s where none is given and more than exec is waited \
               for. When the keeper itself is killed the kernel sends the program `orphaned` (prctl(2), PR_SET_PDEATHSIG): \
               KILL leaves none behind that does not heed TERM, and TERM lets one with workers of its own end them. \
@@ -39,7 +42,7 @@ pub const KIND: Kind = Kind {
             "ready",
             Type::Readiness,
             Some("exec"),
-            "when a program is ready: exec, notify, fd:N, tcp:HOST:PORT, unix:PATH or alive:DURATION",
+            "when a program is ready: exec, notify, fd:N, tcp:HOST:PORT, unix:PATH, idle:DURATION or alive:DURATION",
         ),
         optional(
             "watchdog",

@@ -5,11 +5,14 @@ use nix::errno::Errno;
 use nix::fcntl::{OFlag, open, openat};
 use nix::sys::stat::Mode;
 use nix::unistd::{getpid, read};
+use std::collections::BTreeSet;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 /// No process has more ancestors than are looked at.
 const DEEPEST: usize = 64;
+/// No more processes of one program are looked at, and no more threads of one of them.
+const MOST: usize = 1024;
 /// The kernel's mark of a process that is on its way out (`PF_EXITING`, proc(5): flags).
 const EXITING: u64 = 0x4;
 
@@ -24,9 +27,25 @@ struct Stat {
     flags: u64,
     /// 'Z' and 'X' are dead
     state: u8,
+    /// by itself and by children that it has reaped, in user and in kernel mode, clock ticks
+    ticks: u64,
+}
+
+/// What a process and all below it do.
+#[derive(Clone, Copy, Debug)]
+pub struct Effort {
+    /// processor time that they have used, clock ticks
+    pub ticks: u64,
+    /// one of them runs, wants to run, or waits for a disk
+    pub busy: bool,
 }
 
 impl Stat {
+    /// It runs, wants to run, or waits for a disk.
+    fn is_busy(&self) -> bool {
+        matches!(self.state, b'R' | b'D')
+    }
+
     fn is_over(&self) -> bool {
         self.flags & EXITING != 0 || matches!(self.state, b'Z' | b'X')
     }
@@ -75,9 +94,14 @@ impl Tree {
 
     /// `/proc/thread-self/children` (proc(5)), which not every kernel has.
     fn children_by_the_kernel(&self) -> Result<Vec<i32>, Errno> {
+        self.listed("thread-self/children")
+    }
+
+    /// The numbers in a file.
+    fn listed(&self, file: &str) -> Result<Vec<i32>, Errno> {
         let dir = self.0.as_ref().ok_or(Errno::ENOSYS)?;
         let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC;
-        let file = openat(dir, Path::new("thread-self/children"), flags, Mode::empty())?;
+        let file = openat(dir, Path::new(file), flags, Mode::empty())?;
         let mut text = Vec::new();
         let mut buffer = [0u8; 4096];
         loop {
@@ -90,6 +114,41 @@ impl Tree {
         }
         let text = std::str::from_utf8(&text).map_err(|_| Errno::EINVAL)?;
         Ok(text.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).collect())
+    }
+
+    /// What `root` and all below it have worked so far, and whoever has been left to this process and is not of its
+    /// `own_children`; `None` where `root` cannot be seen.
+    pub fn effort(&self, root: i32, own_children: &[i32]) -> Option<Effort> {
+        let first = self.stat(root).ok()?;
+        let mut all = Effort { ticks: first.ticks, busy: first.is_busy() };
+        let left = self.children().into_iter().filter(|pid| *pid != root && !own_children.contains(pid));
+        let mut todo: Vec<i32> = left.chain(self.children_of(root)).collect();
+        let mut seen = BTreeSet::from([root]);
+        while let Some(pid) = todo.pop().filter(|_| seen.len() < MOST) {
+            if !seen.insert(pid) {
+                continue;
+            }
+            let Ok(stat) = self.stat(pid) else { continue };
+            all.ticks = all.ticks.saturating_add(stat.ticks);
+            all.busy |= stat.is_busy();
+            todo.extend(self.children_of(pid));
+        }
+        Some(all)
+    }
+
+    /// The children of all threads of a process.
+    fn children_of(&self, pid: i32) -> Vec<i32> {
+        let Some(dir) = &self.0 else { return Vec::new() };
+        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        let task = format!("{pid}/task");
+        let Ok(mut tasks) = Dir::openat(dir, task.as_str(), flags, Mode::empty()) else { return Vec::new() };
+        let threads =
+            tasks.iter().filter_map(|entry| entry.ok()?.file_name().to_str().ok()?.parse::<i32>().ok());
+        let threads: Vec<i32> = threads.take(MOST).collect();
+        threads
+            .iter()
+            .flat_map(|tid| self.listed(&format!("{task}/{tid}/children")).unwrap_or_default())
+            .collect()
     }
 
     fn children_by_looking(&self) -> Result<Vec<i32>, Errno> {
@@ -142,7 +201,8 @@ impl Tree {
     }
 }
 
-/// Behind the name, which is in parentheses and may hold anything: state, parent, group, session, …, flags as the 7th.
+/// Behind the name, which is in parentheses and may hold anything: state, parent, group, session, …, flags as the 7th,
+/// and utime, stime, cutime and cstime behind four more.
 fn parse(text: &[u8]) -> Option<Stat> {
     let behind = text.iter().rposition(|b| *b == b')')? + 1;
     let mut fields = std::str::from_utf8(text.get(behind..)?).ok()?.split_ascii_whitespace();
@@ -150,7 +210,9 @@ fn parse(text: &[u8]) -> Option<Stat> {
     let parent = fields.next()?.parse().ok()?;
     let session = fields.nth(1)?.parse().ok()?;
     let flags = fields.nth(2)?.parse().ok()?;
-    Some(Stat { parent, session, flags, state })
+    let ticks = fields.skip(4).take(4).filter_map(|field| field.parse::<u64>().ok());
+    let ticks = ticks.fold(0, u64::saturating_add);
+    Some(Stat { parent, session, flags, state, ticks })
 }
 
 #[cfg(test)]
@@ -161,6 +223,10 @@ mod tests {
     fn a_name_cannot_pretend() {
         let stat = parse(b"12 (a) R 1 (b) S 7 8 9 10 11 4194564 1 2").expect("it can be read");
         assert_eq!((stat.parent, stat.state, stat.flags & EXITING), (7, b'S', EXITING));
+        assert_eq!(stat.ticks, 0);
+        let stat = parse(b"1 (a) S 0 1 1 0 -1 4194560 11 12 13 14 1 20 300 4000 20 0 1 0 9 9")
+            .expect("it can be read");
+        assert_eq!(stat.ticks, 4_321);
         assert!(parse(b"12 (a").is_none() && parse(b"").is_none() && parse(b"1 (x) S").is_none());
     }
 

@@ -8,7 +8,6 @@ use nix::sys::socket::{
     AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, SockaddrIn, SockaddrIn6,
     SockaddrStorage, bind, recv, send, setsockopt, socket, sockopt,
 };
-use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -18,7 +17,7 @@ use std::os::fd::AsRawFd;
 type Bound = (u16, Listener);
 
 /// Where the kernel lists them.
-const TABLES: [(&str, Protocol); 4] =
+pub(super) const TABLES: [(&str, Protocol); 4] =
     [("tcp", Protocol::Tcp), ("tcp6", Protocol::Tcp), ("udp", Protocol::Udp), ("udp6", Protocol::Udp)];
 
 /// The sockets that are bound now: of TCP those that listen, of UDP all.
@@ -56,11 +55,20 @@ fn listening(all: &mut Vec<Bound>) -> Option<()> {
 /// Reads one table. Those of TCP begin with the listening sockets: what is behind them may be very
 /// long, and is nobody's that keeps rsd from listening.
 fn read(table: impl BufRead, protocol: Protocol, all: &mut Vec<Bound>) {
-    entries(table, protocol, |port, listener, _| all.push((port, listener)));
+    entries(table, protocol, |entry| all.push((entry.port, entry.listener)));
 }
 
-/// The same; `take` gets the port, the socket, and its inode.
-fn entries(table: impl BufRead, protocol: Protocol, mut take: impl FnMut(u16, Listener, Option<u64>)) {
+/// A line of a table.
+pub(super) struct Entry {
+    pub(super) port: u16,
+    pub(super) listener: Listener,
+    pub(super) inode: Option<u64>,
+    /// connected to one peer (UDP)
+    pub(super) connected: bool,
+}
+
+/// The same, line by line.
+pub(super) fn entries(table: impl BufRead, protocol: Protocol, mut take: impl FnMut(Entry)) {
     for line in table.lines().skip(1).map_while(Result::ok) {
         let mut fields = line.split_whitespace();
         let (local, state, uid) = (fields.nth(1), fields.nth(1), fields.nth(3));
@@ -70,77 +78,10 @@ fn entries(table: impl BufRead, protocol: Protocol, mut take: impl FnMut(u16, Li
         if let Some((address, port)) = local.and_then(place) {
             let uid = uid.and_then(|uid| uid.parse().ok());
             let inode = fields.nth(1).and_then(|inode| inode.parse().ok());
-            take(port, Listener { protocol, address, v6_only: false, uid, reuse_port: None }, inode);
+            let listener = Listener { protocol, address, v6_only: false, uid, reuse_port: None };
+            take(Entry { port, listener, inode, connected: state == Some("01") });
         }
     }
-}
-
-/// The addresses of a process and of all below it.
-#[derive(Clone, Debug, Default)]
-pub struct Held {
-    /// of TCP and UDP, once for each socket
-    pub ports: Vec<(Protocol, IpAddr, u16)>,
-    /// abstract names of Unix sockets
-    pub abstracts: Vec<String>,
-    /// every descriptor could be looked at; otherwise there may be more
-    pub whole: bool,
-}
-
-/// What addresses a process and all below it have: the sockets that they have open, in the tables of our network
-/// namespace.
-pub fn held(pid: i32) -> Held {
-    let mut held = Held { whole: true, ..Held::default() };
-    let mut inodes = BTreeSet::new();
-    let (mut todo, mut seen) = (vec![pid], BTreeSet::new());
-    while let Some(pid) = todo.pop().filter(|pid| seen.insert(*pid)) {
-        held.whole &= sockets_of(pid, &mut inodes);
-        todo.extend(children_of(pid));
-    }
-    let own = |inode: Option<u64>| inode.is_some_and(|inode| inodes.contains(&inode));
-    for (table, protocol) in TABLES {
-        if let Ok(file) = File::open(format!("/proc/self/net/{table}")) {
-            entries(BufReader::new(file), protocol, |port, listener, inode| {
-                if own(inode) {
-                    held.ports.push((protocol, listener.address, port));
-                }
-            });
-        }
-    }
-    for line in std::fs::read("/proc/self/net/unix").unwrap_or_default().split(|b| *b == b'\n').skip(1) {
-        let line = String::from_utf8_lossy(line);
-        // Num RefCount Protocol Flags Type St Inode Path
-        let mut words = line.split_whitespace();
-        if own(words.nth(6).and_then(|inode| inode.parse().ok()))
-            && let Some((_, name)) = line.split_once(" @")
-        {
-            held.abstracts.push(name.to_owned());
-        }
-    }
-    held
-}
-
-/// The inodes of the sockets that a process has open; false where they cannot be seen.
-fn sockets_of(pid: i32, inodes: &mut BTreeSet<u64>) -> bool {
-    let fds = match std::fs::read_dir(format!("/proc/{pid}/fd")) {
-        Ok(fds) => fds,
-        // It is gone.
-        Err(error) => return error.kind() == std::io::ErrorKind::NotFound,
-    };
-    for fd in fds.map_while(Result::ok) {
-        let Ok(to) = std::fs::read_link(fd.path()) else { continue };
-        let inode =
-            to.to_str().and_then(|to| to.strip_prefix("socket:[")?.strip_suffix(']')?.parse::<u64>().ok());
-        inodes.extend(inode);
-    }
-    true
-}
-
-/// The children of all threads of a process.
-fn children_of(pid: i32) -> Vec<i32> {
-    let Ok(tasks) = std::fs::read_dir(format!("/proc/{pid}/task")) else { return Vec::new() };
-    let children = |task: std::fs::DirEntry| std::fs::read_to_string(task.path().join("children")).ok();
-    let texts: Vec<String> = tasks.filter_map(|task| children(task.ok()?)).collect();
-    texts.iter().flat_map(|text| text.split_whitespace()).filter_map(|child| child.parse().ok()).collect()
 }
 
 /// The sorts of Unix sockets that have an abstract name: proc_net_unix in proc_pid_net(5), where the NUL
@@ -469,12 +410,6 @@ mod tests {
         };
         assert!(there(Protocol::Tcp, tcp.local_addr().unwrap()));
         assert!(there(Protocol::Udp, udp.local_addr().unwrap()));
-        let own = held(std::process::id() as i32);
-        for (protocol, address) in
-            [(Protocol::Tcp, tcp.local_addr().unwrap()), (Protocol::Udp, udp.local_addr().unwrap())]
-        {
-            assert!(own.ports.contains(&(protocol, address.ip(), address.port())), "{own:?}");
-        }
     }
 
     #[test]

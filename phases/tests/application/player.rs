@@ -27,6 +27,14 @@ pub fn say(name: &str, text: &str) {
     sendmsg(fd.as_raw_fd(), &data, none, MsgFlags::empty(), Some(&address)).expect("send");
 }
 
+/// Nothing but work, for so many milliseconds.
+fn work(ms: u64) {
+    let until = std::time::Instant::now() + Duration::from_millis(ms);
+    while std::time::Instant::now() < until {
+        std::hint::spin_loop();
+    }
+}
+
 pub fn play(steps: &[String]) {
     let own = || std::env::var("NOTIFY_SOCKET").expect("NOTIFY_SOCKET");
     let mut kept = Vec::new();
@@ -64,6 +72,14 @@ pub fn play(steps: &[String]) {
             "print" => println!("{value}"),
             "name" => println!("<{}>", own()),
             "sleep" => sleep(Duration::from_millis(value.parse().expect("milliseconds"))),
+            "work" => work(value.parse().expect("milliseconds")),
+            "beside" => {
+                // SAFETY: one thread.
+                if let ForkResult::Child = unsafe { fork() }.expect("fork") {
+                    work(value.parse().expect("milliseconds"));
+                    std::process::exit(0);
+                }
+            }
             "exit" => std::process::exit(value.parse().expect("a status")),
             "stay" => loop {
                 sleep(Duration::from_secs(60));

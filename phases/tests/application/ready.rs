@@ -24,6 +24,9 @@ pub const TESTS: &[Test] = &[
     ("ready_by_an_answer", answers),
     ("ready_not_by_somebody_elses_answer", answered_already),
     ("ready_by_living", living),
+    ("ready_by_coming_to_rest", resting),
+    ("ready_not_when_it_fails_behind_its_work", failing_late),
+    ("ready_when_it_never_rests", never_resting),
     ("ready_can_be_called_off", called_off),
     ("ready_waits_do_not_block_the_output", talks),
     ("watchdog_wakes_and_kills", watchdog),
@@ -258,6 +261,38 @@ fn living() -> Result<(), Skipped> {
     daemon.program();
     assert!(begin.elapsed() >= Duration::from_millis(400));
     stop(&daemon);
+    Ok(())
+}
+
+/// What a child does is its own doing; a tick now and then is not.
+fn resting() -> Result<(), Skipped> {
+    for steps in [&["work:900", "stay"][..], &["beside:900", "stay"]] {
+        let begin = Instant::now();
+        let daemon = start(steps, Ready::Idle(150_000_000), 20_000);
+        daemon.program();
+        let took = begin.elapsed();
+        assert!(took >= Duration::from_millis(900), "{steps:?}: ready after {took:?}");
+        let report = stop(&daemon);
+        assert!(!report.contains("it was busy"), "{report}");
+    }
+    Ok(())
+}
+
+fn failing_late() -> Result<(), Skipped> {
+    let report =
+        start(&["work:900", "print:no such setting", "exit:3"], Ready::Idle(150_000_000), 20_000).end();
+    assert!(report.contains("exited with status 3 before it was ready"), "{report}");
+    assert!(report.contains("no such setting"), "{report}");
+    Ok(())
+}
+
+fn never_resting() -> Result<(), Skipped> {
+    let begin = Instant::now();
+    let daemon = start(&["work:600000"], Ready::Idle(50_000_000), 20_000);
+    daemon.program();
+    assert!(begin.elapsed() >= Duration::from_secs(1));
+    let report = stop(&daemon);
+    assert!(report.contains("in which it was busy"), "{report}");
     Ok(())
 }
 

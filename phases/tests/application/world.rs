@@ -172,6 +172,7 @@ impl Setup {
             on_end: &|| {},
             on_status: &mut on_status,
             on_extend: &mut on_extend,
+            on_longer_stop: &|_| {},
         };
         let loaded = application.load(&mut around)?;
         report.write_all(format!("loaded {loaded:?}\n").as_bytes()).expect("report");
