@@ -114,7 +114,7 @@ fn plan(spec: Option<&Spec>) -> Command {
 }
 
 fn kill_after() -> Arg {
-    value("kill-after", "DURATION", "How long it may take before it is killed").default_value("10s")
+    value("kill-after", "DURATION", "How long it may take before it is killed, and up to ten times that where its program asks for time (EXTEND_TIMEOUT_USEC)").default_value("10s")
 }
 
 fn stop(spec: Option<&Spec>) -> Command {

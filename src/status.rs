@@ -6,6 +6,7 @@ use crate::{exit, output};
 use engine::text::clean;
 use engine::timeline::Outcome;
 use serde_json::json;
+use std::path::Path;
 
 /// Runs the subcommand.
 pub fn command(argv: &[String]) -> i32 {
@@ -68,7 +69,7 @@ pub fn command(argv: &[String]) -> i32 {
             "name": prepared.name,
             "state": word,
             "pid": pid,
-            "pidfile": path,
+            "pidfile": path.as_deref().map(Path::to_string_lossy),
             "uid": who.as_ref().map(|w| w.uid),
             "gid": who.as_ref().map(|w| w.gid),
             "up_ns": who.as_ref().map(|w| w.up_ns),
@@ -81,7 +82,7 @@ pub fn command(argv: &[String]) -> i32 {
             })),
             "says": says,
             "listening": listening,
-            "log": instance::log(&prepared),
+            "log": instance::log(&prepared).as_deref().map(Path::to_string_lossy),
             "run": timeline.as_ref().map(|t| t.run.clone()),
             "ready_wall_ns": timeline.as_ref().and_then(|t| t.ready_ns).and_then(wall),
             "ready_ns": timeline.as_ref().and_then(|t| t.ready_ns),

@@ -121,25 +121,34 @@ struct Removers {
     replaced: bool,
 }
 
-/// Waits until it is `gone`, by the moment at the latest until which the program has asked for time. `Err` is how
-/// long it has been given since `begin`, nanoseconds.
-fn wait(name: &str, pid: i32, (begin, patience): (u64, u64), gone: impl Fn(u64) -> bool) -> Result<(), u64> {
-    let mut until = begin.saturating_add(patience);
+/// A program that asks for time to stop gets so many times as long as it would have had.
+const LONGEST: u64 = 10;
+
+/// Waits until it is `gone`. Its program may ask for more time than `patience`. `Err` is how long it has been given since
+/// `begin`, nanoseconds.
+fn wait(
+    (name, path, pid): (&str, &Path, i32),
+    (begin, patience): (u64, u64),
+    gone: impl Fn(u64) -> bool,
+) -> Result<(), u64> {
+    let last = begin.saturating_add(patience.saturating_mul(LONGEST));
+    let (mut until, mut told) = (begin.saturating_add(patience), false);
     loop {
         if gone(until.saturating_sub(process::monotonic())) {
             return Ok(());
         }
-        let asked =
-            instance::running_as(name, pid).and_then(|t| t.extended.map(|(at, ns)| (t.begin_ns, at, ns)));
-        let longer = asked.map(|(begin, at, ns)| begin.saturating_add(at).saturating_add(ns));
-        let Some(longer) = longer.filter(|longer| *longer > until) else {
+        let found = pid_file::look(path).ok().flatten().filter(|found| found.holder == Holder::Process(pid));
+        let asked = found.and_then(|found| found.lets_stop_by).map(|asked| asked.min(last));
+        let Some(asked) = asked.filter(|asked| *asked > until) else {
             return Err(until.saturating_sub(begin));
         };
-        output::complain(&format!(
-            "{name}: it asks for {} more (EXTEND_TIMEOUT_USEC); `rsd stop` once more kills it\n",
-            engine::text::duration(longer.saturating_sub(process::monotonic()))
-        ));
-        until = longer;
+        if !std::mem::replace(&mut told, true) {
+            output::complain(&format!(
+                "{name}: it asks for more time (EXTEND_TIMEOUT_USEC), and gets up to {} in all; `rsd stop` once more kills it\n",
+                engine::text::duration(last.saturating_sub(begin))
+            ));
+        }
+        until = asked;
     }
 }
 
@@ -165,7 +174,7 @@ fn end(name: &str, path: &Path, pid: i32, patience: u64, removers: &Removers) ->
             .is_ok_and(|[g]| g)
     };
     let mut how = "stopped in";
-    if let Err(given) = wait(name, pid, (begin, patience), gone) {
+    if let Err(given) = wait((name, path, pid), (begin, patience), gone) {
         how = "killed: it did not heed the request to stop for";
         output::complain(&format!(
             "{name}: process {pid} did not end within {}; it is killed\n",

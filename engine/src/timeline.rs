@@ -200,11 +200,6 @@ pub enum What {
         /// its words
         text: String,
     },
-    /// the program, told to stop, needs longer for it (sd_notify(3), `EXTEND_TIMEOUT_USEC=`)
-    Extend {
-        /// so much longer from this moment on, nanoseconds
-        ns: u64,
-    },
     /// one effect was undone, or could not be
     Undo {
         /// the phase it belonged to
@@ -323,8 +318,6 @@ pub struct Timeline {
     pub pid: u32,
     /// when it began, nanoseconds since 1970
     pub wall_ns: u64,
-    /// when it began, nanoseconds on CLOCK_MONOTONIC
-    pub begin_ns: u64,
     /// how it ended
     pub outcome: Outcome,
     /// exit status that was recorded at the end
@@ -343,8 +336,6 @@ pub struct Timeline {
     pub signals: Vec<(u64, String, String)>,
     /// what the program said last of how it is doing, and when
     pub status: Option<(u64, String)>,
-    /// when the program, told to stop, asked for longer the last time, and for how much
-    pub extended: Option<(u64, u64)>,
     /// what is wrong with the record itself: "cut after line 12", "3 lines are not of this format"
     pub problems: Vec<String>,
 }

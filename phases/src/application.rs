@@ -96,7 +96,7 @@ pub struct Around<'a> {
     pub on_status: &'a mut dyn FnMut(&str),
     /// the program needs longer to start: until then, on CLOCK_MONOTONIC
     pub on_extend: &'a mut dyn FnMut(u64),
-    /// told to stop, it needs so many nanoseconds more
+    /// told to stop, the program is to be let stop by itself until then, on CLOCK_MONOTONIC
     pub on_longer_stop: &'a dyn Fn(u64),
 }
 

@@ -450,7 +450,12 @@ impl Host {
                     let _ = lock::name_end(lock);
                 }
             },
-            on_longer_stop: &|ns| say(What::Extend { ns }),
+            on_longer_stop: &|until| {
+                for lock in self.pid_files.iter().filter_map(|p| p.lock.as_ref()) {
+                    // Where it fails it is killed after the time that whoever stops it has given.
+                    let _ = lock::let_stop_by(lock, until);
+                }
+            },
             on_status: &mut |text| say(What::Status { text: text.to_owned() }),
             on_extend: &mut |until| {
                 // The holder of the undo has a clock of its own.

@@ -329,7 +329,7 @@ pub fn keep(mut kept: Kept, around: &mut Around) -> Result<Served, SystemError> 
         voice.due = voice.watchdog.map(|w| monotonic().saturating_add(w.every));
     }
     shed();
-    let mut sheds: Option<u64> = None;
+    let (mut sheds, mut lets_stop_by) = (None, 0);
     loop {
         let until = kept.voice.as_ref().and_then(|voice| voice.due);
         let late = kept.voice.as_ref().and_then(Voice::late_at);
@@ -339,10 +339,8 @@ pub fn keep(mut kept: Kept, around: &mut Around) -> Result<Served, SystemError> 
             handle(taken, &kept, around, &mut asked);
         }
         let longer = turned.said.iter().filter(|_| asked).filter_map(|message| message.extend).next_back();
-        if let (Some(usec), Some(voice)) = (longer, &mut kept.voice)
-            && voice.stops_later(usec)
-        {
-            (around.on_longer_stop)(usec.saturating_mul(1_000));
+        if let (Some(usec), Some(voice)) = (longer, &mut kept.voice) {
+            lets_stop_by = stops_later(usec, lets_stop_by, voice, around);
         }
         if let Some(ended) = turned.ended {
             (around.on_end)();
@@ -365,6 +363,21 @@ pub fn keep(mut kept: Kept, around: &mut Around) -> Result<Served, SystemError> 
             None => Some(monotonic().saturating_add(SHED_AFTER)),
         };
     }
+}
+
+/// Told to stop, the program needs so many microseconds more: that is handed on, if it is more than `before`.
+fn stops_later(usec: u64, before: u64, voice: &mut Voice, around: &mut Around) -> u64 {
+    let ns = usec.saturating_mul(1_000);
+    let until = monotonic().saturating_add(ns);
+    if until <= before {
+        return before;
+    }
+    (around.on_longer_stop)(until);
+    let words = format!("needs {} more to stop", engine::text::duration(ns));
+    if voice.tells(&words) {
+        (around.on_status)(&words);
+    }
+    until
 }
 
 /// A start that failed after all: the program is ended, politely where there is time, and reaped.

@@ -234,11 +234,11 @@ fn it_asks_for_longer_to_stop() {
 s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
 s.connect('\\0' + os.environ['NOTIFY_SOCKET'][1:])
 def stop(*_):
-    # more than is needed by far: this machine may be busy
-    for n in range(4):
-        s.send(b'STOPPING=1\\nEXTEND_TIMEOUT_USEC=%d' % ((20 + 2 * n) * 1000000))
-        time.sleep(0.4)
-    if sys.argv[1] == 'ends':
+    ends = sys.argv[1] == 'ends'
+    for _ in range(40 if ends else 1000):
+        s.send(b'STOPPING=1\\nEXTEND_TIMEOUT_USEC=%d' % (2500000 if ends else 2 ** 64 - 1))
+        time.sleep(0.1)
+    if ends:
         open('ended', 'w').close()
         sys.exit(0)
 signal.signal(signal.SIGTERM, stop)
@@ -255,21 +255,28 @@ while True:
             world.pid("it.pid")
         };
         run("ends");
-        let out = world.fine(&[&["stop", "--kill-after", "100ms"], &spec[..]].concat());
+        let out = world.fine(&[&["stop", "--kill-after", "1s"], &spec[..]].concat());
         assert!(
-            out.err.contains(" more (EXTEND_TIMEOUT_USEC)") && out.out.contains("stopped in"),
+            out.err.contains("asks for more time (EXTEND_TIMEOUT_USEC), and gets up to 10 s in all"),
             "{out:#?}"
         );
+        assert!(out.out.contains("stopped in"), "{out:#?}");
         let told = world.fine(&["trace"]).out;
-        assert!(told.contains("told to stop, the program asks for 20 s more"), "{told}");
+        assert!(told.contains("the program says: needs 2.5 s more to stop"), "{told}");
+
+        // No program keeps whoever stops it for ever.
+        let keeper = run("stays");
+        let out = world.fine(&[&["stop", "--kill-after", "200ms"], &spec[..]].concat());
+        assert!(out.err.contains("did not end within 2.0 s; it is killed"), "{out:#?}");
+        assert!(kernel::gone(keeper));
 
         // Who asks twice is not put off.
         let keeper = run("stays");
         let mut first = world.command(binary());
-        first.args(["stop", "--kill-after", "100ms"]).args(spec).stdout(Stdio::null()).stderr(Stdio::null());
+        first.args(["stop", "--kill-after", "60s"]).args(spec).stdout(Stdio::null()).stderr(Stdio::null());
         let mut first = first.spawn().expect("rsd stop");
-        eventually("it asks", || world.fine(&["trace"]).out.contains("asks for").then_some(()));
-        world.rsd(&[&["stop", "--kill-after", "5s"], &spec[..]].concat());
+        eventually("it asks", || world.fine(&["trace"]).out.contains("more to stop").then_some(()));
+        world.rsd(&[&["stop"], &spec[..]].concat());
         assert!(kernel::gone(keeper));
         first.wait().expect("the first");
         assert!(!world.path("it.pid").exists());

@@ -4,7 +4,6 @@ use super::store::{Short, Store};
 use super::{PhaseHeader, Span, Timeline, What, clock};
 use crate::effect::Identity;
 use crate::state::Phase;
-use crate::text::duration;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -73,7 +72,6 @@ pub(super) fn reduce(mut store: Store) -> Timeline {
         let number = r.store.known(&header.name);
         r.add(header, number);
     }
-    r.timeline.begin_ns = begin;
     r.timeline.pid = records.first().map_or(0, |r| r.pid);
     for record in records {
         let t = record.t.saturating_sub(begin);
@@ -187,12 +185,11 @@ impl Reducer {
             }
             What::Signal { signal, then } => self.timeline.signals.push((t, signal, then)),
             What::Status { text } => {
-                self.note(format!("the program says: {text}"));
+                let running = self.timeline.spans.iter_mut().rev().find(|s| s.state == Phase::Running);
+                if let Some(span) = running {
+                    span.notes.push(format!("the program says: {text}"));
+                }
                 self.timeline.status = Some((t, text));
-            }
-            What::Extend { ns } => {
-                self.note(format!("told to stop, the program asks for {} more", duration(ns)));
-                self.timeline.extended = Some((t, ns));
             }
             What::Undo { phase, what, state, error } => {
                 let span = self.span(&phase);
@@ -223,13 +220,6 @@ impl Reducer {
                 self.timeline.outcome = outcome;
                 self.timeline.code = Some(code);
             }
-        }
-    }
-
-    /// Of the phase that runs.
-    fn note(&mut self, text: String) {
-        if let Some(span) = self.timeline.spans.iter_mut().rev().find(|s| s.state == Phase::Running) {
-            span.notes.push(text);
         }
     }
 

@@ -38,6 +38,9 @@ pub struct Found {
     pub guard: Option<i32>,
     /// the keeper that holds the lock, where its program has ended: it ends what that has left
     pub ending: Option<i32>,
+    /// until when the keeper that holds the lock wants its program, told to stop, to be let stop by itself, nanoseconds
+    /// on CLOCK_MONOTONIC
+    pub lets_stop_by: Option<u64>,
     /// who owns it
     pub uid: u32,
     mode: u32,
@@ -160,11 +163,15 @@ pub fn look(path: &Path) -> Result<Option<Found>, SystemError> {
     let ending = lock::ending(&file).map_err(|e| failed(e, what()))?;
     let holder = lock::holder(&file).map_err(|e| failed(e, what()))?;
     let ending = ending.filter(|pid| holder == Holder::Process(*pid));
+    let lets_stop_by = match holder {
+        Holder::Process(keeper) => lock::lets_stop_by(&file, keeper).map_err(|e| failed(e, what()))?,
+        _ => None,
+    };
     let mut text = [0; 32];
     let read = file.read_at(&mut text, 0).map_err(|e| io_failed(&e, what()))?;
     let content = std::str::from_utf8(&text[..read]).ok().and_then(|t| t.trim().parse().ok());
     let (uid, mode) = (stat.st_uid, stat.st_mode);
-    Ok(Some(Found { holder, content, guard, ending, uid, mode }))
+    Ok(Some(Found { holder, content, guard, ending, lets_stop_by, uid, mode }))
 }
 
 fn is_regular(stat: &FileStat) -> bool {

@@ -16,8 +16,6 @@ pub struct Voice {
     late: Option<String>,
     /// how many more of its words are recorded, and when that was counted
     allowance: (u64, u64),
-    /// until when it was let stop by itself, on CLOCK_MONOTONIC, and how often it may still ask for longer
-    stops_by: (u64, u32),
     /// the sign of life that is expected
     pub(super) watchdog: Option<Watchdog>,
     /// when the next one is due, once it serves
@@ -31,11 +29,6 @@ pub struct Voice {
 /// Words of a program that are recorded at once, and one more for each of these in nanoseconds.
 const WORDS: u64 = 64;
 const ONE_MORE: u64 = 60_000_000_000;
-/// Told to stop, it may ask so often for longer, and for more than so many nanoseconds: the journal has a line for
-/// each.
-const LONGER: u32 = 4096;
-const NOTABLE: u64 = 1_000_000_000;
-
 impl Voice {
     /// A place to speak.
     pub fn new(socket: Notify, watchdog: Option<Watchdog>) -> Voice {
@@ -47,7 +40,6 @@ impl Voice {
             before: None,
             late: None,
             allowance,
-            stops_by: (0, LONGER),
             watchdog,
             due: None,
             woken: false,
@@ -96,17 +88,6 @@ impl Voice {
             }
             None => false,
         }
-    }
-
-    /// Told to stop, it needs so many microseconds more: whether that is to be told.
-    pub(super) fn stops_later(&mut self, usec: u64) -> bool {
-        let until = monotonic().saturating_add(usec.saturating_mul(1_000));
-        let (before, left) = self.stops_by;
-        let told = until > before.saturating_add(NOTABLE) && left > 0;
-        if told {
-            self.stops_by = (until, left.saturating_sub(1));
-        }
-        told
     }
 
     /// When what was said last can be recorded after all.

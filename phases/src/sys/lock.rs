@@ -4,7 +4,8 @@
 //! and no other open of the same file can lose it. A record lock on byte 1 tells the holder's number,
 //! by the kernel's word and not the file's (fcntl(2): F_GETLK). A guard holds the first one together with the
 //! daemon, and tells its own number by a record lock on byte 2: what the daemon has left is not cleared up as
-//! long as the guard is there. A keeper whose program has ended says so by a record lock on byte 3.
+//! long as the guard is there. A keeper whose program has ended says so by a record lock on byte 3. One whose program
+//! needs longer to stop says until when by the place of a record lock far behind.
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
@@ -17,6 +18,10 @@ const EXCLUDES: i64 = 0;
 const NAMES: i64 = 1;
 const GUARDS: i64 = 2;
 const ENDS: i64 = 3;
+/// The byte of a moment is so many bytes behind this one as it is milliseconds on CLOCK_MONOTONIC.
+const MOMENTS: i64 = 1 << 61;
+/// Somebody who takes more of them than this is not listened to further.
+const MOST_MOMENTS: usize = 16;
 
 fn one_byte(at: i64) -> flock {
     flock {
@@ -66,6 +71,40 @@ pub fn name_end(file: impl AsFd) -> Result<(), Errno> {
 /// The keeper that has said so, by the kernel's word.
 pub fn ending(file: impl AsFd) -> Result<Option<i32>, Errno> {
     named(file, ENDS)
+}
+
+/// Says until when the program of this process, its keeper, is to be let stop by itself, nanoseconds on
+/// CLOCK_MONOTONIC. What was said before holds no more.
+pub fn let_stop_by(file: impl AsFd, until: u64) -> Result<(), Errno> {
+    let at = MOMENTS + i64::try_from(until / 1_000_000).unwrap_or(i64::MAX).min(MOMENTS - 1);
+    fcntl(&file, FcntlArg::F_SETLK(&one_byte(at)))?;
+    let unlocked = |from: i64, long: i64| flock {
+        l_type: libc::F_UNLCK as libc::c_short,
+        l_len: long,
+        ..one_byte(from)
+    };
+    if at > MOMENTS {
+        fcntl(&file, FcntlArg::F_SETLK(&unlocked(MOMENTS, at - MOMENTS)))?;
+    }
+    // Up to the last byte that can be.
+    fcntl(&file, FcntlArg::F_SETLK(&unlocked(at + 1, 0))).map(drop)
+}
+
+/// The moment that this keeper has said, by the kernel's word.
+pub fn lets_stop_by(file: impl AsFd, keeper: i32) -> Result<Option<u64>, Errno> {
+    let (mut from, mut latest) = (MOMENTS, None);
+    for _ in 0..MOST_MOMENTS {
+        let mut next = flock { l_len: 0, ..one_byte(from) };
+        fcntl(&file, FcntlArg::F_GETLK(&mut next))?;
+        if next.l_type != libc::F_WRLCK as libc::c_short || next.l_start < from {
+            break;
+        }
+        if next.l_pid == keeper {
+            latest = u64::try_from(next.l_start - MOMENTS).ok().map(|ms| ms.saturating_mul(1_000_000));
+        }
+        from = next.l_start.saturating_add(next.l_len.max(1));
+    }
+    Ok(latest)
 }
 
 fn named(file: impl AsFd, byte: i64) -> Result<Option<i32>, Errno> {
