@@ -40,9 +40,9 @@ fn report(prepared: &mut Prepared) -> i32 {
             (Some(plan), false) => {
                 let skipped = plan.steps().iter().filter(|s| s.skipped.is_some()).count();
                 let active = plan.steps().len() - skipped;
-                let s = if active == 1 { "" } else { "s" };
+                let phases = engine::text::count(active, "phase");
                 format!(
-                    "{}: {active} phase{s} in order, {skipped} skipped: {count}\n",
+                    "{}: {phases} in order, {skipped} skipped: {count}\n",
                     engine::text::clean(plan.spec())
                 )
             }

@@ -47,6 +47,9 @@ fn pid_file(prepared: &Prepared) -> Option<(PathBuf, bool)> {
 
 /// Where the plan has its log, as seen from here.
 pub fn log(prepared: &Prepared) -> Option<PathBuf> {
+    if nowhere(prepared, of_log).is_some() {
+        return None;
+    }
     let (plan, simulation) = (prepared.plan.as_ref()?, prepared.simulation.as_ref()?);
     let (step, path) = plan.effects().find_map(|(step, effect)| match effect {
         Effect::OpenLog { path, .. } => Some((step, path.clone())),
@@ -57,6 +60,34 @@ pub fn log(prepared: &Prepared) -> Option<PathBuf> {
         return Some(path);
     }
     Some(phases::host::pid_file::parent_in_root(&root, &path)?.join(path.file_name()?))
+}
+
+/// Why it cannot be told where something of the daemon is: its path, or that of the root it is in, begins at a
+/// working directory that was removed.
+pub fn nowhere(prepared: &Prepared, path: fn(&Effect) -> Option<&Path>) -> Option<String> {
+    let path = prepared.leads_nowhere(path)?;
+    Some(format!(
+        "{} is looked for in the working directory, and that was removed; ask from the directory that the daemon was \
+         started in, or name it by its absolute path",
+        path.display()
+    ))
+}
+
+/// The path of a log, or of the root that it may be in.
+pub fn of_log(effect: &Effect) -> Option<&Path> {
+    match effect {
+        Effect::OpenLog { path, .. } | Effect::Chroot { path } | Effect::PivotRoot { path } => Some(path),
+        _ => None,
+    }
+}
+
+fn of_pid_file(effect: &Effect) -> Option<&Path> {
+    match effect {
+        Effect::CreatePidFile { path, .. } | Effect::Chroot { path } | Effect::PivotRoot { path } => {
+            Some(path)
+        }
+        _ => None,
+    }
 }
 
 /// A handle of the process with that number, if it is still the one that holds the lock.
@@ -245,6 +276,9 @@ pub enum State {
 
 /// Looks.
 pub fn look(prepared: &Prepared) -> State {
+    if let Some(why) = nowhere(prepared, of_pid_file) {
+        return State::Unknown(why);
+    }
     let Some((path, there)) = pid_file(prepared) else { return State::NoPidFile };
     if !there {
         return State::Gone(path);

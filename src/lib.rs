@@ -38,6 +38,8 @@ pub mod exit {
     pub const NOT_RUNNING: i32 = 3;
     /// not enough privilege
     pub const PRIVILEGE: i32 = 4;
+    /// the code of LSB for what cannot be told
+    pub const UNKNOWN: i32 = 4;
     /// the spec was refused
     pub const REFUSED: i32 = 6;
 }

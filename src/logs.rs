@@ -28,6 +28,10 @@ pub fn command(argv: &[String]) -> i32 {
         output::complain("error: --lines: a whole number is wanted\n");
         return exit::USAGE;
     };
+    if let Some(why) = instance::nowhere(&prepared, instance::of_log) {
+        output::complain(&format!("{name}: {}\n", clean(&why)));
+        return exit::UNKNOWN;
+    }
     let Some(path) = instance::log(&prepared) else {
         output::complain(&format!("{name}: this plan opens no log\n"));
         return exit::USAGE;

@@ -106,8 +106,7 @@ pub fn count(findings: &[Diagnostic]) -> String {
             .into_iter()
             .filter_map(|(severity, word)| match findings.iter().filter(|f| f.severity == severity).count() {
                 0 => None,
-                1 => Some(format!("1 {word}")),
-                n => Some(format!("{n} {word}s")),
+                n => Some(engine::text::count(n, word)),
             })
             .collect();
     if parts.is_empty() { "no findings".to_owned() } else { parts.join(", ") }

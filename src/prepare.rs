@@ -7,7 +7,7 @@ use crate::snapshot_file::{self, Facts};
 use crate::{exit, output, source};
 use clap::ArgMatches;
 use engine::diagnostic::{At, Diagnostic, Place, Severity, Sources};
-use engine::effect::Brought;
+use engine::effect::{Brought, Effect};
 use engine::options::{self, Launch, Settings};
 use engine::plan::{Plan, Request};
 use engine::rules;
@@ -71,6 +71,14 @@ pub fn prepare_typed(argv: &[String], typed: &[String]) -> Result<Prepared, i32>
     drop(parsing);
     let mut sources = loaded.sources;
     let Some(spec) = loaded.spec.filter(|_| !findings.iter().any(Diagnostic::is_error)) else {
+        if looks(argv) && is_gone() && Path::new(name).is_relative() && source::builtin(name).is_none() {
+            let name = engine::text::clean(name);
+            output::complain(&format!(
+                "error: the spec {name} is looked for in the working directory, and that was removed\n  \
+                 do: name it by its absolute path\n"
+            ));
+            return Err(exit::UNKNOWN);
+        }
         return Err(refuse_unread(argv, &findings, &sources));
     };
     let reading = stage!("options");
@@ -92,15 +100,7 @@ pub fn prepare_typed(argv: &[String], typed: &[String]) -> Result<Prepared, i32>
     let instance = matches.get_one::<String>("name").cloned().unwrap_or_else(|| spec.name.v.clone());
     let launch = match &facts {
         Facts::Elsewhere(snapshot) => launch_from(snapshot, &instance),
-        _ => launch(
-            std::env::current_dir().map_err(|error| {
-                output::complain(&format!(
-                    "error: the working directory cannot be told: {error}\n  do: change to a directory that exists (`cd /`)\n"
-                ));
-                exit::FAILED
-            })?,
-            &instance,
-        ),
+        _ => launch(working_directory(argv)?, &instance),
     };
     let (settings, more) = Settings::resolve(&spec, &given, &launch);
     findings.extend(more);
@@ -295,6 +295,13 @@ impl Prepared {
         rules::judge(plan, &snapshot).1
     }
 
+    /// The path of an effect that begins at the working directory, as it was written, where that directory is gone.
+    pub fn leads_nowhere(&self, path: fn(&Effect) -> Option<&Path>) -> Option<&Path> {
+        let gone = self.basis.launch.cwd == Path::new(GONE);
+        let paths = self.plan.iter().filter(|_| gone).flat_map(Plan::effects).filter_map(|(_, e)| path(e));
+        paths.into_iter().find_map(|path| path.strip_prefix(GONE).ok())
+    }
+
     /// True where something refuses.
     pub fn refused(&self) -> bool {
         self.findings.iter().any(Diagnostic::is_error)
@@ -303,6 +310,32 @@ impl Prepared {
     /// True where every error is a privilege that this start lacks.
     pub fn unprivileged(&self) -> bool {
         self.refused() && self.findings.iter().filter(|f| f.is_error()).all(|f| f.unprivileged)
+    }
+}
+
+/// What stands for a working directory that was removed: nothing is there.
+const GONE: &str = "/proc/self/cwd";
+
+/// Whether the subcommand is only about a daemon that is there: it needs no place of its own.
+fn looks(argv: &[String]) -> bool {
+    argv.get(1).is_some_and(|c| matches!(c.as_str(), "status" | "stop" | "reload" | "logs"))
+}
+
+fn is_gone() -> bool {
+    std::env::current_dir().is_err_and(|e| e.kind() == std::io::ErrorKind::NotFound)
+}
+
+/// Where relative paths begin.
+fn working_directory(argv: &[String]) -> Result<PathBuf, i32> {
+    match std::env::current_dir() {
+        Err(_) if looks(argv) && is_gone() => Ok(PathBuf::from(GONE)),
+        Err(error) => {
+            output::complain(&format!(
+                "error: the working directory cannot be told: {error}\n  do: change to a directory that exists (`cd /`)\n"
+            ));
+            Err(exit::FAILED)
+        }
+        Ok(cwd) => Ok(cwd),
     }
 }
 

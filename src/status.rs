@@ -8,9 +8,6 @@ use engine::timeline::Outcome;
 use serde_json::json;
 use std::path::Path;
 
-/// The code of LSB for what cannot be told.
-const UNKNOWN: i32 = 4;
-
 /// Runs the subcommand.
 pub fn command(argv: &[String]) -> i32 {
     let prepared = match planned(argv) {
@@ -49,9 +46,9 @@ pub fn command(argv: &[String]) -> i32 {
             ("running", exit::FINE, Some(path), None, text)
         }
         State::NoPidFile => {
-            ("unknown", UNKNOWN, None, None, "makes no PID file, so it cannot be told".to_owned())
+            ("unknown", exit::UNKNOWN, None, None, "makes no PID file, so it cannot be told".to_owned())
         }
-        State::Unknown(why) => ("unknown", UNKNOWN, None, None, format!("cannot be told: {why}")),
+        State::Unknown(why) => ("unknown", exit::UNKNOWN, None, None, format!("cannot be told: {why}")),
     };
     let timeline = pid.and_then(|pid| instance::timeline_of(&prepared.name, pid));
     let starting = |t: &engine::timeline::Timeline| t.ready_ns.is_none() && t.outcome == Outcome::Running;
@@ -104,5 +101,5 @@ pub fn command(argv: &[String]) -> i32 {
         }
     }
     // To LSB a failure to say it is not the failure of the daemon.
-    if code == exit::FINE && output::lost() { UNKNOWN } else { code }
+    if code == exit::FINE && output::lost() { exit::UNKNOWN } else { code }
 }

@@ -20,7 +20,7 @@ mod start;
 mod touches;
 
 pub use confine::{Otherwise, SystemCalls, Whose};
-pub use environment::{Environment, matches as environment_matches};
+pub use environment::{Environment, Flaw, matches as environment_matches, parse as parse_environment};
 pub use fault::{Fault, Manner};
 pub use identity::{Capability, CapabilitySet, Domains, Identity, Ids, outside};
 pub use landlock::Landlock;
@@ -298,7 +298,7 @@ impl fmt::Display for Effect {
                 write!(f, "open log {}, mode {mode:04o}", path.display())?;
                 owned(f, owner)?;
                 if let Some(n) = rotate_at {
-                    write!(f, ", rotated at {n} bytes")?;
+                    write!(f, ", rotated at {}", crate::text::count(*n, "byte"))?;
                 }
                 write!(f, "{rotation}")
             }

@@ -24,7 +24,7 @@ pub use process::{CALLERS_SESSION, Ids, Role};
 pub use settings::OOM_SCORE;
 
 use crate::effect::{
-    Application, Brought, Capability, CapabilitySet, Done, Effect, Identity, News, Performed, Settings,
+    Application, Brought, Capability, CapabilitySet, Done, Effect, Flaw, Identity, News, Performed, Settings,
     Socket, Standing, System, SystemError, Undo, Undoer, Verdict,
 };
 use crate::plan::Plan;
@@ -72,6 +72,10 @@ pub struct Model {
     long_files: BTreeMap<PathBuf, u64>,
     /// logs that were found with something in them, with their sizes
     logs: BTreeMap<PathBuf, u64>,
+    /// files of variables that cannot be taken
+    flaws: BTreeMap<PathBuf, Flaw>,
+    /// a log is open
+    logging: bool,
     application: Option<application::Loaded>,
     /// what is mounted where when a step begins, where it is not as at the start
     views: BTreeMap<usize, view::View>,
@@ -109,6 +113,8 @@ impl Model {
             known: named::Known::default(),
             long_files: snapshot.long_files.clone(),
             logs: snapshot.logs.clone(),
+            flaws: snapshot.flaws.clone(),
+            logging: false,
             application: None,
             views: BTreeMap::new(),
             left: None,
@@ -191,7 +197,7 @@ fn irregular(at: &Path, node: &Node, what: &str) -> SystemError {
 pub fn describe(identity: &Identity) -> String {
     let caps = match identity.caps.len() {
         0 => "no capabilities".to_owned(),
-        n => format!("{n} capabilities"),
+        n => crate::text::count(n, "capability"),
     };
     format!("{}:{} with {caps}", identity.uid[1], identity.gid[1])
 }
@@ -207,7 +213,11 @@ impl System for Model {
         self.lets_through(effect)?;
         let done = match effect {
             Effect::CheckPidFile { path } => self.check_pid_file(path),
-            Effect::OpenLog { path, owner, mode, .. } => self.open_log(path, *owner, *mode),
+            Effect::OpenLog { path, owner, mode, .. } => {
+                let opened = self.open_log(path, *owner, *mode);
+                self.logging |= opened.is_ok();
+                opened
+            }
             Effect::Chroot { path } => self.chroot(path),
             Effect::Chdir { path } => self.chdir(path),
             Effect::Umask { mask } => {

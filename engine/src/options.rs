@@ -13,6 +13,7 @@ mod value;
 
 pub use names::wanted_names;
 pub use resolve::Settings;
+pub(crate) use substitute::references;
 pub use substitute::{check_references, substitute};
 pub(crate) use value::duration;
 pub use value::{parse, parse_given};

@@ -13,7 +13,7 @@ pub use why::{Why, why};
 
 use crate::diagnostic::{At, Diagnostic, Place, joined};
 use crate::effect::{Application, Brought, Effect, Manner, State};
-use crate::kind::{Catalogue, Learns};
+use crate::kind::{Catalogue, Learns, Value};
 use crate::options::{Launch, Settings};
 use crate::snapshot::Snapshot;
 use crate::spec::{OnFailure, Privilege, Spec};
@@ -62,6 +62,17 @@ pub struct Because {
     pub at: Option<Place>,
 }
 
+/// A value of a parameter, and where it is written.
+#[derive(Clone, Debug)]
+pub struct Written {
+    /// the parameter
+    pub param: &'static str,
+    /// the value; of a list one
+    pub value: Value,
+    /// where it stands: on the command line, if it was given there
+    pub at: Place,
+}
+
 /// One phase in its place.
 #[derive(Clone, Debug)]
 pub struct Step {
@@ -89,6 +100,8 @@ pub struct Step {
     pub because: Vec<Because>,
     /// what it does
     pub effects: Vec<Effect>,
+    /// the values that it was given, where one of them may turn out to be wrong on this machine
+    pub given: Vec<Written>,
     /// runs after a failed start too
     pub always: bool,
     /// nanoseconds it may take
@@ -428,6 +441,7 @@ fn assemble(request: &Request, nodes: Vec<resolve::Node>, graph: &order::Graph, 
             needs: phase.needs.iter().map(|n| n.v.clone()).collect(),
             because,
             effects: node.effects,
+            given: node.given,
             always: phase.always,
             timeout: phase.timeout.as_ref().map(|t| t.v),
             on_failure: phase.on_failure.v,

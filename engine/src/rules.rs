@@ -194,7 +194,7 @@ impl<'a> Judge<'a> {
             0 if uid != 0 => name,
             0 => format!("{name} with no capabilities"),
             _ if uid == 0 && identity.caps == identity.bounding => name,
-            n => format!("{name} with {n} capabilities"),
+            n => format!("{name} with {}", crate::text::count(n, "capability")),
         }
     }
 

@@ -15,7 +15,7 @@ pub(crate) use network::occupant;
 pub use network::{Handed, Listener, Protocol, overlap};
 pub use survey::{Machine, Unknown, survey, unknown_names};
 
-use crate::effect::{Identity, Settings, Sort};
+use crate::effect::{Flaw, Identity, Settings, Sort};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
@@ -225,6 +225,12 @@ pub struct Snapshot {
     /// logs that are there and have something in them, with their sizes in bytes
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty", with = "text::path_map")]
     pub logs: BTreeMap<PathBuf, u64>,
+    /// logs, PID files and files of variables that have more than one name, with how many (link(2))
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty", with = "text::path_map")]
+    pub links: BTreeMap<PathBuf, u64>,
+    /// files of variables that cannot be taken, and why
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty", with = "text::path_map")]
+    pub flaws: BTreeMap<PathBuf, Flaw>,
     /// who has a port, of TCP and UDP
     #[serde(deserialize_with = "text::map")]
     pub ports: BTreeMap<u16, Vec<Listener>>,

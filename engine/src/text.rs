@@ -61,6 +61,17 @@ pub fn list<T: AsRef<str>>(items: &[T]) -> String {
     }
 }
 
+/// So many of something, "1 capability", "2 processes", "0 phases": `one` is the word for one of them.
+pub fn count<N: std::fmt::Display + PartialEq + From<u8>>(n: N, one: &str) -> String {
+    let vowel = |c: char| matches!(c, 'a' | 'e' | 'i' | 'o' | 'u');
+    match one.strip_suffix('y') {
+        _ if n == N::from(1) => format!("{n} {one}"),
+        Some(stem) if !stem.ends_with(vowel) => format!("{n} {stem}ies"),
+        _ if ["s", "x", "ch", "sh"].iter().any(|end| one.ends_with(end)) => format!("{n} {one}es"),
+        _ => format!("{n} {one}s"),
+    }
+}
+
 /// Numbers that are sorted, "0-3 8".
 pub fn ranges(numbers: &[u32]) -> String {
     let mut found: Vec<(u32, u32)> = Vec::new();
@@ -150,6 +161,21 @@ mod tests {
     fn control_and_bidi_characters_become_visible() {
         assert_eq!(clean("plain äöü"), "plain äöü");
         assert_eq!(clean("a\x1b[31mb\u{202e}c\n"), "a\\u{1b}[31mb\\u{202e}c\\n");
+    }
+
+    #[test]
+    fn one_and_many() {
+        for (word, many) in [
+            ("capability", "2 capabilities"),
+            ("process", "2 processes"),
+            ("key", "2 keys"),
+            ("more phase", "2 more phases"),
+            ("exchange", "2 exchanges"),
+        ] {
+            assert_eq!(count(2, word), many);
+            assert_eq!(count(1usize, word), format!("1 {word}"));
+        }
+        assert_eq!(count(0u64, "byte"), "0 bytes");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! A machine on paper: it answers anything, and always the same.
 
-use engine::effect::{CapabilitySet, Identity, Program, Socket, Sort};
+use engine::effect::{CapabilitySet, Flaw, Identity, Program, Socket, Sort};
 use engine::snapshot::{
     FileFact, FileKind, Group, Handed, Interpreter, Listener, Lock, Machine, Mount, NoPython, Protocol,
     Python, ReadOnly, Snapshot, User,
@@ -160,6 +160,19 @@ impl Machine for Paper {
 
     fn size(&mut self, path: &Path) -> Option<u64> {
         Some(number(path.as_os_str().as_bytes()) % 5)
+    }
+
+    fn links(&mut self, path: &Path) -> Option<u64> {
+        Some(1 + number(path.as_os_str().as_bytes()) % 3)
+    }
+
+    fn flaw(&mut self, path: &Path) -> Option<Flaw> {
+        match number(path.as_os_str().as_bytes()) % 6 {
+            0 => Some(Flaw::Line(3)),
+            1 => Some(Flaw::Text(1)),
+            2 => Some(Flaw::Large(5 << 20)),
+            _ => None,
+        }
     }
 
     fn listens(&mut self, path: &Path) -> Option<bool> {

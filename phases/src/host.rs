@@ -4,7 +4,7 @@ mod bind;
 pub mod confine;
 mod credential;
 mod daemonize;
-mod directories;
+pub mod directories;
 mod draft;
 mod fail;
 mod guard;
@@ -602,7 +602,7 @@ impl System for Host {
                 self.make_directory(path, *owner, *mode, *any_owner)
             }
             Effect::RemoveDirectory { path } => self.remove_directory(path),
-            Effect::KeepGuard => return self.keep_guard(),
+            Effect::KeepGuard => return self.keep_guard().map_err(application::explain::too_many_files),
             Effect::Application(Application::Load(program)) => self.load(program),
             Effect::Application(Application::PrivilegedStart) => match self.application {
                 None => Ok(Done::with(Undo::Nothing)),
@@ -631,7 +631,7 @@ impl System for Host {
             Effect::PivotRoot { path } => self.pivot_root(path),
             Effect::RemoveSocket { path } => self.remove_socket(path),
         };
-        done.map(Performed::Done)
+        done.map(Performed::Done).map_err(application::explain::too_many_files)
     }
 
     fn identity(&mut self) -> Result<Identity, SystemError> {

@@ -310,7 +310,9 @@ impl Log {
         }
         let lost = std::mem::take(&mut self.lost);
         let before = self.written;
-        self.say(&format!("{lost} bytes of log were lost: the file could not be written"));
+        let were = if lost == 1 { "was" } else { "were" };
+        let bytes = engine::text::count(lost, "byte");
+        self.say(&format!("{bytes} of log {were} lost: the file could not be written"));
         if self.lost > 0 && self.written == before {
             self.lost = lost; // the confession itself does not count
         }

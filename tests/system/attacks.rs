@@ -250,6 +250,14 @@ fn a_file_with_another_name_is_not_written_shown_or_handed_out() {
         let spec = ["--spec", "daemon", "--user", "svc", "--pidfile", "app/d.pid"];
         let run = |more: &[&str]| world.rsd(&[&["run"], &spec[..], more, &["--", "sleep", "1403"]].concat());
 
+        // The check foresees it.
+        for (option, name) in [("--logfile", "app/d.log"), ("--env-file", "app/env")] {
+            let logs: &[&str] = if option == "--logfile" { &[] } else { &["--logfile="] };
+            let out = run(&[logs, &[option, name]].concat());
+            let told = out.err.contains("error[RSD0403]") && out.err.contains(&format!("{name} has 2 names"));
+            assert!(out.code == 6 && told, "{out:#?}");
+            same(&out);
+        }
         let out = run(&["--unchecked", "--logfile", "app/d.log"]);
         assert!(out.code == 1 && out.err.contains("it has 2 names"), "{out:#?}");
         same(&out);

@@ -123,3 +123,55 @@ fn few_descriptors_are_enough_or_said_to_be_too_few() {
         }
     });
 }
+
+/// Whoever asks for a daemon from a directory that is gone is answered where the paths are absolute, and told what is
+/// missing where they are not.
+#[test]
+fn a_removed_working_directory() {
+    test("caller::a_removed_working_directory", Needs::Anyone, |world| {
+        let (pid_file, log) = (world.text("d.pid"), world.text("log/d.log"));
+        let spec = ["--spec", "daemon", "--pidfile"];
+        let whole = [&spec[..], &[&pid_file, "--logfile", &log]].concat();
+        world.fine(&[&["run"], &whole[..], &["--", "sh", "-c", "echo said; exec sleep 1032"]].concat());
+        eventually("the program spoke", || {
+            std::fs::read_to_string(&log).ok().filter(|text| text.contains("said"))
+        });
+        let gone = |arguments: &[&str]| {
+            let script =
+                format!("mkdir gone && cd gone && rmdir ../gone && exec {} \"$@\"", binary().display());
+            done(world.command("bash").args(["-c", &script, "bash"]).args(arguments))
+        };
+        for (command, relative) in [
+            (&["status"][..], &[&spec[..], &["d.pid"]].concat()),
+            (&["status"], &[&whole[..], &["--chroot", "root"]].concat()),
+            (&["stop"], &[&spec[..], &["d.pid"]].concat()),
+            (&["stop"], &[&whole[..], &["--pivot-root", "root"]].concat()),
+            (&["reload"], &[&spec[..], &["d.pid"]].concat()),
+            (&["logs"], &vec!["--spec", "daemon", "--logfile", "log/d.log"]),
+            (&["status"], &vec!["--spec", "./daemon.yaml"]),
+            (&["status"], &vec![]),
+        ] {
+            let out = gone(&[command, &relative[..]].concat());
+            let told = format!("{}{}", out.out, out.err);
+            assert_eq!(out.code, 4, "{command:?} {relative:?}: {out:?}");
+            assert!(told.contains("looked for in the working directory, and that was removed"), "{out:?}");
+        }
+        let unknown = gone(&["status", "--json", "--spec", "daemon", "--pidfile", "d.pid", "--logfile", "l"]);
+        let document: serde_json::Value = serde_json::from_str(&unknown.out).expect("JSON");
+        assert_eq!((unknown.code, &document["state"], &document["log"]), (4, &"unknown".into(), &().into()));
+
+        let status = gone(&[&["status"], &whole[..]].concat());
+        assert!(status.code == 0 && status.out.contains("is running"), "{status:?}");
+        let logs = gone(&[&["logs"], &whole[..]].concat());
+        assert!(logs.code == 0 && logs.out.contains("said"), "{logs:?}");
+        let reload = gone(&[&["reload", "--signal", "CONT"], &whole[..]].concat());
+        assert_eq!(reload.code, 0, "{reload:?}");
+        // A start needs a directory of its own.
+        let run = gone(&[&["run"], &whole[..], &["--", "sleep", "1032"]].concat());
+        assert!(run.code == 1 && run.err.contains("the working directory cannot be told"), "{run:?}");
+        let stop = gone(&[&["stop"], &whole[..]].concat());
+        assert_eq!(stop.code, 0, "{stop:?}");
+        assert!(kernel::running("sleep 1032").is_empty());
+        assert_eq!(gone(&[&["status"], &whole[..]].concat()).code, 3);
+    });
+}

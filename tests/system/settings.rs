@@ -257,6 +257,50 @@ fn what_is_refused_fails() {
     });
 }
 
+/// A limit of open files that is refused is too small for the start itself, in every case.
+#[test]
+fn too_few_open_files() {
+    test("settings::too_few_open_files", Needs::Root, |world| {
+        let log = format!("--logfile={}", world.text("log/demo.log"));
+        let foreground = ["--nodaemon", "--pidfile=", "--logfile=", "--ready=exec"];
+        let plain = ["--pidfile=", "--logfile="];
+        let more = [&log, "--listen=tcp:127.0.0.1:8001", "--listen=tcp:127.0.0.1:8002", "--ready=fd:9"];
+        for (options, least) in [(&foreground[..], 9), (&plain, 9), (&more, 17)] {
+            let limited = |n: u64| {
+                let line = ["--spec", "daemon", &format!("--limit-nofile={n}")].map(str::to_owned);
+                let options = options.iter().map(|o| (*o).to_owned());
+                let line: Vec<String> = line
+                    .into_iter()
+                    .chain(options)
+                    .chain(["--", "sleep", "1044"].map(str::to_owned))
+                    .collect();
+                line
+            };
+            let rsd = |command: &[&str], n: u64| {
+                let line = limited(n);
+                let line: Vec<&str> =
+                    command.iter().copied().chain(line.iter().map(String::as_str)).collect();
+                world.rsd(&line)
+            };
+            for n in 3..least {
+                let checked = rsd(&["check"], n);
+                assert_eq!(checked.code, 6, "{n} {options:?}: {checked:?}");
+                let ran = rsd(&["run", "--unchecked"], n);
+                let said = format!("the limit of open files is {n}, for the start as for the program");
+                assert!(ran.code == 1 && ran.err.contains(&said), "{n} {options:?}: {ran:?}");
+                assert!(ran.err.contains("nothing is left behind"), "{n} {options:?}: {ran:?}");
+            }
+            let checked = rsd(&["check"], least);
+            assert_eq!(checked.code, 0, "{least} {options:?}: {checked:?}");
+        }
+        assert!(kernel::running("sleep 1044").is_empty());
+        // What is advised is enough.
+        let line = ["--spec", "daemon", "--limit-nofile=64", &log, "--", "sleep", "1044"];
+        world.fine(&[&["run"], &line[..]].concat());
+        world.fine(&["stop", "--spec", "daemon"]);
+    });
+}
+
 /// no-setuid-fixup would let every capability survive the drop: it is given up all the same.
 #[test]
 fn a_drop_without_the_fixup_is_a_drop() {

@@ -102,7 +102,8 @@ impl fmt::Display for Mounting {
             Cover::Inaccessible => write!(f, "{at} inaccessible"),
             Cover::Temporary { mode, size: None } => write!(f, "{at} temporary, mode {mode:04o}"),
             Cover::Temporary { mode, size: Some(size) } => {
-                write!(f, "{at} temporary, mode {mode:04o}, at most {size} bytes")
+                let most = crate::text::count(*size, "byte");
+                write!(f, "{at} temporary, mode {mode:04o}, at most {most}")
             }
             Cover::Bind { from, read_only } => {
                 if *from == self.at {

@@ -3,13 +3,15 @@
 use super::files::{self, Access, ENOENT, Node, Refusal};
 use super::{EACCES, EINVAL, EISDIR, ELOOP, Model};
 use crate::effect::{
-    Done, Environment, ErrorKind, Identity, Program, READY_WITHIN, Ready, Starting, SystemError, Undo,
+    Done, Environment, ErrorKind, Identity, Program, READY_WITHIN, Ready, Resource, Starting, SystemError,
+    Undo,
 };
 use crate::text::duration;
 use std::path::{Component, Path, PathBuf};
 
 const ECHILD: i32 = 10;
 const ELIBBAD: i32 = 80;
+const EMFILE: i32 = 24;
 /// So often a script's interpreter may be a script (`exec_binprm` of the kernel).
 const MOST_SCRIPTS: usize = 5;
 
@@ -170,6 +172,10 @@ impl Model {
                 Some(node) if !node.is_file() => return Err(super::irregular(&at, node, &what)),
                 _ => self.files.may_hand_out(&self.identity, path, &at).map_err(|e| e.of(&what))?,
             }
+            let kept = &*self.files.kept(&at);
+            if let Some(flaw) = self.flaws.get(kept).filter(|_| self.files.birth_kept(kept) == 0) {
+                return Err(flaw.of(path));
+            }
         }
         Ok(Done::with(Undo::EndsWithProcess))
     }
@@ -198,6 +204,7 @@ impl Model {
         self.may_execute(word)?;
         self.can_be_ready(starting)?;
         if let Some(path) = loaded.path.as_ref().filter(|_| !starting.replace) {
+            self.has_descriptors(starting)?;
             self.execute(path)?;
         }
         // The keeper of a confined program lets nobody write into its memory.
@@ -222,6 +229,25 @@ impl Model {
                 .help("choose a shorter time, or give the phase a longer `timeout`, in a spec that `extends` this one")),
             _ => Ok(()),
         }
+    }
+
+    /// The limit of open files (RLIMIT_NOFILE in getrlimit(2)) is that of whoever starts the program, too. What is
+    /// counted here is open at the same time in every start; whatever else is, is not known.
+    fn has_descriptors(&self, starting: &Starting) -> Result<(), SystemError> {
+        let Some(limit) = self.settings.limits.get(&Resource::Nofile).map(|l| l.soft) else { return Ok(()) };
+        let sockets = self.listening.len() as u64;
+        let number = if let Ready::Fd(number) = starting.ready { Some(u64::from(number)) } else { None };
+        // What the child copies from lies above all that it copies to.
+        let least = (3 + sockets).max(number.map_or(0, |n| n + 1));
+        let copies = sockets + 2 + if self.logging { 2 } else { 0 } + u64::from(number.is_some());
+        // Three standard ones, the signals and the null device; a pipe, before its two ends are copied.
+        let needed = (least + copies).max(5 + copies + 2);
+        if limit >= needed {
+            return Ok(());
+        }
+        Err(SystemError::errno(EMFILE, "start the application")
+            .why(format!("the limit of open files is {limit}, and a start has {needed} open at the least"))
+            .help(format!("raise it to {} or more, or leave it away", 64 + 4 * sockets)))
     }
 
     /// execve(2): the file itself, and what it needs to be executed.

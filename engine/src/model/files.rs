@@ -99,6 +99,8 @@ pub struct Files {
     /// those that were made since the snapshot, and which in a row each of them is
     births: BTreeMap<OsString, u64>,
     born: u64,
+    /// files that were found with more than one name, and how many
+    links: BTreeMap<OsString, u64>,
     /// directories that are gone: whoever stands in one is still asked whether it may look into it
     removed: BTreeMap<OsString, Node>,
     pub(super) limits: Limits,
@@ -113,7 +115,8 @@ impl Files {
             .files
             .iter()
             .filter_map(|(p, f)| Some((p.components().collect::<PathBuf>().into(), f.clone()?)));
-        Files { nodes: known.collect(), limits: Limits::new(snapshot), ..Files::default() }
+        let links = snapshot.links.iter().map(|(path, names)| (path.clone().into(), *names)).collect();
+        Files { nodes: known.collect(), links, limits: Limits::new(snapshot), ..Files::default() }
     }
 
     /// The file at a resolved path.
@@ -239,6 +242,25 @@ impl Files {
         self.births.get(kept.as_os_str()).copied().unwrap_or(0)
     }
 
+    /// How many names a file has, where it was found with more than one.
+    pub(super) fn names_of(&self, at: &Path) -> Option<u64> {
+        let kept = self.view.kept(at);
+        self.links.get(kept.as_os_str()).filter(|_| self.birth_kept(&kept) == 0).copied()
+    }
+
+    /// Why a privileged process leaves a file alone that goes by this name: it has others, and this one may have been
+    /// given to it by whoever may write the directory.
+    pub(super) fn named_by_others(&self, who: &Identity, at: &Path, name: &Path) -> Option<String> {
+        let names = self.names_of(at).filter(|_| self.is_open(who, name))?;
+        let dir = name.parent().unwrap_or(Path::new("/"));
+        Some(format!(
+            "{} has {names} names, and others may write {}: one of them may have given this name to a file that is \
+             not theirs",
+            name.display(),
+            dir.display()
+        ))
+    }
+
     /// Whether the last name of a path is one.
     pub(super) fn may_be_named(&self, at: &Path) -> Result<(), Refusal> {
         self.limits.may_be_named(Path::new(at.file_name().unwrap_or_default()))
@@ -315,6 +337,10 @@ impl Files {
     pub(super) fn forget(&mut self, at: &Path) {
         let kept = self.view.kept(at).into_owned().into_os_string();
         self.births.remove(&kept);
+        // Of another name of it there may be no second one any more.
+        if self.links.contains_key(&kept) {
+            self.links.clear();
+        }
         if let Some(directory) = self.nodes.remove(&kept).filter(Node::is_dir) {
             self.removed.insert(kept, directory);
         }

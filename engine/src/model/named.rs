@@ -77,6 +77,7 @@ impl Model {
             }
             Some(_) => {
                 self.files.may(&self.identity, &at, Access::Write).map_err(|e| e.of(&what))?;
+                self.not_named_by_others(&at, &what)?;
                 false
             }
             None => {
@@ -87,7 +88,7 @@ impl Model {
         let before = self.files.get(&at).map(|node| Owner { uid: node.uid, gid: node.gid });
         let given = match made {
             true => Ok(()),
-            false => self.may_take(&at, owner, &what),
+            false => self.may_take(&at, owner, &what).and_then(|()| self.has_one_name(&at, owner, &what)),
         };
         if let Err(error) = given.and_then(|()| self.give(&at, owner, &what)) {
             if made {
@@ -124,6 +125,34 @@ impl Model {
             self.give(&made.at, Some(owner), &what)?;
         }
         Ok(Done::with(Undo::Nothing))
+    }
+
+    /// Root uses no file that somebody else may have given this name to.
+    fn not_named_by_others(&self, at: &Path, what: &str) -> Result<(), SystemError> {
+        let root = self.identity.uid[1] == 0;
+        match self.files.named_by_others(&self.identity, at, at).filter(|_| root) {
+            None => Ok(()),
+            Some(why) => Err(SystemError::new(format!("{what}: it has another name, too"))
+                .why(why)
+                .help("remove this name, or let root own the directory")),
+        }
+    }
+
+    /// Root gives no file away that has another name: it would be given away under that as well.
+    fn has_one_name(&self, at: &Path, owner: Option<Owner>, what: &str) -> Result<(), SystemError> {
+        let (Some(owner), Some(node), Some(names)) = (owner, self.files.get(at), self.files.names_of(at))
+        else {
+            return Ok(());
+        };
+        if self.identity.uid[1] != 0 || (node.uid, node.gid) == (owner.uid, owner.gid) {
+            return Ok(());
+        }
+        Err(SystemError::new(format!("{what}: it would be given to {}:{}", owner.uid, owner.gid))
+            .why(format!("{} has {names} names, and would be given away under each of them", at.display()))
+            .help(format!(
+                "remove the others (`find / -xdev -samefile {}` shows them), or name another log",
+                at.display()
+            )))
     }
 
     /// An old log of somebody else is given away only where nobody but root can have put it there.
@@ -221,6 +250,10 @@ impl Model {
                 return Err(refused(Some(ENXIO)));
             }
             _ => return Err(refused(None)),
+        }
+        // What is only to be replaced is not believed.
+        if access == Access::Read {
+            self.not_named_by_others(at, what)?;
         }
         let (birth, kept) = (self.files.birth(at), self.files.view.kept(at));
         if self.pid_files.iter().any(|p| p.made.at == *kept && p.made.birth == birth) {

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 pub(super) const ENOTDIR: i32 = 20;
 const ENAMETOOLONG: i32 = 36;
 const ELOOP: i32 = 40;
+const EMLINK: i32 = 31;
 /// Longest path, in bytes, with the NUL behind it (`PATH_MAX`).
 const LONGEST: usize = 4096;
 /// What getcwd(2) puts before a directory that the root does not reach.
@@ -114,15 +115,20 @@ impl Files {
     }
 
     /// Whether a privileged process may hand out what a file says: not where somebody may have given that name
-    /// to a file which they may not read themselves.
+    /// to a file that is not theirs, or which they may not read themselves.
     pub(super) fn may_hand_out(&self, who: &Identity, path: &Path, at: &Path) -> Result<(), Refusal> {
-        let Some(file) = self.get(at).filter(|file| is_privileged(who) && file.mode & 0o004 == 0) else {
+        let Some(file) = self.get(at).filter(|_| is_privileged(who)) else { return Ok(()) };
+        let secret = file.mode & 0o004 == 0;
+        if !secret && self.names_of(at).is_none() {
             return Ok(());
-        };
+        }
         let name = self.place(who, path)?;
+        if let Some(why) = self.named_by_others(who, at, &name) {
+            return Err(Refusal::new(EMLINK, why));
+        }
         let above = name.parent().unwrap_or(Path::new("/"));
         let theirs = self.get(above).is_some_and(|dir| dir.uid != 0 && dir.uid == file.uid);
-        match self.is_open(who, &name) && !theirs {
+        match secret && self.is_open(who, &name) && !theirs {
             false => Ok(()),
             true => Err(Refusal::new(
                 EACCES,

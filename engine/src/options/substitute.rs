@@ -57,7 +57,7 @@ fn unknown<'a>(text: &At<String>, name: &str, known: impl Iterator<Item = &'a st
 }
 
 /// Names of options that `given` refers to, `name` among them; texts that cannot be read have none.
-pub(super) fn references(given: &Given) -> Vec<&str> {
+pub(crate) fn references(given: &Given) -> Vec<&str> {
     let texts = match given {
         Given::One(text) => std::slice::from_ref(text),
         Given::List(texts) => texts,

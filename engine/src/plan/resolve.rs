@@ -1,12 +1,13 @@
 //! From a phase as written to a node: its needs as phases, its condition decided, its effects.
 
+mod aliases;
 mod effects;
 mod learn;
 mod names;
 
 pub use learn::{learn, learn_nothing};
 
-use super::Request;
+use super::{Request, Written};
 use crate::diagnostic::{Diagnostic, Place};
 use crate::effect::{Application, Effect};
 use crate::kind::Learns;
@@ -25,6 +26,8 @@ pub struct Node {
     pub skipped: Option<String>,
     /// what it does
     pub effects: Vec<Effect>,
+    /// what it was given and only the machine can tell to be wrong
+    pub given: Vec<Written>,
     /// it needs the phase that serves
     pub down: bool,
     /// it changes the uid away from the starting one
@@ -51,7 +54,7 @@ impl Node {
 /// Resolves every phase, in the order of the file.
 pub fn resolve(request: &Request) -> (Vec<Node>, Vec<Diagnostic>) {
     let spec = request.spec;
-    let mut findings = Vec::new();
+    let mut findings = aliases::contradictions(request);
     let mut nodes: Vec<Node> = (0..spec.phases.len()).map(|_| Node::default()).collect();
     let names = Names::new(spec);
     for (i, phase) in spec.phases.iter().enumerate() {

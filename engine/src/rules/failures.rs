@@ -1,14 +1,17 @@
 //! What fails when the plan is played: the step, the error, and what it means for the daemon.
 
 use super::Judge;
-use crate::diagnostic::{Diagnostic, Severity};
-use crate::effect::{Application, Capability, Effect, ErrorKind, Socket};
+use crate::diagnostic::{Diagnostic, Place, Severity};
+use crate::effect::{Application, Capability, Effect, ErrorKind, Resource, Setting, Socket};
+use crate::kind::Value;
 use crate::plan::Step;
 use crate::spec::OnFailure;
 use crate::timeline::Failure;
 use std::path::Path;
 
 const ECHILD: i32 = 10;
+const EMFILE: i32 = 24;
+const EMLINK: i32 = 31;
 const EAFNOSUPPORT: i32 = 97;
 const EADDRNOTAVAIL: i32 = 99;
 
@@ -110,7 +113,16 @@ impl Judge<'_> {
                 self.blame_the_mount(finding, i, step, failure)
             }
         };
-        let mut finding = finding.at(step.at, format!("runs as {who}")).phase(&step.phase);
+        let runs = format!("runs as {who}");
+        let limit = limit_of_files(&self.plan.steps()[..i]).filter(|_| failure.errno == Some(EMFILE));
+        let mut finding = match (file(step, failure), limit) {
+            (Some(at), _) => finding.at(at, "this file").with(step.at, runs),
+            (_, Some((at, sets))) => {
+                finding.at(at, "the limit of open files").with(step.at, runs).phase(&sets.phase)
+            }
+            _ => finding.at(step.at, runs),
+        };
+        finding = finding.phase(&step.phase);
         if let Some(drop) = self.drop_before(i).filter(|_| failure.lacks.is_some()) {
             finding = finding.with(drop.at, "privileges are dropped here, before it").phase(&drop.phase);
         }
@@ -131,6 +143,7 @@ impl Judge<'_> {
                 None => finding.help("make what is missing, or name another path"),
             },
             (Some(20), _) => finding.help("name a path that leads through directories only"),
+            (Some(EMLINK), _) => finding.help("remove this name, or let root own the directory"),
             (Some(36), _) => finding.help("choose a shorter name"),
             // As root it would be another program that serves.
             (Some(1 | 13), Some(_)) if starts(step) => finding
@@ -155,6 +168,23 @@ fn directory(effect: &Effect) -> Option<&Path> {
         Effect::Chdir { path } | Effect::Chroot { path } | Effect::PivotRoot { path } => Some(path),
         _ => None,
     }
+}
+
+/// Where the path is written of a file that cannot be read.
+fn file(step: &Step, failure: &Failure) -> Option<Place> {
+    let about = failure.message.strip_prefix("read the environment file ")?;
+    let means =
+        |path: &Path| about.strip_prefix(&*path.to_string_lossy()).is_some_and(|rest| rest.starts_with(": "));
+    let written = step.given.iter().find(|w| matches!(&w.value, Value::Path(path) if means(path)));
+    written.map(|w| w.at)
+}
+
+/// Where the limit of open files is written that is in force in a step, and the step that sets it.
+fn limit_of_files(steps: &[Step]) -> Option<(Place, &Step)> {
+    let sets = |e: &Effect| matches!(e, Effect::Process(Setting::Limit(Resource::Nofile, _)));
+    let step = steps.iter().rev().find(|s| s.skipped.is_none() && s.effects.iter().any(sets))?;
+    let written = step.given.iter().find(|w| w.param == Resource::Nofile.name());
+    Some((written.map_or(step.at, |w| w.at), step))
 }
 
 /// True where sockets of the caller's are to be taken over.

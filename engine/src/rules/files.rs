@@ -18,7 +18,7 @@ impl Judge<'_> {
             for effect in &step.effects {
                 let Effect::OpenLog { path, rotate_at, rotation, .. } = effect else { continue };
                 let when = match (rotate_at, rotation.every) {
-                    (Some(size), _) => format!("at {size} bytes"),
+                    (Some(size), _) => format!("at {}", crate::text::count(*size, "byte")),
                     (None, Some(s)) => {
                         format!("every {}", crate::text::duration(s.saturating_mul(1_000_000_000)))
                     }

@@ -13,6 +13,7 @@ use crate::effect::Effect;
 use crate::model::Files;
 use crate::plan::classes::{Classes, Part};
 use crate::plan::{Base, Plan, Request};
+use crate::text::count;
 use std::collections::HashMap;
 use std::ops::Range;
 
@@ -58,7 +59,8 @@ impl<'a> Orders<'a> {
             phases.iter().enumerate().map(|(i, p)| (p.name.v.as_str(), i)).collect();
         let numbers: Vec<usize> = sequence.iter().filter_map(|name| number.remove(name)).collect();
         if numbers.len() != phases.len() || sequence.len() != phases.len() || every.end > phases.len() {
-            let message = format!("{} names for the {} phases of the spec", sequence.len(), phases.len());
+            let (names, phases) = (count(sequence.len(), "name"), count(phases.len(), "phase"));
+            let message = format!("{names} for the {phases} of the spec");
             return Err(refuse(message, "name every phase once"));
         }
         let mut orders = Orders { request, base, sequence: numbers, every, classes: None };

@@ -8,8 +8,7 @@ use crate::plan::Step;
 fn capabilities(set: CapabilitySet) -> String {
     match set.len() {
         0 => "none".to_owned(),
-        1 => "1 capability".to_owned(),
-        n => format!("{n} capabilities"),
+        n => crate::text::count(n, "capability"),
     }
 }
 

@@ -14,6 +14,7 @@ use super::Judge;
 use super::touched::{Pair, Touched};
 use crate::diagnostic::Diagnostic;
 use crate::effect::Effect;
+use crate::text::count;
 use between::Between;
 use outcome::Outcome;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
@@ -83,13 +84,15 @@ impl Judge<'_> {
 
     /// The search stopped at its bound: that is never silent.
     fn bound(&self, untried: usize, orders: usize, steps: usize) -> Diagnostic {
-        let s = if untried == 1 { "" } else { "s" };
+        let were = if orders == 1 { "was" } else { "were" };
         let mut finding = Diagnostic::note_finding(
             "RSD0310",
-            format!("not every order was tried: {untried} exchange{s} of phases left out"),
+            format!("not every order was tried: {} of phases left out", count(untried, "exchange")),
         )
         .note(format!(
-            "{orders} other orders were simulated, {steps} steps; the bound is {ORDERS} orders and {STEPS} steps"
+            "{} {were} simulated, {}; the bound is {ORDERS} orders and {STEPS} steps",
+            count(orders, "other order"),
+            count(steps, "step")
         ))
         .help("name the phases in `order`, or say what they need: then there is one order only");
         if let Some(step) = self.plan.steps().first() {

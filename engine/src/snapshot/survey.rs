@@ -4,7 +4,7 @@
 use super::{
     FileFact, FileKind, Handed, Interpreter, Listener, Lock, Mount, NoPython, Python, Snapshot, parts,
 };
-use crate::effect::{Application, Cover, Effect, Program, Setting, Socket, SocketOptions, Sort};
+use crate::effect::{Application, Cover, Effect, Flaw, Program, Setting, Socket, SocketOptions, Sort};
 use crate::plan::Plan;
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -32,6 +32,10 @@ pub trait Machine {
     fn too_long(&mut self, path: &Path) -> Option<u64>;
     /// The size of a file in bytes; `None` where it cannot be told.
     fn size(&mut self, path: &Path) -> Option<u64>;
+    /// How many names a file has; `None` where it cannot be told.
+    fn links(&mut self, path: &Path) -> Option<u64>;
+    /// Why a file of variables cannot be taken; `None` too where this process may not read it.
+    fn flaw(&mut self, path: &Path) -> Option<Flaw>;
     /// Whether somebody listens behind a Unix socket; `None` where it is none.
     fn listens(&mut self, path: &Path) -> Option<bool>;
     /// Who has a port.
@@ -246,6 +250,7 @@ impl Survey<'_, '_> {
         let mut paths: BTreeSet<PathBuf> = BTreeSet::from([cwd]);
         let (mut pid_files, mut sockets) = (BTreeSet::new(), BTreeSet::new());
         let (mut emptied, mut logs) = (BTreeSet::new(), BTreeSet::new());
+        let mut variables: BTreeSet<&PathBuf> = BTreeSet::new();
         let mut programs: BTreeSet<PathBuf> = BTreeSet::new();
         let mut confined = false;
         for (_, effect) in plan.effects() {
@@ -299,7 +304,7 @@ impl Survey<'_, '_> {
                         ways.binds.extend(pairs);
                     }
                 }
-                Effect::Environment(environment) => paths.extend(environment.files.iter().cloned()),
+                Effect::Environment(environment) => variables.extend(&environment.files),
                 Effect::Application(Application::Load(wanted)) => {
                     paths.extend(wanted.tac.clone());
                     if let Some(root) = &wanted.root {
@@ -327,6 +332,11 @@ impl Survey<'_, '_> {
         for path in logs {
             for at in self.everywhere(&ways, path, true) {
                 self.log(at);
+            }
+        }
+        for path in variables {
+            for at in self.everywhere(&ways, path, true) {
+                self.variables(at);
             }
         }
         for path in &programs {
@@ -414,15 +424,34 @@ impl Survey<'_, '_> {
         }
     }
 
+    /// Whether it is a regular file; how many names such a one has is asked with it.
+    fn links(&mut self, at: &Path) -> bool {
+        let file = self.snapshot.file(at).is_some_and(|f| f.kind == FileKind::File);
+        if file
+            && !self.snapshot.links.contains_key(at)
+            && let Some(names @ 2..) = self.machine.as_mut().and_then(|machine| machine.links(at))
+        {
+            self.snapshot.links.insert(at.to_owned(), names);
+        }
+        file
+    }
+
     fn log(&mut self, at: PathBuf) {
-        let file = self.snapshot.file(&at).is_some_and(|f| f.kind == FileKind::File);
+        let file = self.links(&at);
         if file && let Some(size @ 1..) = self.machine.as_mut().and_then(|machine| machine.size(&at)) {
             self.snapshot.logs.insert(at, size);
         }
     }
 
+    fn variables(&mut self, at: PathBuf) {
+        let file = self.links(&at);
+        if file && let Some(flaw) = self.machine.as_mut().and_then(|machine| machine.flaw(&at)) {
+            self.snapshot.flaws.insert(at, flaw);
+        }
+    }
+
     fn lock(&mut self, at: &Path) {
-        let file = self.snapshot.file(at).is_some_and(|f| f.kind == FileKind::File);
+        let file = self.links(at);
         if file
             && !self.snapshot.locks.contains_key(at)
             && let Some(lock) = self.machine.as_mut().and_then(|m| m.lock(at))

@@ -20,7 +20,9 @@ pub fn load(name: &str, fetch: &mut Fetch) -> (Loaded, Vec<Diagnostic>) {
     let more = findings.len().saturating_sub(MOST);
     if more > 0 {
         findings.truncate(MOST);
-        let last = findings.pop().map(|last| last.note(format!("{more} more findings are not shown")));
+        let are = if more == 1 { "is" } else { "are" };
+        let more = format!("{} {are} not shown", crate::text::count(more, "more finding"));
+        let last = findings.pop().map(|last| last.note(more));
         findings.extend(last);
     }
     (loaded, findings)

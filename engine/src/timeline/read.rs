@@ -214,9 +214,8 @@ impl Reader {
             1 => {}
             n => say(format!("the journal holds {n} runs; the last is shown")),
         }
-        let lines = |n: usize, one: &str, many: &str| match n {
-            1 => format!("1 line {one}"),
-            n => format!("{n} lines {many}"),
+        let lines = |n: usize, one: &str, many: &str| {
+            format!("{} {}", crate::text::count(n, "line"), if n == 1 { one } else { many })
         };
         if let (n @ 1.., first) = self.foreign {
             let what = lines(n, "is not of this format and was", "are not of this format and were");

@@ -27,7 +27,7 @@ pub(super) fn reduce_written(mut store: Store) -> Timeline {
     let mended = clock::mend(&mut store.records, begin);
     let mut timeline = reduce(store);
     if mended > 0 {
-        let times = if mended == 1 { "1 time".to_owned() } else { format!("{mended} times") };
+        let times = crate::text::count(mended, "time");
         timeline.problems.push(format!(
             "{times} cannot be right, for the clock of a process never goes back: that of its event before is shown"
         ));

@@ -50,9 +50,8 @@ pub struct Fold {
 impl Fold {
     /// "8214 phases of boot".
     pub fn label(&self) -> String {
-        let phases = if self.count == 1 { "phase" } else { "phases" };
         let of = if self.group.is_empty() { "" } else { " of " };
-        format!("{} {phases}{of}{}", self.count, self.group)
+        format!("{}{of}{}", crate::text::count(self.count, "phase"), self.group)
     }
 
     /// "median 1.1 ms · max 40 ms · 3 did not run".
@@ -152,7 +151,8 @@ impl Folds {
     /// "99940 of 100000 phases are folded into … rows", nothing if none is.
     pub fn said(&self) -> Option<String> {
         let n = self.count();
-        (n > 0).then(|| format!("{n} of {} phases are folded into … rows", self.all))
+        let are = if n == 1 { "is" } else { "are" };
+        (n > 0).then(|| format!("{n} of {} {are} folded into … rows", crate::text::count(self.all, "phase")))
     }
 }
 

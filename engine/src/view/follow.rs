@@ -210,7 +210,7 @@ fn head(t: &Timeline, against: &Against) -> String {
     line.put_in(BOLD, title, against.style.width / 3).put(PLAIN, "  ");
     match against.history.ready() {
         Some(usual) => {
-            let runs = if usual.runs == 1 { "1 run".to_owned() } else { format!("{} runs", usual.runs) };
+            let runs = crate::text::count(usual.runs, "run");
             line.put(DIM, &format!("usually ready in {} ({runs})", duration(usual.median_ns)));
         }
         None => {

@@ -144,9 +144,8 @@ fn pad(text: &str, width: usize) -> String {
 /// One line a step under the identity it runs with.
 pub fn text(plan: &Plan, predicted: &Timeline) -> String {
     let widest = plan.steps().iter().map(|s| clean(&s.phase).width()).max().unwrap_or(0).min(32);
-    let count = plan.steps().len();
-    let s = if count == 1 { "" } else { "s" };
-    let mut out = format!("{}: {count} phase{s}\n", clean(plan.spec()));
+    let phases = crate::text::count(plan.steps().len(), "phase");
+    let mut out = format!("{}: {phases}\n", clean(plan.spec()));
     let mut band: Option<(String, &str)> = None;
     for (i, step) in plan.steps().iter().enumerate() {
         if step.skipped.is_none()

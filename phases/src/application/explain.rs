@@ -61,6 +61,19 @@ pub fn limit(error: SystemError) -> SystemError {
         .help("raise the limit (ulimit -u), or end processes of that user")
 }
 
+/// EMFILE of any call: the limit that was set for the program is that of this process, too.
+pub fn too_many_files(error: SystemError) -> SystemError {
+    if error.errno != Some(Errno::EMFILE as i32) || error.why.is_some() {
+        return error;
+    }
+    match getrlimit(Resource::RLIMIT_NOFILE) {
+        Ok((soft, _)) => error
+            .why(format!("the limit of open files is {soft}, for the start as for the program (RLIMIT_NOFILE)"))
+            .help("raise it: in the phase that sets it (`--limit-nofile`), or where this is started from (ulimit -n)"),
+        Err(_) => error,
+    }
+}
+
 fn denied(path: &Path) -> Option<(String, String)> {
     let who = format!("{}:{}", geteuid(), getegid());
     let may = |p: &Path, how| faccessat(AT_FDCWD, p, how, AtFlags::AT_EACCESS).is_ok();

@@ -142,10 +142,9 @@ impl Tac {
 /// "2 threads: a, b".
 fn listed(names: &[String], what: &str) -> String {
     const SHOWN: usize = 8;
-    let plural = if names.len() == 1 { "" } else { "s" };
     let more = if names.len() > SHOWN { ", …" } else { "" };
     let shown: Vec<_> = names.iter().take(SHOWN).map(|n| clean(n)).collect();
-    format!("{} {what}{plural}: {}{more}", names.len(), shown.join(", "))
+    format!("{}: {}{more}", engine::text::count(names.len(), what), shown.join(", "))
 }
 
 fn brought(told: &Told, name: &str) -> Result<Option<Brought>, SystemError> {
@@ -192,10 +191,10 @@ impl Application for Tac {
                 duration(started.saturating_sub(begin)),
             ),
             format!(
-                "imports: {} of {} ({} modules)",
+                "imports: {} of {} ({})",
                 seconds(told.imports),
                 seconds(told.whole),
-                told.modules
+                engine::text::count(told.modules, "module")
             ),
         ];
         notes.extend(self.note_threads(&told.threads));

@@ -192,7 +192,7 @@ impl Host {
         let now = self.read_identity()?;
         let wrong = |what: &str| {
             Err(SystemError::new(format!("the drop did not take: {what}"))
-                .why(format!("the kernel says uid {:?} gid {:?} groups {:?}, {} capabilities", now.uid, now.gid, now.groups, now.caps.len()))
+                .why(format!("the kernel says uid {:?} gid {:?} groups {:?}, {}", now.uid, now.gid, now.groups, engine::text::count(now.caps.len(), "capability")))
                 .help("securebits, a user namespace or a security module may be in the way; nothing was started"))
         };
         if now.uid != uids {

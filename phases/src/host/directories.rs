@@ -3,7 +3,10 @@
 use super::protocol::Held;
 use super::{Host, draft, pid_file};
 use crate::sys::{environment, failed, identity, io_failed, walk};
-use engine::effect::{Capability, Done, Effect, Environment, Owner, SystemError, Undo, environment_matches};
+use engine::effect::{
+    Capability, Done, Effect, Environment, Flaw, Owner, SystemError, Undo, environment_matches,
+    parse_environment,
+};
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, RenameFlags, openat, renameat2};
 use nix::sys::stat::{FileStat, Mode, fstat, fstatat, mkdirat};
@@ -152,17 +155,13 @@ impl Host {
             })
             .collect();
         for path in &wanted.files {
-            let text = read_regular(path)?;
-            let read = parse(&text).map_err(|line| {
-                let what = format!("read the environment file {}", path.display());
-                SystemError::new(format!("{what}: line {line} is no NAME=VALUE"))
-                    .help("write one NAME=VALUE a line; `#` begins a comment")
-            })?;
-            all.extend(read);
+            let read = variables(path)?.map_err(|flaw| flaw.of(path))?;
+            all.extend(read.into_iter().map(|(name, value)| (name.into(), value.into())));
         }
         all.extend(wanted.set.iter().map(|(name, value)| (name.into(), value.into())));
         let count = environment::replace(all);
-        Ok(Done::with(Undo::EndsWithProcess).note(format!("the program gets {count} variables")))
+        Ok(Done::with(Undo::EndsWithProcess)
+            .note(format!("the program gets {}", engine::text::count(count, "variable"))))
     }
 }
 
@@ -214,25 +213,22 @@ fn is_empty(dir: &OwnedFd) -> Result<bool, Errno> {
     Ok(true)
 }
 
-/// An environment file may not be larger: a list of arguments and variables may have 2 MiB (execve(2)).
-const LARGEST: u64 = 4 << 20;
-
-/// The text of a regular file; nothing else is waited for or read without an end. What it says is handed to
+/// The variables of a regular file; nothing else is waited for or read without an end. What it says is handed to
 /// the program, so a privileged process reads by a way that no stranger can turn, and no link in the last
 /// place that is another's than what it leads to: it would hand out what only root may read.
-fn read_regular(path: &Path) -> Result<String, SystemError> {
+pub fn variables(path: &Path) -> Result<Result<Vec<(String, String)>, Flaw>, SystemError> {
     let what = || format!("read the environment file {}", path.display());
     let file = File::from(walk::file(path).map_err(|refused| refused.about(what()))?);
     let meta = file.metadata().map_err(|e| io_failed(&e, what()))?;
     match meta.file_type() {
         kind if kind.is_dir() => return Err(failed(Errno::EISDIR, what())),
         kind if !kind.is_file() => return Err(failed(Errno::EINVAL, what())),
-        _ if meta.len() > LARGEST => {
-            return Err(failed(Errno::EFBIG, what()).why(format!("it has {} bytes", meta.len())));
-        }
+        _ if meta.len() > Flaw::LARGEST => return Ok(Err(Flaw::Large(meta.len()))),
         _ => {}
     }
-    std::io::read_to_string(file.take(LARGEST)).map_err(|e| io_failed(&e, what()))
+    let mut text = Vec::new();
+    file.take(Flaw::LARGEST).read_to_end(&mut text).map_err(|e| io_failed(&e, what()))?;
+    Ok(parse_environment(&text))
 }
 
 /// What is there already: a directory, of the owner that it must have, and no link to one.
@@ -267,47 +263,5 @@ fn found_directory(
                 owner.gid,
                 path.display()
             ))),
-    }
-}
-
-/// The lines of an environment file, as systemd's `EnvironmentFile=` has the simple ones; an error is the
-/// number of a line.
-fn parse(text: &str) -> Result<Vec<(OsString, OsString)>, usize> {
-    let mut all = Vec::new();
-    for (n, line) in text.lines().enumerate() {
-        let line = line.trim();
-        if line.is_empty() || line.starts_with(['#', ';']) {
-            continue;
-        }
-        let (name, value) = line.split_once('=').ok_or(n + 1)?;
-        let name = name.trim_end();
-        let fits = |c: char| c.is_ascii_alphanumeric() || c == '_';
-        if name.is_empty()
-            || !name.chars().all(fits)
-            || name.starts_with(|c: char| c.is_ascii_digit())
-            || value.contains('\0')
-        {
-            return Err(n + 1);
-        }
-        let value = value.trim();
-        let inner = ['"', '\''].into_iter().find_map(|q| value.strip_prefix(q)?.strip_suffix(q));
-        all.push((name.into(), inner.unwrap_or(value).into()));
-    }
-    Ok(all)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn lines_of_an_environment_file() {
-        let text = "# what it needs\n\nA=1\n B = two words \nC=\"quoted # no comment\"\nD=''\n;E=x\nF=a=b\n";
-        let wanted = [("A", "1"), ("B", "two words"), ("C", "quoted # no comment"), ("D", ""), ("F", "a=b")];
-        let wanted: Vec<_> = wanted.map(|(n, v)| (OsString::from(n), OsString::from(v))).into();
-        assert_eq!(parse(text), Ok(wanted));
-        for (text, line) in [("A=1\nexport B\n", 2), ("A B=1", 1), ("=x", 1), ("1A=x", 1)] {
-            assert_eq!(parse(text), Err(line), "{text}");
-        }
     }
 }

@@ -2,10 +2,10 @@
 
 use super::{interpreter, network};
 use crate::application::program;
-use crate::host::pid_file;
+use crate::host::{directories, pid_file};
 use crate::python;
 use crate::sys::{lock::Holder, process};
-use engine::effect::{Program, Socket, Sort};
+use engine::effect::{Flaw, Program, Socket, Sort};
 use engine::snapshot::{
     FileFact, FileKind, Handed, Interpreter, Listener, Lock, Machine, Mount, NoPython, Python, ReadOnly,
 };
@@ -206,6 +206,15 @@ impl Machine for This {
         size(path)
     }
 
+    fn links(&mut self, path: &Path) -> Option<u64> {
+        looked_at(path, |meta| meta.nlink())
+    }
+
+    fn flaw(&mut self, path: &Path) -> Option<Flaw> {
+        // By its own rights alone, as the start would: what only root may read is not told to others.
+        directories::variables(path).ok()?.err()
+    }
+
     fn listens(&mut self, path: &Path) -> Option<bool> {
         if let Ok(found) = process::has_listener(path) {
             return found;
@@ -261,12 +270,17 @@ impl Machine for This {
 }
 
 fn size(path: &Path) -> Option<u64> {
-    let size = |path: &Path| std::fs::symlink_metadata(path).map(|m| m.len());
-    match size(path) {
+    looked_at(path, |meta| meta.len())
+}
+
+/// What lstat(2) says of it, as whoever this process may be later.
+fn looked_at(path: &Path, what: impl Fn(&Metadata) -> u64) -> Option<u64> {
+    let look = |path: &Path| std::fs::symlink_metadata(path).map(|m| what(&m));
+    match look(path) {
         Err(error) if error.kind() == ErrorKind::PermissionDenied => from_here(path)
-            .and_then(|path| size(&path).ok())
-            .or_else(|| as_another(&nearest(path)?, || size(path).ok())),
-        size => size.ok(),
+            .and_then(|path| look(&path).ok())
+            .or_else(|| as_another(&nearest(path)?, || look(path).ok())),
+        found => found.ok(),
     }
 }
 

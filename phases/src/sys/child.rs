@@ -48,7 +48,7 @@ pub fn leave(status: i32) -> ! {
 
 /// A copy of `fd` that is close-on-exec and numbered `least` or higher.
 pub fn copy_above(fd: impl AsFd, least: RawFd) -> Result<OwnedFd, Errno> {
-    let new = fcntl(fd, FcntlArg::F_DUPFD_CLOEXEC(least))?;
+    let new = fcntl(fd, FcntlArg::F_DUPFD_CLOEXEC(least)).map_err(too_high)?;
     // SAFETY: the kernel just gave us this descriptor and nobody else knows its number.
     Ok(unsafe { OwnedFd::from_raw_fd(new) })
 }
@@ -58,8 +58,15 @@ pub fn copy_number_above(fd: RawFd, least: RawFd) -> Result<OwnedFd, Errno> {
     // SAFETY: F_DUPFD_CLOEXEC touches no memory; a number that is not open gives EBADF, and nobody else
     // knows the new one.
     unsafe {
-        Errno::result(libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, least)).map(|new| OwnedFd::from_raw_fd(new))
+        let new = Errno::result(libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, least)).map_err(too_high);
+        new.map(|new| OwnedFd::from_raw_fd(new))
     }
+}
+
+/// Where even the lowest number is above the limit of open files, the kernel has another word for that it is
+/// reached (F_DUPFD in fcntl(2)).
+fn too_high(errno: Errno) -> Errno {
+    if errno == Errno::EINVAL { Errno::EMFILE } else { errno }
 }
 
 /// Make `at` a copy of `fd` that survives execve(2), whatever `at` was before.

@@ -2,10 +2,10 @@
 
 use super::{NOTHING, Node};
 use crate::diagnostic::{At, Diagnostic};
-use crate::effect::{Brought, Effect, Owner};
+use crate::effect::{Brought, Effect, Owner, Resource, Setting};
 use crate::kind::{Args, Context, Kind, Learns, Type, Unfit};
 use crate::options;
-use crate::plan::Request;
+use crate::plan::{Request, Written};
 use crate::spec::{Given, Phase};
 
 /// The effects of every phase that is not skipped.
@@ -21,6 +21,9 @@ pub(super) fn fill_effects(request: &Request, nodes: &mut [Node], findings: &mut
         match effects(request, phase, kind, &context) {
             Ok(effects) => node.effects = effects,
             Err(found) => findings.extend(found),
+        }
+        if node.effects.iter().any(is_tried) {
+            node.given = written(request, phase, kind);
         }
     }
     let twisted = nodes.iter().any(Node::loads_twisted);
@@ -168,6 +171,35 @@ pub(super) fn effects(
         return Err(found);
     }
     (kind.effects)(&args, context).map_err(|unfit| vec![unfitting(request, phase, unfit)])
+}
+
+/// Whether a value of it may be found wrong when the start is played.
+fn is_tried(effect: &Effect) -> bool {
+    match effect {
+        Effect::Environment(environment) => !environment.files.is_empty(),
+        Effect::Process(Setting::Limit(resource, _)) => *resource == Resource::Nofile,
+        _ => false,
+    }
+}
+
+/// The values that a phase is given, one by one, and where they are written.
+fn written(request: &Request, phase: &Phase, kind: &Kind) -> Vec<Written> {
+    let mut all = Vec::new();
+    for param in kind.params {
+        let given = phase.with.iter().find(|(key, _)| key.v == param.name);
+        let given = given.and_then(|(_, given)| options::substitute(given, request.settings).ok()?);
+        let texts = match given {
+            Some(Given::One(text)) => vec![text],
+            Some(Given::List(texts)) => texts,
+            None => continue,
+        };
+        for text in texts {
+            let (at, one) = (text.at, Given::One(text));
+            let value = options::parse_given(param.ty, false, &one, request.launch, request.snapshot, None);
+            all.extend(value.ok().map(|value| Written { param: param.name, value, at }));
+        }
+    }
+    all
 }
 
 /// Points at the value that no effects can be made of, else at the phase.

@@ -60,9 +60,10 @@ Or give the file a directory of its own that belongs to the user.",
         story: "
 The model carried the plan out on a picture of this machine, and the kernel
 would refuse a call of this phase: a directory that is not there or may not be
-entered, a file that may not be made, a program that is not found. The notes
-name the path, its owner and mode, and the identity of the process then. The
-same is a warning, not an error, for a phase behind `serve`.",
+entered, a file that may not be made, a program that is not found. Or the
+phase itself would give up: a line of a file of variables is no NAME=VALUE.
+The notes name the path, its owner and mode, and the identity of the process
+then. The same is a warning, not an error, for a phase behind `serve`.",
         spec: "
 rsd: 1
 name: demo

@@ -222,12 +222,14 @@ duration, size, socket and command.",
     },
     Page {
         code: "RSD0113",
-        title: "a value that is not of its type",
+        title: "a value that is not of its type, or contradicts another",
         story: "
 Every option and every parameter has a type, and its text must be one of
 those. Modes are octal however they are written. Durations have a unit. Hosts
 are addresses, because names are looked up by code that must not run as root
-in a new root directory. A path of a Unix socket has at most 107 bytes.",
+in a new root directory. A path of a Unix socket has at most 107 bytes. Two
+values are refused where only one could be taken: a program and a TAC, or in
+the spec daemon `--user` and `--uid`, two names for one thing.",
         spec: "
 rsd: 1
 name: demo

@@ -241,7 +241,8 @@ impl Outcome {
             if let Some(setting) = there.settings.iter().find(|s| !here.settings.contains(s)) {
                 return Some(format!("`{phase}` would run with this: {setting}"));
             }
-            return Some(format!("`{phase}` would find {} sockets and not {}", there.sockets, here.sockets));
+            let found = crate::text::count(there.sockets, "socket");
+            return Some(format!("`{phase}` would find {found} and not {}", here.sockets));
         }
         None
     }

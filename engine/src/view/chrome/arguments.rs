@@ -43,7 +43,9 @@ fn some(text: &str) -> Option<Clean<'_>> {
 /// "root 0:0 · all capabilities".
 pub fn credential(identity: &Identity) -> String {
     let caps = match identity.caps.len() {
-        0 if !identity.permitted.is_empty() => format!("{} capabilities kept", identity.permitted.len()),
+        0 if !identity.permitted.is_empty() => {
+            format!("{} kept", crate::text::count(identity.permitted.len(), "capability"))
+        }
         0 => "no capabilities".to_owned(),
         n if n >= 37 && identity.caps.0.trailing_ones() == n => "all capabilities".to_owned(),
         1..=3 => names(identity.caps),

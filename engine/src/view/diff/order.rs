@@ -92,7 +92,7 @@ fn moved(pairs: &[Pair], found: &mut Vec<Change>) {
         found.push(entry(name, field, &old, &new, text, Vec::new()));
     }
     if count > MANY {
-        let text = format!("{} more phases moved", count - MANY);
+        let text = format!("{} moved", crate::text::count(count - MANY, "more phase"));
         found.push(entry("", "place", "", "", text, Vec::new()));
     }
 }

@@ -1,7 +1,7 @@
 //! The comparison for a terminal.
 
 use super::{Diff, Sense, Times, Verdict, some};
-use crate::text::duration;
+use crate::text::{count, duration};
 use crate::timeline::Timeline;
 use crate::timeline::history::ENOUGH;
 use crate::view::text::TextStyle;
@@ -76,7 +76,7 @@ impl<'a> Page<'a> {
         let (old, new) = (name(d.old), name(d.new));
         let text = match (old == new, d.ready) {
             (true, _) => format!("{old} compared with itself: no difference"),
-            (false, None) => format!("{old} and {new}: no difference in {} phases", d.common),
+            (false, None) => format!("{old} and {new}: no difference in {}", count(d.common, "phase")),
             (false, Some(ready)) => format!(
                 "{old} and {new}: no difference, ready in {} and {}",
                 duration(ready.old_ns),
@@ -119,7 +119,7 @@ impl<'a> Page<'a> {
     fn noise(&self) -> String {
         let kept = self.diff.history;
         let known = self.diff.ready.and_then(|r| r.noise_ns);
-        let earlier = if kept == 1 { "1 earlier run".to_owned() } else { format!("{kept} earlier runs") };
+        let earlier = count(kept, "earlier run");
         match (known, kept) {
             (Some(noise), _) => {
                 format!("noise ±{} to ready over {earlier} (3 times the median deviation)", duration(noise))
@@ -147,7 +147,7 @@ impl<'a> Page<'a> {
         }
         out.push('\n');
         let more = match (rest.len(), shown.len()) {
-            (n, 0) => format!("{n} phases"),
+            (n, 0) => count(n, "phase"),
             (n, _) => format!("{n} more"),
         };
         let names = shown.iter().map(|(n, _)| width(&plain(n, self.style)));
@@ -194,10 +194,7 @@ impl<'a> Page<'a> {
 
     fn changes(&self, out: &mut String) {
         out.push('\n');
-        let phases = match self.diff.common {
-            1 => "1 phase".to_owned(),
-            n => format!("{n} phases"),
-        };
+        let phases = count(self.diff.common, "phase");
         for (class, changes) in self.diff.classes() {
             let same = match class {
                 "identity" => format!("the same wherever {phases} ran"),

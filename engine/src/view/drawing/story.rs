@@ -27,7 +27,7 @@ fn verdict(class: &'static str, text: impl Into<String>) -> Verdict {
 fn with_capabilities(identity: &Identity) -> String {
     match identity.caps.len() {
         n if n > 0 && identity.uid[1] != 0 => {
-            format!("{} with {n} capabilit{}", user(identity), if n == 1 { "y" } else { "ies" })
+            format!("{} with {}", user(identity), crate::text::count(n, "capability"))
         }
         _ => user(identity),
     }

@@ -2,7 +2,7 @@
 
 use super::line::{BAD_BOLD, BOLD, DIM, PLAIN, Paint, plain, width, wrap};
 use super::{Page, Shown, percent};
-use crate::text::{clean, duration};
+use crate::text::{clean, count, duration};
 use crate::timeline::Outcome;
 use crate::view::fold::failed;
 
@@ -68,7 +68,7 @@ impl Page<'_> {
             self.say("fix", PLAIN, "", &[error.help.as_deref().unwrap_or_default()], out);
         }
         if all.len() > MANY {
-            self.say("why", PLAIN, "", &[&format!("{} more phases failed", all.len() - MANY)], out);
+            self.say("why", PLAIN, "", &[&format!("{} failed", count(all.len() - MANY, "more phase"))], out);
         }
         if self.timeline.outcome == Outcome::Vanished {
             let of = self.timeline.stayed();
@@ -96,7 +96,7 @@ impl Page<'_> {
             self.say("diff", BAD_BOLD, &d.phase, &[&d.sentence(), &meaning], out);
         }
         if all.len() > MANY {
-            self.say("diff", PLAIN, "", &[&format!("{} more differences", all.len() - MANY)], out);
+            self.say("diff", PLAIN, "", &[&count(all.len() - MANY, "more difference")], out);
         }
     }
 
@@ -112,12 +112,12 @@ impl Page<'_> {
         if let Some(said) = self.folds.said() {
             notes.push((String::new(), format!("{said}; --all shows them one by one")));
         }
-        let count = notes.len();
+        let all = notes.len();
         for (head, note) in notes.iter().take(MANY) {
             self.say("note", BOLD, head, &[note], out);
         }
-        if count > MANY {
-            self.say("note", PLAIN, "", &[&format!("{} more notes", count - MANY)], out);
+        if all > MANY {
+            self.say("note", PLAIN, "", &[&count(all - MANY, "more note")], out);
         }
         for problem in &t.problems {
             self.say("note", PLAIN, "", &[problem], out);

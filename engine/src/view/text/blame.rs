@@ -78,7 +78,13 @@ impl Page<'_> {
         };
         if !rest.is_empty() {
             let ns = rest.iter().map(|i| own.own_ns[*i]).sum();
-            row("…", DIM, ns, &format!("{} more phases (--all shows them)", rest.len()), out);
+            row(
+                "…",
+                DIM,
+                ns,
+                &format!("{} (--all shows them)", crate::text::count(rest.len(), "more phase")),
+                out,
+            );
         }
         if own.gap_ns > 0 {
             row("·", DIM, own.gap_ns, "between phases, when none ran", out);

@@ -57,9 +57,10 @@ impl<'a> Page<'a> {
             }
         }
         if more > 0 {
+            let were = if more == 1 { "was" } else { "were" };
             let mut line = self.line();
             line.put(frame.paint(), frame.side())
-                .put(DIM, &format!(" … {more} more phases were undone"))
+                .put(DIM, &format!(" … {} {were} undone", crate::text::count(more, "more phase")))
                 .finish(out);
         }
     }
