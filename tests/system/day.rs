@@ -224,6 +224,28 @@ time.sleep(1000)
     });
 }
 
+/// A stranger chooses the name of a socket of its own, and with a line break in it a line of /proc/net/unix.
+#[test]
+fn nobody_forges_where_it_listens() {
+    use std::os::linux::net::SocketAddrExt;
+    use std::os::unix::net::{SocketAddr, UnixListener};
+    test("day::nobody_forges_where_it_listens", Needs::Anyone, |world| {
+        let socket = format!("unix:{}", world.path("its.sock").display());
+        world.fine(&["run", "--listen", &socket, "--", "sleep", "1097"]);
+        let keeper = world.pid("twistd.pid");
+        let program = *kernel::running("sleep 1097").first().expect("the program");
+        let its = kernel::process(program).descriptors().remove(&3).expect("its socket");
+        let inode = its.to_string_lossy().trim_matches(|c: char| !c.is_ascii_digit()).to_owned();
+        let name = format!("x\n0000000000000000: 00000002 00000000 00010000 0001 01 {inode} /forged");
+        let _forged = UnixListener::bind_addr(&SocketAddr::from_abstract_name(&name).expect("a name"));
+        let table = fs::read_to_string("/proc/net/unix").expect("the table");
+        assert!(table.lines().any(|line| line.ends_with(" /forged")), "{table}");
+        let told = status(world, &[]);
+        assert_eq!((&told["listening"], &told["pid"]), (&serde_json::json!([socket]), &keeper.into()));
+        world.fine(&["stop"]);
+    });
+}
+
 /// Told to stop, it may ask for longer than it would be let (sd_notify(3)), and once more: as long as it asks.
 #[test]
 fn it_asks_for_longer_to_stop() {
