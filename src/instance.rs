@@ -11,6 +11,7 @@ use phases::host::pid_file::{self, Doubt};
 use phases::sys::lock::Holder;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 /// The directory of the journals of that name, for this user.
 pub fn journals(name: &str) -> Option<PathBuf> {
@@ -105,8 +106,21 @@ fn timelines(name: &str) -> impl Iterator<Item = Timeline> {
 
 /// The timeline of the run that this process is the daemon of, if its journal is kept.
 pub fn timeline_of(name: &str, pid: i32) -> Option<Timeline> {
-    timelines(name)
-        .find(|t| t.stayed() as i32 == pid && matches!(t.outcome, Outcome::Running | Outcome::Completed))
+    timelines(name).find(|t| {
+        let replaced = || t.outcome == Outcome::Completed && was_started_by(pid, t);
+        t.stayed() as i32 == pid && (t.outcome == Outcome::Running || replaced())
+    })
+}
+
+/// Whether a process is as old as that run: numbers come again. The run of one that became its program is over.
+fn was_started_by(pid: i32, timeline: &Timeline) -> bool {
+    /// ticks of the kernel, and a clock that is set right meanwhile
+    const ABOUT: u64 = 2_000_000_000;
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |d| d.as_nanos() as u64);
+    let Some(process) = phases::snapshot::process(pid) else { return false };
+    let started = now.saturating_sub(process.up_ns);
+    let end = timeline.wall_ns.saturating_add(timeline.end_ns);
+    (timeline.wall_ns.saturating_sub(ABOUT)..=end.saturating_add(ABOUT)).contains(&started)
 }
 
 /// The same of a daemon that has just ended, however it did.
