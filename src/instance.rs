@@ -254,7 +254,10 @@ fn other_options(prepared: &Prepared) -> Option<String> {
     let advice = match (made("create-pid-file"), made("start-logger")) {
         (Some(its), _) if !is(&its, pid_file.as_deref()) => other("PID file", its),
         (Some(its), _) if !its.exists() => {
-            format!("end it by its number: its PID file {} was removed", its.display())
+            format!(
+                "end it by its number: its PID file {} was removed, or is in a mount namespace of its own",
+                its.display()
+            )
         }
         (_, Some(its)) if !is(&its, log.as_deref()) => other("log", its),
         _ => return None,
