@@ -294,6 +294,8 @@ impl Scene {
             std::thread::sleep(std::time::Duration::from_millis(5));
             there = Machine::look(self);
         }
+        // A guard may have removed a file behind the look at the files, and ended before that at the processes.
+        let there = Machine::look(self);
         self.clear();
         there
     }
