@@ -224,6 +224,27 @@ time.sleep(1000)
     });
 }
 
+/// Nobody's paths need be text: JSON is, and shows them as well as it can.
+#[test]
+fn paths_that_are_no_text_are_shown() {
+    use std::os::unix::ffi::OsStrExt;
+    test("day::paths_that_are_no_text_are_shown", Needs::Root, |world| {
+        let jail = world.directory("jail", 0, 0o755);
+        let odd = std::ffi::OsStr::from_bytes(b"a\xff");
+        fs::create_dir(jail.join(odd)).expect("a directory");
+        std::os::unix::fs::symlink(odd, jail.join("app")).expect("a link to it");
+        let jail = jail.to_str().expect("text");
+        let line =
+            ["--chroot", jail, "--rundir", "/app", "--pidfile", "/app/t.pid", "--listen", "tcp:127.0.0.1:0"];
+        world.fine(&[&["run"], &line[..]].concat());
+        let told = status(world, &line);
+        let ends = |value: &Value, with: &str| value.as_str().is_some_and(|text| text.ends_with(with));
+        assert!(ends(&told["pidfile"], "/jail/a\u{fffd}/t.pid"), "{told:#}");
+        assert!(ends(&told["identity"]["cwd"], "/jail/a\u{fffd}"), "{told:#}");
+        world.fine(&[&["stop"], &line[..]].concat());
+    });
+}
+
 /// A stranger chooses the name of a socket of its own, and with a line break in it a line of /proc/net/unix.
 #[test]
 fn nobody_forges_where_it_listens() {
