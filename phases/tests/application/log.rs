@@ -445,10 +445,13 @@ fn full() -> Result<(), Skipped> {
         }
         let dir = std::path::Path::new("/mnt");
         let mut log = log_of(dir, Some(40_000), Rotation { compress: true, ..Default::default() });
+        // A compression that ends just then makes room for the last of them.
+        let mut lost = false;
         for n in 0..20_000 {
             log.write(format!("line {n} {:x}\n", n * 7919 % 65_521).as_bytes());
+            lost |= log.bytes_lost() > 0;
         }
-        assert!(log.bytes_lost() > 0);
+        assert!(lost);
         for name in names(dir) {
             if name != "l" {
                 let _ = fs::remove_file(dir.join(name));
