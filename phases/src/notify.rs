@@ -11,7 +11,7 @@ mod tree;
 
 pub use manager::Manager;
 pub use message::{Message, parse};
-pub use tree::{Effort, Tree};
+pub use tree::{Effort, MOST, Tree};
 
 use crate::sys::datagram::{self, Datagram};
 use crate::sys::gate::{Gate, Passed};

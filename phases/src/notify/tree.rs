@@ -12,7 +12,7 @@ use std::path::Path;
 /// No process has more ancestors than are looked at.
 const DEEPEST: usize = 64;
 /// No more processes of one program are looked at, and no more threads of one of them.
-const MOST: usize = 1024;
+pub const MOST: usize = 1024;
 /// The kernel's mark of a process that is on its way out (`PF_EXITING`, proc(5): flags).
 const EXITING: u64 = 0x4;
 

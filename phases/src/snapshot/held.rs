@@ -2,7 +2,7 @@
 
 use super::network::{TABLES, entries};
 use super::unix;
-use crate::notify::Tree;
+use crate::notify::{MOST, Tree};
 use engine::effect::Socket;
 use engine::snapshot::Protocol;
 use nix::sched::{CloneFlags, setns};
@@ -30,7 +30,9 @@ pub fn held(pid: i32) -> Held {
     let mut held = Held { whole: true, ..Held::default() };
     let mut inodes = BTreeSet::new();
     let tree = Tree::open();
-    for one in tree.below(vec![pid]) {
+    let all = tree.below(vec![pid]);
+    held.whole = all.len() < MOST;
+    for one in all {
         held.whole &= sockets_of(one, &tree, &mut inodes);
     }
     held.internet("self", true, &inodes);
